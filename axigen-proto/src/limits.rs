@@ -1,0 +1,117 @@
+//! The limits of every protocol, by name.
+//!
+//! Sessions take these at construction. Sizes are in bytes and durations in
+//! [`std::time::Duration`]. Every default is at least what the standard asks a
+//! receiver to accept.
+
+use std::time::Duration;
+
+/// Limits of an SMTP, submission or LMTP server session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpLimits {
+    /// Longest command line without CRLF (RFC 5321 §4.5.3.1.4 asks for 512,
+    /// parameters of extensions add to it).
+    pub command_line: usize,
+    /// Longest line of an AUTH exchange (RFC 4954 §4 asks for 12,288).
+    pub auth_line: usize,
+    /// Largest message, announced with SIZE (RFC 1870).
+    pub message_size: u64,
+    /// Most recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for 100).
+    pub recipients: usize,
+    /// Most errors before the session is closed with 421.
+    pub errors: u32,
+    /// Most failed logins before the session is closed with 421.
+    pub auth_failures: u32,
+    /// Longest wait for the next command (RFC 5321 §4.5.3.2.7: 5 minutes).
+    pub command_timeout: Duration,
+    /// Longest wait for the next piece of a message (§4.5.3.2.5: 3 minutes).
+    pub data_timeout: Duration,
+}
+
+impl Default for SmtpLimits {
+    fn default() -> Self {
+        Self {
+            command_line: 2048,
+            auth_line: 12_288,
+            message_size: 50 * 1024 * 1024,
+            recipients: 1000,
+            errors: 20,
+            auth_failures: 5,
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(180),
+        }
+    }
+}
+
+/// Limits of an IMAP server session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImapLimits {
+    /// Longest command without its literals, line ends included (RFC 2683
+    /// §3.2.1.5 asks for 8,000; sync clients send long UID sets).
+    pub command: usize,
+    /// Longest command before login.
+    pub command_before_login: usize,
+    /// Largest literal that is not a message.
+    pub literal: usize,
+    /// Most literals in one command.
+    pub literals: usize,
+    /// Largest APPEND.
+    pub message_size: u64,
+    /// Deepest nesting of parentheses (search keys, lists).
+    pub nesting: usize,
+    /// Most errors before the session is closed with BYE.
+    pub errors: u32,
+    /// Most failed logins before the session is closed with BYE.
+    pub auth_failures: u32,
+    /// Longest wait before login.
+    pub login_timeout: Duration,
+    /// Longest wait for the next command (RFC 9051 §5.4: at least 30 minutes).
+    pub idle_timeout: Duration,
+}
+
+impl Default for ImapLimits {
+    fn default() -> Self {
+        Self {
+            command: 64 * 1024,
+            command_before_login: 4096,
+            literal: 64 * 1024,
+            literals: 64,
+            message_size: 50 * 1024 * 1024,
+            nesting: 64,
+            errors: 50,
+            auth_failures: 5,
+            login_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+/// Limits of a POP3 server session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pop3Limits {
+    /// Longest command line without CRLF (RFC 2449 §4 asks for 255).
+    pub command_line: usize,
+    /// Longest line of an AUTH exchange (RFC 4954 §4 asks for 12,288).
+    pub auth_line: usize,
+    /// Most errors before the session is closed.
+    pub errors: u32,
+    /// Most failed logins before the session is closed.
+    pub auth_failures: u32,
+    /// Longest wait for the next command (RFC 1939 §3: at least 10 minutes).
+    pub idle_timeout: Duration,
+    /// Longest wait before login.
+    pub login_timeout: Duration,
+}
+
+impl Default for Pop3Limits {
+    fn default() -> Self {
+        Self {
+            command_line: 512,
+            auth_line: 12_288,
+            errors: 20,
+            auth_failures: 5,
+            idle_timeout: Duration::from_secs(600),
+            login_timeout: Duration::from_secs(60),
+        }
+    }
+}

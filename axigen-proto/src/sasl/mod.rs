@@ -1,0 +1,138 @@
+//! Authentication mechanisms (RFC 4422), used by SMTP, IMAP and POP3 alike.
+//!
+//! A protocol session owns a [`Server`] while an authentication runs. What the
+//! mechanism needs from the application comes out as an [`Ask`] inside the
+//! session's own `Auth` event, and goes back as an [`Answer`] through the
+//! session's `answer` method.
+
+use std::fmt;
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+/// A mechanism this crate implements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mechanism {
+    /// PLAIN (RFC 4616): the password itself, so only inside TLS.
+    Plain,
+    /// LOGIN: the obsolete form of PLAIN that some clients still insist on.
+    Login,
+    /// SCRAM-SHA-256 (RFC 5802, RFC 7677).
+    ScramSha256,
+}
+
+/// What the server side needs to know from the application.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Check this password. Answer with [`Answer::Accept`] or [`Answer::Refuse`].
+    Password {
+        /// Whom to act as; empty means the same as `authcid`.
+        authzid: String,
+        /// Who logs in.
+        authcid: String,
+        /// The password in the clear; wiped when dropped.
+        password: Zeroizing<String>,
+    },
+    /// Give the SCRAM keys of this user. Answer with [`Answer::Keys`]; `None`
+    /// for an unknown user (the exchange goes on with keys nobody knows, so
+    /// that nobody learns which users exist).
+    Keys {
+        /// Who logs in.
+        authcid: String,
+    },
+    /// The client has proved that it knows the password of `authcid`. Answer
+    /// with [`Answer::Accept`] or, for instance when the account is closed,
+    /// [`Answer::Refuse`].
+    Authorize {
+        /// Whom to act as; empty means the same as `authcid`.
+        authzid: String,
+        /// Who has logged in.
+        authcid: String,
+    },
+}
+
+impl fmt::Debug for Ask {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ask::Password { authzid, authcid, .. } => {
+                f.debug_struct("Password").field("authzid", authzid).field("authcid", authcid).finish_non_exhaustive()
+            }
+            Ask::Keys { authcid } => f.debug_struct("Keys").field("authcid", authcid).finish(),
+            Ask::Authorize { authzid, authcid } => {
+                f.debug_struct("Authorize").field("authzid", authzid).field("authcid", authcid).finish()
+            }
+        }
+    }
+}
+
+/// The application's answer to an [`Ask`].
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The login is good.
+    Accept,
+    /// The login is not good.
+    Refuse(Refusal),
+    /// The keys that were asked for; `None` for an unknown user.
+    Keys(Option<ScramKeys>),
+}
+
+/// Why a login was refused, as far as the peer may know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Wrong user or password: 535 5.7.8, NO [AUTHENTICATIONFAILED].
+    BadCredentials,
+    /// The account may not log in here, or may not act as `authzid`: 535 5.7.8, NO
+    /// [AUTHORIZATIONFAILED].
+    NotAuthorized,
+    /// The account is locked, or its password expired: 535 5.7.13, NO [EXPIRED].
+    Disabled,
+    /// Too many logins or connections: 454 4.7.0, NO [LIMIT].
+    TooMany,
+    /// The directory could not be asked: 454 4.7.0, NO [UNAVAILABLE].
+    Unavailable,
+}
+
+/// What a server keeps of a password for SCRAM-SHA-256 (RFC 5803).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramKeys {
+    /// Salt of the password hash.
+    pub salt: Bytes,
+    /// Iteration count of the password hash.
+    pub iterations: u32,
+    /// `StoredKey` of RFC 5802 §3.
+    pub stored_key: [u8; 32],
+    /// `ServerKey` of RFC 5802 §3.
+    pub server_key: [u8; 32],
+}
+
+impl fmt::Debug for ScramKeys {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScramKeys").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
+/// What the mechanism wants next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this challenge (raw; the protocol adds base64).
+    Challenge(Bytes),
+    /// Ask the application, then call [`Server::answer`].
+    Ask(Ask),
+    /// Done: the peer is `authcid`, acting as `authzid` (the same if it did not ask).
+    Accept(Identity),
+    /// Refused by the application, or by the mechanism itself (`BadCredentials`).
+    Refuse(Refusal),
+    /// The peer's message is not valid for this mechanism: 501 5.5.2, BAD.
+    Malformed(&'static str),
+}
+
+/// Who has logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Who proved a password.
+    pub authcid: String,
+    /// Whom the session acts as.
+    pub authzid: String,
+}

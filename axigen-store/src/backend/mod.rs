@@ -1,0 +1,1 @@
+//! The trait a backend implements, and the backends of this crate.

@@ -1,0 +1,29 @@
+//! An ordered map of bytes with atomic, durable batches, and blobs beside it.
+//!
+//! This crate knows no mail. It keeps ordered keys with values, and large
+//! pieces of bytes (blobs) by content address; mail rules are written once,
+//! above it. Nothing is acknowledged before it is safely on disk, and many
+//! writers share one sync.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`store`] | [`Store`](store::Store): group commit, single instance, compression, above any backend |
+//! | [`backend`] | the trait a backend implements, and the backends of this crate |
+//! | [`blob`] | the trait a blob store implements |
+//! | [`batch`] | what one atomic change consists of |
+//! | [`page`] | ranges and their results |
+//! | [`error`] | errors, by kind |
+//! | [`conformance`] | the tests every backend must pass |
+
+pub mod backend;
+pub mod batch;
+pub mod blob;
+pub mod conformance;
+pub mod error;
+pub mod page;
+pub mod store;
+
+pub use batch::{AccountId, Batch, Commit, Expect, Key, Op, Part, Patch, Slot, Template};
+pub use error::{Error, Result};
+pub use page::{Page, Range};
+pub use store::Store;
