@@ -167,6 +167,9 @@ mod tests {
         }
         framer.push(BytesMut::from(&b"\r\nQUIT\r\n"[..]));
         assert_eq!(framer.line(512), Some(Line::TooLong));
-        assert_eq!(framer.line(512), Some(Line::Complete(Bytes::from_static(b"QUIT"))));
+        assert_eq!(
+            framer.line(512),
+            Some(Line::Complete(Bytes::from_static(b"QUIT")))
+        );
     }
 }

@@ -13,7 +13,7 @@
 //! Facts from outside (bytes, end of stream, a deadline that passed, a finished
 //! TLS handshake) go in through [`Session::handle_input`]. Decisions of the
 //! application are inherent methods of each session, such as
-//! [`smtp::server::Server::reply`](smtp::server::Server). What the session wants
+//! `smtp::server::Server::reply`. What the session wants
 //! done comes out of [`Session::poll_output`], in wire order.
 //!
 //! # Map

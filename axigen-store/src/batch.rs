@@ -126,7 +126,10 @@ pub enum Slot {
 impl<T: Into<Bytes>> From<T> for Template {
     /// Bytes without holes.
     fn from(bytes: T) -> Self {
-        Template { bytes: bytes.into(), patches: Vec::new() }
+        Template {
+            bytes: bytes.into(),
+            patches: Vec::new(),
+        }
     }
 }
 

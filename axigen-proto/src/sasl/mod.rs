@@ -55,13 +55,19 @@ impl fmt::Debug for Ask {
     /// Without the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ask::Password { authzid, authcid, .. } => {
-                f.debug_struct("Password").field("authzid", authzid).field("authcid", authcid).finish_non_exhaustive()
-            }
+            Ask::Password {
+                authzid, authcid, ..
+            } => f
+                .debug_struct("Password")
+                .field("authzid", authzid)
+                .field("authcid", authcid)
+                .finish_non_exhaustive(),
             Ask::Keys { authcid } => f.debug_struct("Keys").field("authcid", authcid).finish(),
-            Ask::Authorize { authzid, authcid } => {
-                f.debug_struct("Authorize").field("authzid", authzid).field("authcid", authcid).finish()
-            }
+            Ask::Authorize { authzid, authcid } => f
+                .debug_struct("Authorize")
+                .field("authzid", authzid)
+                .field("authcid", authcid)
+                .finish(),
         }
     }
 }
@@ -109,7 +115,9 @@ pub struct ScramKeys {
 impl fmt::Debug for ScramKeys {
     /// Without the keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ScramKeys").field("iterations", &self.iterations).finish_non_exhaustive()
+        f.debug_struct("ScramKeys")
+            .field("iterations", &self.iterations)
+            .finish_non_exhaustive()
     }
 }
 
@@ -135,4 +143,25 @@ pub struct Identity {
     pub authcid: String,
     /// Whom the session acts as.
     pub authzid: String,
+}
+
+/// The server side of one authentication. (Signatures agreed on first.)
+#[derive(Debug)]
+pub struct Server {}
+
+#[allow(unused_variables, clippy::todo)]
+impl Server {
+    /// Starts a mechanism. `nonce` must be fresh, unpredictable bytes: this
+    /// crate draws no random numbers, so the session's owner hands a seed in.
+    pub fn new(mechanism: Mechanism, nonce: &[u8]) -> Server {
+        todo!()
+    }
+    /// Takes the client's message (decoded); `None` when the client sent no initial response.
+    pub fn step(&mut self, response: Option<&[u8]>) -> Step {
+        todo!()
+    }
+    /// Takes the application's answer to [`Step::Ask`].
+    pub fn answer(&mut self, answer: Answer) -> Step {
+        todo!()
+    }
 }
