@@ -175,8 +175,13 @@ pub enum Error {
     BadName(&'static str),
     #[error("INBOX cannot be deleted")]
     InboxIsPermanent,
-    #[error("the mailbox has children")]
+    /// Only for a name that is itself no mailbox any more (RFC 9051 §6.3.5).
+    #[error("the name has children and is itself no mailbox")]
     HasChildren,
+    #[error("the message is gone")]
+    NoSuchMessage,
+    #[error("a keyword may not {0}")]
+    BadKeyword(&'static str),
     /// `target` is the index of the target whose quota is used up.
     #[error("the account is over its quota")]
     OverQuota { target: usize },
@@ -275,12 +280,12 @@ impl Mailboxes {
     ) -> Result<Arc<structure::Structure>> {
         todo!()
     }
-    /// Structure records of many items in one read.
+    /// Structure records of many items in one read; `None` for an item that is gone.
     pub async fn structures(
         &self,
         account: AccountId,
         items: &[ItemId],
-    ) -> Result<Vec<Arc<structure::Structure>>> {
+    ) -> Result<Vec<Option<Arc<structure::Structure>>>> {
         todo!()
     }
     /// Bytes of a message; the range is cut to its size.
@@ -323,13 +328,15 @@ impl Mailboxes {
     ) -> Result<(Vec<Row>, Vec<u32>)> {
         todo!()
     }
-    /// Copies: new items on the same content, one batch.
+    /// Copies: new items on the same content, one batch. `quota` is the most bytes the account may
+    /// hold afterwards, else [`Error::OverQuota`] with target 0.
     pub async fn copy(
         &self,
         account: AccountId,
         from: MailboxId,
         uids: &[u32],
         to: MailboxId,
+        quota: Option<u64>,
     ) -> Result<Copied> {
         todo!()
     }
