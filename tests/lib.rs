@@ -1,1 +1,15 @@
-//! tests
+//! What the top-level tests share: the real server as a process, a small
+//! blocking wire client, and the mails that everything is tried with.
+//!
+//! Files of tests stand beside this one, each named after what it proves.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+pub mod demo;
+pub mod mails;
+pub mod tool;
+pub mod wire;

@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """Fails on a dependency whose licence is not permissive, and on crates that must stay out of the tree."""
-import json
 import re
 import subprocess
 import sys
@@ -49,18 +48,22 @@ def satisfied(expression):
 
 
 def main():
-    raw = subprocess.run(["cargo", "metadata", "--format-version", "1", "--locked"], check=True, stdout=subprocess.PIPE).stdout
-    packages = json.loads(raw)["packages"]
+    # `cargo tree` and not `cargo metadata`: the latter lists optional packages that nothing turns on.
+    raw = subprocess.run(
+        ["cargo", "tree", "--locked", "--workspace", "--edges", "all", "--target", "all", "--prefix", "none", "--format", "{p}|{l}"],
+        check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout
+    packages = sorted({tuple(line.removesuffix(" (*)").split("|")) for line in raw.splitlines() if "|" in line})
     bad = []
-    for p in packages:
-        if p["name"] in FORBIDDEN:
-            bad.append(f"{p['name']} {p['version']} must stay out of the tree")
-        if not p["license"] or not satisfied(p["license"]):
-            bad.append(f"{p['name']} {p['version']}: licence {p['license'] or 'not stated'}")
+    for package, licence in packages:
+        if package.split()[0] in FORBIDDEN:
+            bad.append(f"{package} must stay out of the tree")
+        if not licence or not satisfied(licence):
+            bad.append(f"{package}: licence {licence or 'not stated'}")
     for line in bad:
         print("licences:", line)
     print(f"licences: {len(packages)} packages, {len(bad)} refused")
-    return 1 if bad else 0
+    return 1 if bad or len(packages) < 50 else 0
 
 
 sys.exit(main())

@@ -73,34 +73,32 @@ impl Framer {
     /// endless line holds no memory; [`Line::TooLong`] is reported once, when
     /// its end is seen.
     pub fn line(&mut self, limit: usize) -> Option<Line> {
-        loop {
-            let Some(at) = self.buf[self.scanned..].iter().position(|&b| b == b'\n') else {
-                // One byte more: the CR of a line that is exactly at the limit.
-                if self.discarding || self.buf.len() > limit + 1 {
-                    self.discarding = true;
-                    self.buf.clear();
-                }
-                self.scanned = self.buf.len();
-                return None;
-            };
-            let end = self.scanned + at;
-            self.scanned = 0;
-            if self.discarding {
-                self.discarding = false;
-                self.buf.advance(end + 1);
-                return Some(Line::TooLong);
+        let Some(at) = self.buf[self.scanned..].iter().position(|&b| b == b'\n') else {
+            // One byte more: the CR of a line that is exactly at the limit.
+            if self.discarding || self.buf.len() > limit + 1 {
+                self.discarding = true;
+                self.buf.clear();
             }
-            let mut line = self.buf.split_to(end + 1).freeze();
-            let crlf = line.len() >= 2 && line[line.len() - 2] == b'\r';
-            line.truncate(line.len() - if crlf { 2 } else { 1 });
-            return Some(if line.len() > limit {
-                Line::TooLong
-            } else if crlf {
-                Line::Complete(line)
-            } else {
-                Line::BareLf(line)
-            });
+            self.scanned = self.buf.len();
+            return None;
+        };
+        let end = self.scanned + at;
+        self.scanned = 0;
+        if self.discarding {
+            self.discarding = false;
+            self.buf.advance(end + 1);
+            return Some(Line::TooLong);
         }
+        let mut line = self.buf.split_to(end + 1).freeze();
+        let crlf = line.len() >= 2 && line[line.len() - 2] == b'\r';
+        line.truncate(line.len() - if crlf { 2 } else { 1 });
+        Some(if line.len() > limit {
+            Line::TooLong
+        } else if crlf {
+            Line::Complete(line)
+        } else {
+            Line::BareLf(line)
+        })
     }
 
     /// Whether a line beyond its limit is being thrown away right now.

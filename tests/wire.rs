@@ -1,0 +1,274 @@
+//! A small blocking client: lines over TCP or TLS, and the few IMAP commands
+//! that tests need to look into a mailbox.
+
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+
+/// Something that reads and writes.
+pub trait ReadWrite: Read + Write + Send {}
+impl<T: Read + Write + Send> ReadWrite for T {}
+
+/// A connection that is read line by line.
+pub struct Wire {
+    stream: BufReader<Box<dyn ReadWrite>>,
+    tcp: TcpStream,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wire")
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wire {
+    /// Connects without TLS.
+    pub fn connect(addr: &str) -> Wire {
+        let tcp = TcpStream::connect(addr).unwrap_or_else(|e| panic!("{addr}: {e}"));
+        tcp.set_nodelay(true).expect("nodelay");
+        tcp.set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("timeout");
+        let stream: Box<dyn ReadWrite> = Box::new(tcp.try_clone().expect("clone"));
+        Wire {
+            stream: BufReader::new(stream),
+            tcp,
+        }
+    }
+
+    /// Connects with TLS from the first byte; any certificate is taken.
+    pub fn connect_tls(addr: &str) -> Wire {
+        Wire::connect(addr).start_tls()
+    }
+
+    /// Starts TLS on this connection.
+    pub fn start_tls(self) -> Wire {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let session =
+            ClientConnection::new(Arc::new(any_certificate()), name).expect("a TLS client");
+        let tls = StreamOwned::new(session, self.tcp.try_clone().expect("clone"));
+        Wire {
+            stream: BufReader::new(Box::new(tls)),
+            tcp: self.tcp,
+        }
+    }
+
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.try_send(bytes).expect("send");
+    }
+
+    /// Sends bytes; an error if the peer is gone.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())?;
+        self.stream.get_mut().flush()
+    }
+
+    /// Reads a line, its end included; empty at the end of the stream.
+    pub fn try_line(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut byte = [0u8];
+        while line.last() != Some(&b'\n') {
+            if self.stream.read(&mut byte)? == 0 {
+                break;
+            }
+            line.push(byte[0]);
+        }
+        Ok(line)
+    }
+
+    /// Reads a line, its end included; empty at the end of the stream.
+    pub fn line(&mut self) -> String {
+        String::from_utf8_lossy(&self.try_line().expect("a line")).into_owned()
+    }
+
+    /// Reads exactly `n` bytes.
+    pub fn bytes(&mut self, n: usize) -> Vec<u8> {
+        let mut bytes = vec![0; n];
+        self.stream.read_exact(&mut bytes).expect("bytes");
+        bytes
+    }
+
+    /// Reads until the peer closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes);
+        bytes
+    }
+
+    /// Closes our sending side.
+    pub fn shut(&self) {
+        let _ = self.tcp.shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Sends an SMTP command and reads its reply, all lines of it.
+    pub fn smtp(&mut self, command: &str) -> String {
+        self.send(format!("{command}\r\n"));
+        self.smtp_reply()
+    }
+
+    /// Reads an SMTP reply, all lines of it.
+    pub fn smtp_reply(&mut self) -> String {
+        let mut reply = String::new();
+        loop {
+            let line = self.line();
+            let last = line.as_bytes().get(3) != Some(&b'-');
+            reply.push_str(&line);
+            if last {
+                return reply;
+            }
+        }
+    }
+
+    /// Sends an IMAP command and reads up to its tagged response. Literals are
+    /// part of the result.
+    pub fn imap(&mut self, command: &str) -> Vec<u8> {
+        self.send(format!("T {command}\r\n"));
+        self.imap_until("T ")
+    }
+
+    /// Reads up to a line that begins with `start`, literals included.
+    pub fn imap_until(&mut self, start: &str) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let mut line = self.try_line().expect("a line");
+            assert!(
+                !line.is_empty(),
+                "closed after {}",
+                String::from_utf8_lossy(&all)
+            );
+            let first = line.starts_with(start.as_bytes());
+            while let Some(n) = literal(&line) {
+                line.extend(self.bytes(n));
+                line.extend(self.try_line().expect("a line"));
+            }
+            all.extend_from_slice(&line);
+            if first {
+                return all;
+            }
+        }
+    }
+
+    /// An IMAP connection that has logged in.
+    pub fn imap_login(addr: &str, user: &str, password: &str) -> Wire {
+        let mut wire = Wire::connect(addr);
+        assert!(wire.line().starts_with("* OK"), "greeting");
+        let said = wire.imap(&format!("LOGIN \"{user}\" \"{password}\""));
+        assert!(
+            said.windows(4).any(|w| w == b"T OK"),
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+        wire
+    }
+
+    /// All messages of a mailbox, with their UIDs.
+    pub fn imap_messages(&mut self, mailbox: &str) -> Vec<(u32, Vec<u8>)> {
+        let said = self.imap(&format!("EXAMINE \"{mailbox}\""));
+        assert!(
+            said.windows(4).any(|w| w == b"T OK"),
+            "{}",
+            String::from_utf8_lossy(&said)
+        );
+        self.send("T UID FETCH 1:* (BODY.PEEK[])\r\n");
+        let mut messages = Vec::new();
+        loop {
+            let line = self.try_line().expect("a line");
+            if line.starts_with(b"T ") {
+                assert!(
+                    line.starts_with(b"T OK"),
+                    "{}",
+                    String::from_utf8_lossy(&line)
+                );
+                return messages;
+            }
+            let Some(n) = literal(&line) else { continue };
+            let text = String::from_utf8_lossy(&line).into_owned();
+            let body = self.bytes(n);
+            let tail = self.line();
+            let uid = format!("{text}{tail}");
+            let uid = uid.split("UID ").nth(1).expect("a UID");
+            let uid = uid
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>();
+            messages.push((uid.parse().expect("a UID"), body));
+        }
+    }
+}
+
+/// The length of the literal a line ends with.
+fn literal(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"}\r\n")?;
+    let open = line.iter().rposition(|&b| b == b'{')?;
+    std::str::from_utf8(&line[open + 1..])
+        .ok()?
+        .trim_end_matches('+')
+        .parse()
+        .ok()
+}
+
+/// A client configuration that takes any certificate: the demo makes its own.
+pub fn any_certificate() -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        .with_no_client_auth()
+}
+
+#[derive(Debug)]
+struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
