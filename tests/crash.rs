@@ -38,7 +38,7 @@ fn send(
     acked: &Mutex<Vec<(String, Vec<usize>)>>,
 ) {
     let mut wire = Wire::connect(addr);
-    let mut go = |wire: &mut Wire, bytes: &str, want: &str| -> Option<()> {
+    let go = |wire: &mut Wire, bytes: &str, want: &str| -> Option<()> {
         wire.try_send(bytes).ok()?;
         loop {
             let line = wire.try_line().ok()?;

@@ -9,6 +9,7 @@
     clippy::print_stderr
 )]
 
+pub mod any_certificate;
 pub mod demo;
 pub mod mails;
 pub mod tool;
