@@ -1,0 +1,170 @@
+//! Deleting mailboxes and accounts.
+//!
+//! A mailbox disappears in one small batch, however many messages it has; from
+//! then on nothing can reach them. Its messages are removed after that, in
+//! batches of bounded size, before the call returns; if the program ends in
+//! between, the next call goes on.
+
+use axigen_store::{AccountId, Expect, Key, Range};
+
+use super::{
+    Mailboxes,
+    draft::{CHUNK, Draft, TRIES, contended},
+    error::{Error, Result},
+    folders::{delete_counters, id_bytes},
+    item, keys,
+    keys::Account,
+    log::Record,
+    names::{self, INBOX},
+    row::{Read, Stored},
+    types::MailboxId,
+};
+
+impl Mailboxes {
+    /// Deletes a mailbox and its messages. What is below it stays, and the
+    /// name is then a parent only
+    /// ([RFC 9051 §6.3.5](https://www.rfc-editor.org/rfc/rfc9051#section-6.3.5)).
+    ///
+    /// # Errors
+    /// [`Error::InboxIsPermanent`]; [`Error::HasChildren`] if the name is a
+    /// parent only; [`Error::NoSuchMailbox`]; [`Error::Store`].
+    pub async fn delete(&self, account: AccountId, name: &str) -> Result<()> {
+        let name = names::normalise(name).map_err(|_| Error::NoSuchMailbox)?;
+        if name == INBOX {
+            return Err(Error::InboxIsPermanent);
+        }
+        for _ in 0..TRIES {
+            let Some(id) = self.id_of(account, &name).await? else {
+                return Err(match self.below(account, &name).await?.is_empty() {
+                    true => Error::NoSuchMailbox,
+                    false => Error::HasChildren,
+                });
+            };
+            let mut draft = Draft::new(account);
+            draft.expect(keys::name(&name), Expect::Equals(id_bytes(id)));
+            draft.mailbox_exists(id);
+            draft.delete(keys::name(&name));
+            draft.delete(keys::mailbox(id));
+            delete_counters(id, &mut draft);
+            draft.set(keys::condemned(id), &b""[..]);
+            draft.add(Account::Mailboxes, -1);
+            draft.log(Record::folder(id));
+            if self.commit(vec![draft]).await?.is_some() {
+                return self.finish_deletions(account).await;
+            }
+        }
+        Err(contended())
+    }
+
+    /// Removes all of an account's mailboxes, messages and settings of theirs,
+    /// and gives their contents back. The account must not be reachable any
+    /// more (take it out of the directory first), and its id must never be
+    /// given again. Going on after an interruption is calling it again.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn remove_account(&self, account: AccountId) -> Result<()> {
+        self.forget_table(account);
+        for _ in 0..TRIES {
+            let mut draft = Draft::new(account);
+            draft.delete_range(keys::all(keys::NAME));
+            draft.delete_range(keys::all(keys::MAILBOX));
+            if self.commit(vec![draft]).await?.is_none() {
+                continue;
+            }
+            while self.remove_items(account).await? {}
+            let (from, to) = keys::ALL;
+            let mut draft = Draft::new(account);
+            draft.delete_range((Key::copy_from_slice(&[from]), Key::copy_from_slice(&[to])));
+            if self.commit(vec![draft]).await?.is_none() {
+                continue;
+            }
+            self.forget_table(account);
+            return Ok(());
+        }
+        Err(contended())
+    }
+
+    /// Removes a page of items; whether there was one.
+    async fn remove_items(&self, account: AccountId) -> Result<bool> {
+        let (from, to) = keys::all(keys::ITEM);
+        let page = self.page(account, from, to).await?;
+        if page.is_empty() {
+            return Ok(false);
+        }
+        let mut draft = Draft::new(account).quiet();
+        for (key, record) in page {
+            draft.expect(key.clone(), Expect::Present);
+            draft.release(&item::blob(&record)?);
+            draft.delete(key);
+        }
+        // On a conflict another call removes them too.
+        self.commit(vec![draft]).await?;
+        Ok(true)
+    }
+
+    /// Removes the messages of mailboxes that were deleted.
+    pub(super) async fn finish_deletions(&self, account: AccountId) -> Result<()> {
+        let condemned = self.scan_marks(account, keys::all(keys::CONDEMNED)).await?;
+        for id in condemned {
+            self.finish_deletion(account, MailboxId(id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish_deletion(&self, account: AccountId, mailbox: MailboxId) -> Result<()> {
+        let mut tries = 0;
+        while tries < TRIES {
+            let (from, to) = keys::of_mailbox(keys::ROW, mailbox);
+            let page = self.page(account, from, to).await?;
+            let mut draft = Draft::new(account).quiet();
+            draft.expect(keys::condemned(mailbox), Expect::Present);
+            let last = page.is_empty();
+            if last {
+                draft.delete(keys::condemned(mailbox));
+            } else {
+                let mut rows = Vec::with_capacity(page.len());
+                for (key, bytes) in page {
+                    let uid = keys::trailing_u32(&key).ok_or_else(|| Error::corrupt("a key"))?;
+                    let row = Stored::decode(&bytes)?;
+                    rows.push(Read { uid, bytes, row });
+                }
+                self.take_out(account, mailbox, &rows, &mut draft).await?;
+                draft.without_counters(mailbox);
+            }
+            match self.commit(vec![draft]).await? {
+                Some(_) if last => return Ok(()),
+                Some(_) => tries = 0,
+                None => {
+                    // Another call may have finished it.
+                    let key = keys::condemned(mailbox);
+                    if self.store.get(account, &[key]).await? == [None] {
+                        return Ok(());
+                    }
+                    tries += 1;
+                }
+            }
+        }
+        Err(contended())
+    }
+
+    async fn page(
+        &self,
+        account: AccountId,
+        from: Key,
+        to: Key,
+    ) -> Result<Vec<(Key, bytes::Bytes)>> {
+        let page = self
+            .store
+            .range(Range {
+                account,
+                from,
+                to,
+                limit: CHUNK,
+                reverse: false,
+                keys_only: false,
+            })
+            .await?;
+        Ok(page.rows)
+    }
+}

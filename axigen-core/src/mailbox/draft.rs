@@ -1,0 +1,307 @@
+//! One account's part of a batch while it is being put together.
+//!
+//! Whoever changes mailboxes says here what happens to rows; the counters, the
+//! mailbox's modification number, the quota and the log follow from it, in the
+//! same batch.
+
+use std::collections::BTreeMap;
+
+use axigen_store::{
+    AccountId, Batch, Commit, Expect, Key, Op, Part, Slot, Template, blob::BlobRef,
+};
+
+use super::{
+    Mailboxes,
+    error::{Error, Result},
+    keys::{self, Account, Counter},
+    row::{Read, Stored},
+    types::MailboxId,
+};
+
+/// How often a change is tried again after others were faster.
+pub(super) const TRIES: usize = 100;
+/// Most messages one batch changes.
+pub(super) const CHUNK: usize = 1000;
+
+/// A part of a batch that is being put together.
+#[derive(Debug)]
+pub(super) struct Draft {
+    part: Part,
+    records: u16,
+    mailboxes: BTreeMap<MailboxId, Delta>,
+    bounds: Vec<(usize, Bound)>,
+    quota: Option<(u64, usize)>,
+    gone: Option<MailboxId>,
+}
+
+/// What a counter that has bounds counts.
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    Quota { target: usize },
+    TooMany(&'static str),
+}
+
+/// What happens to a mailbox's counters.
+#[derive(Debug, Default, Clone, Copy)]
+struct Delta {
+    messages: i64,
+    unseen: i64,
+    deleted: i64,
+    size: i64,
+}
+
+impl Draft {
+    pub(super) fn new(account: AccountId) -> Self {
+        Draft {
+            part: Part {
+                account,
+                asserts: Vec::new(),
+                ops: Vec::new(),
+                advance: true,
+            },
+            records: 0,
+            mailboxes: BTreeMap::new(),
+            bounds: Vec::new(),
+            quota: None,
+            gone: None,
+        }
+    }
+
+    /// The account's sequence number stays: nothing that others must see.
+    pub(super) fn quiet(mut self) -> Self {
+        self.part.advance = false;
+        self
+    }
+
+    /// The account may hold this many bytes afterwards; if it would hold more,
+    /// `target` is to blame. The smallest of several counts.
+    pub(super) fn quota(&mut self, quota: Option<u64>, target: usize) {
+        if let Some(quota) = quota
+            && self.quota.is_none_or(|(least, _)| quota < least)
+        {
+            self.quota = Some((quota, target));
+        }
+    }
+
+    pub(super) fn expect(&mut self, key: Key, expect: Expect) {
+        self.part.asserts.push((key, expect));
+    }
+
+    pub(super) fn set(&mut self, key: impl Into<Template>, val: impl Into<Template>) {
+        self.part.ops.push(Op::Set {
+            key: key.into(),
+            val: val.into(),
+        });
+    }
+
+    pub(super) fn delete(&mut self, key: Key) {
+        self.part.ops.push(Op::Delete(key));
+    }
+
+    pub(super) fn delete_range(&mut self, (from, to): (Key, Key)) {
+        self.part.ops.push(Op::DeleteRange(from, to));
+    }
+
+    pub(super) fn retain(&mut self, blob: &BlobRef) {
+        self.part.ops.push(Op::Retain(blob.clone()));
+    }
+
+    pub(super) fn release(&mut self, blob: &BlobRef) {
+        self.part.ops.push(Op::Release(blob.clone()));
+    }
+
+    pub(super) fn log(&mut self, record: Template) {
+        self.set(keys::new_log(self.records), record);
+        self.records += 1;
+    }
+
+    /// Adds to a counter of the account.
+    pub(super) fn add(&mut self, which: Account, delta: i64) {
+        self.add_to(keys::account(which), delta, None, None);
+    }
+
+    /// Adds to a counter of the account that may not exceed `max`.
+    pub(super) fn add_within(&mut self, which: Account, delta: i64, max: u32, what: &'static str) {
+        self.bounds
+            .push((self.part.ops.len(), Bound::TooMany(what)));
+        self.add_to(keys::account(which), delta, Some(max.into()), None);
+    }
+
+    /// The next item id, for `slot`.
+    pub(super) fn next_item(&mut self, slot: u8) -> Slot {
+        self.add_to(keys::account(Account::Item), 1, None, Some(slot));
+        Slot::Counter(slot)
+    }
+
+    /// The mailbox's next UID, for `slot`.
+    pub(super) fn next_uid(&mut self, mailbox: MailboxId, slot: u8) -> Slot {
+        self.bounds.push((
+            self.part.ops.len(),
+            Bound::TooMany("messages were ever put into the mailbox: its UIDs are used up"),
+        ));
+        // RFC 9051 §2.3.1.1: UIDs have 32 bits; UIDNEXT must have room too.
+        let key = keys::counter(mailbox, Counter::LastUid);
+        self.add_to(key, 1, Some(i64::from(u32::MAX) - 1), Some(slot));
+        Slot::Counter(slot)
+    }
+
+    /// The mailbox has a modification number from its first day.
+    pub(super) fn touch(&mut self, mailbox: MailboxId) {
+        self.mailboxes.entry(mailbox).or_default();
+    }
+
+    /// Puts a message under the UID in `uid`. With `item`, its item is new too.
+    pub(super) fn add_row(
+        &mut self,
+        mailbox: MailboxId,
+        uid: Slot,
+        row: &Stored,
+        item: Option<Slot>,
+    ) {
+        let value = match item {
+            Some(slot) => row.encode_new(slot),
+            None => row.encode(),
+        };
+        self.set(keys::new_in_mailbox(keys::ROW, mailbox, uid), value);
+        if row.deleted() {
+            let mark = keys::new_in_mailbox(keys::DELETED, mailbox, uid);
+            self.set(mark, &b""[..]);
+        }
+        self.count(mailbox, row, 1);
+    }
+
+    /// Takes a message out of a mailbox, if it is as it was read.
+    pub(super) fn remove_row(&mut self, mailbox: MailboxId, old: &Read) {
+        let key = keys::row(mailbox, old.uid);
+        self.expect(key.clone(), Expect::Equals(old.bytes.clone()));
+        self.delete(key);
+        if old.row.deleted() {
+            self.delete(keys::deleted(mailbox, old.uid));
+        }
+        self.count(mailbox, &old.row, -1);
+    }
+
+    /// Changes a message's row, if it is as it was read.
+    pub(super) fn change_row(&mut self, mailbox: MailboxId, old: &Read, new: &Stored) {
+        let key = keys::row(mailbox, old.uid);
+        self.expect(key.clone(), Expect::Equals(old.bytes.clone()));
+        self.set(key, new.encode());
+        match (old.row.deleted(), new.deleted()) {
+            (false, true) => self.set(keys::deleted(mailbox, old.uid), &b""[..]),
+            (true, false) => self.delete(keys::deleted(mailbox, old.uid)),
+            _ => {}
+        }
+        self.count(mailbox, &old.row, -1);
+        self.count(mailbox, new, 1);
+    }
+
+    /// The part, with the counters that follow from its rows.
+    fn finish(mut self) -> (Part, Vec<(usize, Bound)>) {
+        let (mut bytes, mut messages) = (0, 0);
+        for (mailbox, delta) in std::mem::take(&mut self.mailboxes) {
+            bytes += delta.size;
+            messages += delta.messages;
+            if self.gone == Some(mailbox) {
+                continue;
+            }
+            for (which, delta) in [
+                (Counter::Messages, delta.messages),
+                (Counter::Unseen, delta.unseen),
+                (Counter::Deleted, delta.deleted),
+                (Counter::Size, delta.size),
+            ] {
+                if delta != 0 {
+                    self.add_to(keys::counter(mailbox, which), delta, None, None);
+                }
+            }
+            if self.part.advance {
+                self.set(
+                    keys::counter(mailbox, Counter::Modseq),
+                    Template {
+                        bytes: bytes::Bytes::from_static(&[0; 8]),
+                        patches: vec![axigen_store::Patch {
+                            at: 0,
+                            width: 8,
+                            slot: Slot::Seq,
+                        }],
+                    },
+                );
+            }
+        }
+        if messages != 0 {
+            self.add(Account::Messages, messages);
+        }
+        if bytes != 0 {
+            // What makes room is always allowed, also above the quota.
+            let quota = self.quota.filter(|_| bytes > 0);
+            if let Some((_, target)) = quota {
+                self.bounds
+                    .push((self.part.ops.len(), Bound::Quota { target }));
+            }
+            let max = quota.map(|(max, _)| i64::try_from(max).unwrap_or(i64::MAX));
+            self.add_to(keys::account(Account::Bytes), bytes, max, None);
+        }
+        (self.part, self.bounds)
+    }
+
+    fn count(&mut self, mailbox: MailboxId, row: &Stored, sign: i64) {
+        let delta = self.mailboxes.entry(mailbox).or_default();
+        delta.messages += sign;
+        delta.unseen += sign * i64::from(row.unseen());
+        delta.deleted += sign * i64::from(row.deleted());
+        delta.size += sign * row.size as i64;
+    }
+
+    fn add_to(&mut self, key: Key, delta: i64, max: Option<i64>, slot: Option<u8>) {
+        self.part.ops.push(Op::Add {
+            key,
+            delta,
+            min: None,
+            max,
+            slot,
+        });
+    }
+
+    /// The mailbox is still there.
+    pub(super) fn mailbox_exists(&mut self, mailbox: MailboxId) {
+        self.expect(keys::mailbox(mailbox), Expect::Present);
+    }
+
+    /// The mailbox is being removed and has no counters any more; what its
+    /// messages are to the account still counts.
+    pub(super) fn without_counters(&mut self, mailbox: MailboxId) {
+        self.gone = Some(mailbox);
+    }
+}
+
+impl Mailboxes {
+    /// Does a batch of drafts, durable on `Ok`; `None` if others were faster
+    /// and the caller must read again.
+    pub(super) async fn commit(&self, drafts: Vec<Draft>) -> Result<Option<Commit>> {
+        let (parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
+            drafts.into_iter().map(Draft::finish).unzip();
+        match self.store.commit(Batch { parts }).await {
+            Ok(commit) => Ok(Some(commit)),
+            Err(axigen_store::Error::Conflict { .. }) => {
+                tokio::task::yield_now().await;
+                Ok(None)
+            }
+            Err(axigen_store::Error::Bound { part, index }) => {
+                let bound = bounds
+                    .get(part)
+                    .and_then(|part| part.iter().find(|(op, _)| *op == index));
+                Err(match bound {
+                    Some((_, Bound::Quota { target })) => Error::OverQuota { target: *target },
+                    Some((_, Bound::TooMany(what))) => Error::TooMany(what),
+                    None => axigen_store::Error::Bound { part, index }.into(),
+                })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Others were faster each time.
+pub(super) fn contended() -> Error {
+    axigen_store::Error::Conflict { part: 0, index: 0 }.into()
+}

@@ -1,0 +1,124 @@
+//! Removing messages.
+
+use axigen_store::AccountId;
+
+use super::{
+    Mailboxes,
+    draft::{CHUNK, Draft, TRIES, contended},
+    error::Result,
+    item, keys,
+    log::Record,
+    row::Read,
+    select::ascending,
+    types::MailboxId,
+};
+
+impl Mailboxes {
+    /// Removes those of `uids` that carry `\Deleted`; `None` means all that
+    /// carry it, found without reading the others. Returns the UIDs removed,
+    /// ascending. A message whose `\Deleted` is taken off at the same moment
+    /// stays. Up to a thousand messages are one batch.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
+    /// [`Error::Store`](super::Error::Store).
+    pub async fn expunge(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: Option<&[u32]>,
+    ) -> Result<Vec<u32>> {
+        let uids = match uids {
+            Some(uids) => ascending(uids),
+            None => {
+                self.scan_marks(account, keys::of_mailbox(keys::DELETED, mailbox))
+                    .await?
+            }
+        };
+        self.erase(account, mailbox, &uids, true).await
+    }
+
+    /// Removes these messages whatever their flags (POP3 QUIT, one batch up to
+    /// a thousand). Returns the UIDs removed, ascending; those that were gone
+    /// already are left out.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
+    /// [`Error::Store`](super::Error::Store).
+    pub async fn remove(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+    ) -> Result<Vec<u32>> {
+        let uids = ascending(uids);
+        self.erase(account, mailbox, &uids, false).await
+    }
+
+    pub(super) async fn erase(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        only_deleted: bool,
+    ) -> Result<Vec<u32>> {
+        self.must_exist(account, mailbox).await?;
+        let mut removed = Vec::new();
+        for chunk in uids.chunks(CHUNK) {
+            removed.extend(
+                self.erase_chunk(account, mailbox, chunk, only_deleted)
+                    .await?,
+            );
+        }
+        Ok(removed)
+    }
+
+    async fn erase_chunk(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        only_deleted: bool,
+    ) -> Result<Vec<u32>> {
+        for _ in 0..TRIES {
+            let mut rows = self.read_rows(account, mailbox, uids).await?;
+            rows.retain(|read| read.row.deleted() || !only_deleted);
+            if rows.is_empty() {
+                return Ok(Vec::new());
+            }
+            let removed: Vec<u32> = rows.iter().map(|read| read.uid).collect();
+            let mut draft = Draft::new(account);
+            draft.mailbox_exists(mailbox);
+            self.take_out(account, mailbox, &rows, &mut draft).await?;
+            draft.log(Record::vanished(mailbox, &removed));
+            if self.commit(vec![draft]).await?.is_some() {
+                return Ok(removed);
+            }
+            self.must_exist(account, mailbox).await?;
+        }
+        Err(contended())
+    }
+
+    /// Takes messages and their items out.
+    pub(super) async fn take_out(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        rows: &[Read],
+        draft: &mut Draft,
+    ) -> Result<()> {
+        let items: Vec<_> = rows.iter().map(|read| keys::item(read.row.item)).collect();
+        let records = self.store.get(account, &items).await?;
+        for ((read, key), record) in rows.iter().zip(items).zip(records) {
+            draft.remove_row(mailbox, read);
+            // An item can be missing only if another session expunged it (then
+            // the row's assert fails) or the store was damaged (then the row
+            // must not stay for ever).
+            if let Some(record) = record {
+                draft.release(&item::blob(&record)?);
+                draft.delete(key);
+            }
+        }
+        Ok(())
+    }
+}

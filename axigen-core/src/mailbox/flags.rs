@@ -1,0 +1,135 @@
+//! Changing flags.
+
+use axigen_store::AccountId;
+
+use super::{
+    Mailboxes,
+    draft::{CHUNK, Draft, TRIES, contended},
+    error::Result,
+    keywords::{self, Words},
+    log::Record,
+    row::Stored,
+    select::ascending,
+    types::{FlagChange, Flags, MailboxId, Row},
+};
+
+impl Mailboxes {
+    /// Changes flags and returns the rows as they are then (those still there),
+    /// ascending. Flags that are already so write nothing and take no
+    /// modification number.
+    ///
+    /// With `unchanged_since`, rows changed after it are left alone and their
+    /// UIDs returned in the second list instead
+    /// ([RFC 7162 §3.1.3](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.3)).
+    ///
+    /// Up to a thousand messages are one batch; more are several, so another
+    /// session may see the first before the last.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
+    /// [`Error::BadKeyword`](super::Error::BadKeyword),
+    /// [`Error::TooMany`](super::Error::TooMany) keywords,
+    /// [`Error::Store`](super::Error::Store).
+    pub async fn store_flags(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        change: &FlagChange,
+        unchanged_since: Option<u64>,
+    ) -> Result<(Vec<Row>, Vec<u32>)> {
+        // What is taken away need not be a keyword that could be set.
+        if let FlagChange::Replace(flags) | FlagChange::Add(flags) = change {
+            keywords::check_flags(flags)?;
+        }
+        self.must_exist(account, mailbox).await?;
+        let uids = ascending(uids);
+        let (mut rows, mut modified) = (Vec::with_capacity(uids.len()), Vec::new());
+        for chunk in uids.chunks(CHUNK) {
+            let (now, failed) = self
+                .store_chunk(account, mailbox, chunk, change, unchanged_since)
+                .await?;
+            rows.extend(now);
+            modified.extend(failed);
+        }
+        Ok((rows, modified))
+    }
+
+    async fn store_chunk(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        change: &FlagChange,
+        unchanged_since: Option<u64>,
+    ) -> Result<(Vec<Row>, Vec<u32>)> {
+        let (FlagChange::Replace(flags) | FlagChange::Add(flags) | FlagChange::Remove(flags)) =
+            change;
+        for _ in 0..TRIES {
+            let old = self.read_rows(account, mailbox, uids).await?;
+            let mut words = self.words(account, &flags.keywords, &old).await?;
+            let mut draft = Draft::new(account);
+            draft.mailbox_exists(mailbox);
+            let mut modified = Vec::new();
+            let mut changed = Vec::new();
+            let mut rows = Vec::with_capacity(old.len());
+            for read in &old {
+                if unchanged_since.is_some_and(|since| read.row.modseq > since) {
+                    modified.push(read.uid);
+                    continue;
+                }
+                let new = apply(change, &read.row, &mut words)?;
+                if new != read.row {
+                    draft.change_row(mailbox, read, &new);
+                    changed.push(read.uid);
+                }
+                rows.push((read.uid, new));
+            }
+            let mut seq = 0;
+            if !changed.is_empty() {
+                words.write(&mut draft);
+                draft.log(Record::flags(mailbox, &changed));
+                match self.commit(vec![draft]).await? {
+                    Some(commit) => seq = commit.parts.first().map_or(0, |part| part.seq),
+                    None => {
+                        self.must_exist(account, mailbox).await?;
+                        continue;
+                    }
+                }
+            }
+            let mut changed = changed.into_iter().peekable();
+            let mut shown = Vec::with_capacity(rows.len());
+            for (uid, row) in rows {
+                let modseq = match changed.next_if_eq(&uid) {
+                    Some(_) => seq,
+                    None => row.modseq,
+                };
+                shown.push(words.row(uid, modseq, &row)?);
+            }
+            return Ok((shown, modified));
+        }
+        Err(contended())
+    }
+}
+
+/// The row with its flags changed.
+fn apply(change: &FlagChange, row: &Stored, words: &mut Words) -> Result<Stored> {
+    let mut new = row.clone();
+    match change {
+        FlagChange::Replace(flags) => {
+            new.system = flags.system & Flags::SYSTEM;
+            new.words = words.numbers(&flags.keywords)?;
+        }
+        FlagChange::Add(flags) => {
+            new.system |= flags.system & Flags::SYSTEM;
+            let more = words.numbers(&flags.keywords)?;
+            keywords::join(&mut new.words, &more)?;
+        }
+        FlagChange::Remove(flags) => {
+            new.system &= !flags.system;
+            let gone = words.known(&flags.keywords);
+            new.words.retain(|word| !gone.contains(word));
+        }
+    }
+    Ok(new)
+}

@@ -1,0 +1,240 @@
+//! The keys of an account's mailboxes.
+//!
+//! The first byte says what a key is; this module owns 0x10 to 0x1f inside an
+//! account's range. Numbers are big-endian, so keys sort as numbers do.
+//!
+//! | key | value |
+//! |---|---|
+//! | `10 which` | a counter of the account |
+//! | `11 name` | mailbox id (4 bytes) |
+//! | `12 mailbox` | the mailbox's record, see [`folders`](super::folders) |
+//! | `13 mailbox which` | a counter of the mailbox |
+//! | `14 mailbox uid` | a message in a mailbox, see [`row`](super::row) |
+//! | `15 mailbox uid` | nothing: the message carries `\Deleted` |
+//! | `16 item` | blob and structure of an item, see [`item`](super::item) |
+//! | `17 seq ordinal` | what a change changed, see [`log`](super::log) |
+//! | `18 word` | a keyword's name |
+//! | `19 name` | nothing: the name is subscribed |
+//! | `1a mailbox` | nothing: deleted, its messages are being removed |
+
+use axigen_store::{Key, Patch, Slot, Template};
+use bytes::Bytes;
+
+use super::types::{ItemId, MailboxId};
+
+/// First and end (exclusive) of all keys of this module.
+pub(super) const ALL: (u8, u8) = (0x10, 0x20);
+const ACCOUNT: u8 = 0x10;
+pub(super) const NAME: u8 = 0x11;
+pub(super) const MAILBOX: u8 = 0x12;
+pub(super) const COUNTER: u8 = 0x13;
+pub(super) const ROW: u8 = 0x14;
+pub(super) const DELETED: u8 = 0x15;
+pub(super) const ITEM: u8 = 0x16;
+pub(super) const LOG: u8 = 0x17;
+pub(super) const WORD: u8 = 0x18;
+pub(super) const SUBSCRIPTION: u8 = 0x19;
+pub(super) const CONDEMNED: u8 = 0x1a;
+
+/// A counter of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    /// The last item id given.
+    Item = 0,
+    /// The last mailbox id given.
+    Mailbox = 1,
+    /// The last UID validity given.
+    Validity = 2,
+    /// How many mailboxes.
+    Mailboxes = 3,
+    /// Bytes of all messages.
+    Bytes = 4,
+    /// How many messages.
+    Messages = 5,
+    /// How many subscribed names.
+    Subscriptions = 6,
+    /// Changes up to this one are no longer in the log.
+    Floor = 7,
+}
+
+/// A counter of a mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counter {
+    /// The last UID given.
+    LastUid = 0,
+    /// How many messages.
+    Messages = 1,
+    /// How many without `\Seen`.
+    Unseen = 2,
+    /// How many with `\Deleted`.
+    Deleted = 3,
+    /// Bytes of all messages.
+    Size = 4,
+    /// The last change's number.
+    Modseq = 5,
+    /// The first UID that no session was told of.
+    Recent = 6,
+}
+
+/// All counters of a mailbox, in the order of their keys.
+pub(super) const COUNTERS: [Counter; 7] = [
+    Counter::LastUid,
+    Counter::Messages,
+    Counter::Unseen,
+    Counter::Deleted,
+    Counter::Size,
+    Counter::Modseq,
+    Counter::Recent,
+];
+
+pub(super) fn account(which: Account) -> Key {
+    Bytes::copy_from_slice(&[ACCOUNT, which as u8])
+}
+
+pub(super) fn name(name: &str) -> Key {
+    tagged(NAME, name.as_bytes())
+}
+
+pub(super) fn mailbox(id: MailboxId) -> Key {
+    tagged(MAILBOX, &id.0.to_be_bytes())
+}
+
+pub(super) fn counter(id: MailboxId, which: Counter) -> Key {
+    let mut key = Vec::with_capacity(6);
+    key.push(COUNTER);
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.push(which as u8);
+    key.into()
+}
+
+pub(super) fn row(id: MailboxId, uid: u32) -> Key {
+    in_mailbox(ROW, id, uid)
+}
+
+pub(super) fn deleted(id: MailboxId, uid: u32) -> Key {
+    in_mailbox(DELETED, id, uid)
+}
+
+/// The key of a row (or, with [`DELETED`], of its mark) whose UID is given at
+/// commit.
+pub(super) fn new_in_mailbox(tag: u8, id: MailboxId, uid: Slot) -> Template {
+    Template {
+        bytes: in_mailbox(tag, id, 0),
+        patches: vec![Patch {
+            at: 5,
+            width: 4,
+            slot: uid,
+        }],
+    }
+}
+
+pub(super) fn item(id: ItemId) -> Key {
+    tagged(ITEM, &id.0.to_be_bytes())
+}
+
+/// The key of an item whose id is given at commit.
+pub(super) fn new_item(id: Slot) -> Template {
+    Template {
+        bytes: item(ItemId(0)),
+        patches: vec![Patch {
+            at: 1,
+            width: 8,
+            slot: id,
+        }],
+    }
+}
+
+/// The first key of a change's records.
+pub(super) fn log(seq: u64) -> Key {
+    tagged(LOG, &seq.to_be_bytes())
+}
+
+/// The key of a record of the change that is being committed.
+pub(super) fn new_log(ordinal: u16) -> Template {
+    let mut key = Vec::with_capacity(11);
+    key.push(LOG);
+    key.extend_from_slice(&[0; 8]);
+    key.extend_from_slice(&ordinal.to_be_bytes());
+    Template {
+        bytes: key.into(),
+        patches: vec![Patch {
+            at: 1,
+            width: 8,
+            slot: Slot::Seq,
+        }],
+    }
+}
+
+pub(super) fn word(id: u16) -> Key {
+    tagged(WORD, &id.to_be_bytes())
+}
+
+pub(super) fn subscription(name: &str) -> Key {
+    tagged(SUBSCRIPTION, name.as_bytes())
+}
+
+pub(super) fn condemned(id: MailboxId) -> Key {
+    tagged(CONDEMNED, &id.0.to_be_bytes())
+}
+
+/// First and end of all keys with a tag.
+pub(super) fn all(tag: u8) -> (Key, Key) {
+    (
+        Bytes::copy_from_slice(&[tag]),
+        Bytes::copy_from_slice(&[tag + 1]),
+    )
+}
+
+/// First and end of a mailbox's keys with a tag.
+pub(super) fn of_mailbox(tag: u8, id: MailboxId) -> (Key, Key) {
+    let end = match id.0.checked_add(1) {
+        Some(next) => tagged(tag, &next.to_be_bytes()),
+        None => Bytes::copy_from_slice(&[tag + 1]),
+    };
+    (tagged(tag, &id.0.to_be_bytes()), end)
+}
+
+/// First and end of the names below this one.
+pub(super) fn names_below(name: &str) -> (Key, Key) {
+    // `0` is the character after the separator `/`.
+    (
+        tagged(NAME, format!("{name}/").as_bytes()),
+        tagged(NAME, format!("{name}0").as_bytes()),
+    )
+}
+
+/// The end (exclusive) of a range whose last key this is.
+pub(super) fn after(key: &Key) -> Key {
+    let mut next = Vec::with_capacity(key.len() + 1);
+    next.extend_from_slice(key);
+    next.push(0);
+    next.into()
+}
+
+/// The number at the end of a key.
+pub(super) fn trailing_u32(key: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(*key.last_chunk::<4>()?))
+}
+
+/// A counter's value; absent means 0, as the store sees it.
+pub(super) fn number(value: &Option<Bytes>) -> i64 {
+    value
+        .as_ref()
+        .and_then(|bytes| Some(i64::from_be_bytes(*bytes.first_chunk::<8>()?)))
+        .unwrap_or(0)
+}
+
+fn in_mailbox(tag: u8, id: MailboxId, uid: u32) -> Key {
+    let mut key = Vec::with_capacity(9);
+    key.push(tag);
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.extend_from_slice(&uid.to_be_bytes());
+    key.into()
+}
+
+fn tagged(tag: u8, rest: &[u8]) -> Key {
+    let mut key = Vec::with_capacity(1 + rest.len());
+    key.push(tag);
+    key.extend_from_slice(rest);
+    key.into()
+}

@@ -1,0 +1,218 @@
+//! The change log's records: what one change changed.
+//!
+//! Every change of an account that others must see writes at least one record
+//! under its sequence number, so what a client missed is read from the tail of
+//! the log and never by comparing mailboxes.
+
+use axigen_store::{Patch, Slot, Template};
+
+use super::{
+    error::{Error, Result},
+    types::MailboxId,
+};
+
+const ADDED: u8 = 1;
+const FLAGS: u8 = 2;
+const VANISHED: u8 = 3;
+const FOLDER: u8 = 4;
+
+/// One record of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Record {
+    /// Messages came; their UIDs follow each other.
+    Added {
+        mailbox: MailboxId,
+        last: u32,
+        count: u32,
+    },
+    /// Flags of these UIDs (ascending) changed.
+    Flags { mailbox: MailboxId, uids: Vec<u32> },
+    /// These UIDs (ascending) are gone.
+    Vanished { mailbox: MailboxId, uids: Vec<u32> },
+    /// The mailbox was made, renamed or deleted; 0 if only a subscription
+    /// changed.
+    Folder { mailbox: MailboxId },
+}
+
+impl Record {
+    /// A record of messages whose last UID is given at commit.
+    pub(super) fn added(mailbox: MailboxId, last: Slot, count: u32) -> Template {
+        let mut bytes = head(ADDED, mailbox);
+        let at = bytes.len();
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&count.to_be_bytes());
+        Template {
+            bytes: bytes.into(),
+            patches: vec![Patch {
+                at,
+                width: 4,
+                slot: last,
+            }],
+        }
+    }
+
+    pub(super) fn flags(mailbox: MailboxId, uids: &[u32]) -> Template {
+        with_uids(FLAGS, mailbox, uids)
+    }
+
+    pub(super) fn vanished(mailbox: MailboxId, uids: &[u32]) -> Template {
+        with_uids(VANISHED, mailbox, uids)
+    }
+
+    pub(super) fn folder(mailbox: MailboxId) -> Template {
+        head(FOLDER, mailbox).into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Record> {
+        decode(bytes).ok_or_else(|| Error::corrupt("a record of the change log"))
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<Record> {
+    let (&kind, rest) = bytes.split_first()?;
+    let (mailbox, rest) = rest.split_first_chunk::<4>()?;
+    let mailbox = MailboxId(u32::from_be_bytes(*mailbox));
+    Some(match kind {
+        ADDED => {
+            let (last, rest) = rest.split_first_chunk::<4>()?;
+            let (count, rest) = rest.split_first_chunk::<4>()?;
+            if !rest.is_empty() {
+                return None;
+            }
+            let (last, count) = (u32::from_be_bytes(*last), u32::from_be_bytes(*count));
+            if count > last {
+                return None;
+            }
+            Record::Added {
+                mailbox,
+                last,
+                count,
+            }
+        }
+        FLAGS => Record::Flags {
+            mailbox,
+            uids: decode_uids(rest)?,
+        },
+        VANISHED => Record::Vanished {
+            mailbox,
+            uids: decode_uids(rest)?,
+        },
+        FOLDER => Record::Folder { mailbox },
+        _ => return None,
+    })
+}
+
+fn head(kind: u8, mailbox: MailboxId) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16);
+    bytes.push(kind);
+    bytes.extend_from_slice(&mailbox.0.to_be_bytes());
+    bytes
+}
+
+fn with_uids(kind: u8, mailbox: MailboxId, uids: &[u32]) -> Template {
+    let mut bytes = head(kind, mailbox);
+    encode_uids(uids, &mut bytes);
+    bytes.into()
+}
+
+/// Ascending UIDs as runs: for each the distance from the end of the one
+/// before, and its length less one, seven bits a byte.
+fn encode_uids(uids: &[u32], out: &mut Vec<u8>) {
+    let mut end = 0; // one past the last run
+    let mut rest = uids;
+    while let Some(&first) = rest.first() {
+        let run = rest
+            .iter()
+            .zip(first..)
+            .take_while(|(uid, expected)| *uid == expected)
+            .count();
+        put_varint(first - end, out);
+        put_varint(run as u32 - 1, out);
+        end = first + run as u32;
+        rest = &rest[run..];
+    }
+}
+
+fn decode_uids(mut bytes: &[u8]) -> Option<Vec<u32>> {
+    let mut uids = Vec::new();
+    let mut end = 0u32;
+    while !bytes.is_empty() {
+        let first = end.checked_add(take_varint(&mut bytes)?)?;
+        let last = first.checked_add(take_varint(&mut bytes)?)?;
+        end = last.checked_add(1)?;
+        uids.extend(first..=last);
+    }
+    Some(uids)
+}
+
+fn put_varint(mut number: u32, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take_varint(bytes: &mut &[u8]) -> Option<u32> {
+    let mut number = 0u32;
+    for shift in [0, 7, 14, 21, 28] {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u32::from(byte & 0x7f).checked_mul(1 << shift)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_short_however_long() {
+        let mailbox = MailboxId(3);
+        let uids: Vec<u32> = (70_000..80_000).collect();
+        let record = Record::vanished(mailbox, &uids);
+        assert_eq!(record.bytes.len(), 5 + 3 + 2);
+        assert_eq!(
+            Record::decode(&record.bytes).unwrap(),
+            Record::Vanished { mailbox, uids }
+        );
+    }
+
+    #[test]
+    fn added_has_its_hole_where_the_last_uid_is_read() {
+        let template = Record::added(MailboxId(9), Slot::Counter(1), 2);
+        let mut bytes = template.bytes.to_vec();
+        let at = template.patches[0].at;
+        bytes[at..at + 4].copy_from_slice(&12u32.to_be_bytes());
+        assert_eq!(
+            Record::decode(&bytes).unwrap(),
+            Record::Added {
+                mailbox: MailboxId(9),
+                last: 12,
+                count: 2
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn uids_survive(uids in prop::collection::btree_set(1u32..u32::MAX, 0..50)) {
+            let uids: Vec<u32> = uids.into_iter().collect();
+            let mut bytes = Vec::new();
+            encode_uids(&uids, &mut bytes);
+            prop_assert_eq!(decode_uids(&bytes), Some(uids));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..8)) {
+            let _ = Record::decode(&[&[ADDED, 0, 0, 0, 1][..], &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A message in a mailbox, as its bytes.
+//!
+//! One version byte, then fields of fixed width, then two bytes for each
+//! keyword, so that a row of a message without keywords is 36 bytes. Nothing
+//! else in this crate knows the layout; rows will move into blocks and only
+//! this file will know.
+
+use axigen_store::{Patch, Slot, Template};
+use bytes::Bytes;
+
+use super::{
+    error::{Error, Result},
+    types::{Flags, ItemId},
+};
+
+const VERSION: u8 = 1;
+const MODSEQ_AT: usize = 2;
+const ITEM_AT: usize = 10;
+const FIXED: usize = 36;
+
+/// What the store keeps of a message in a mailbox; keywords as numbers of the
+/// account's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) modseq: u64,
+    pub(super) item: ItemId,
+    pub(super) system: u8,
+    /// Ascending.
+    pub(super) words: Vec<u16>,
+    pub(super) internal_date: i64,
+    pub(super) internal_zone: i16,
+    pub(super) size: u64,
+}
+
+impl Stored {
+    /// The bytes, with the modification number given at commit.
+    pub(super) fn encode(&self) -> Template {
+        let mut bytes = Vec::with_capacity(FIXED + 2 * self.words.len());
+        bytes.push(VERSION);
+        bytes.push(self.system);
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&self.item.0.to_be_bytes());
+        bytes.extend_from_slice(&self.internal_date.to_be_bytes());
+        bytes.extend_from_slice(&self.internal_zone.to_be_bytes());
+        bytes.extend_from_slice(&self.size.to_be_bytes());
+        for word in &self.words {
+            bytes.extend_from_slice(&word.to_be_bytes());
+        }
+        Template {
+            bytes: bytes.into(),
+            patches: vec![Patch {
+                at: MODSEQ_AT,
+                width: 8,
+                slot: Slot::Seq,
+            }],
+        }
+    }
+
+    /// The bytes, with the item's id given at commit too.
+    pub(super) fn encode_new(&self, item: Slot) -> Template {
+        let mut template = self.encode();
+        template.patches.push(Patch {
+            at: ITEM_AT,
+            width: 8,
+            slot: item,
+        });
+        template
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Stored> {
+        decode(bytes).ok_or_else(|| Error::corrupt("a message's row"))
+    }
+
+    pub(super) fn unseen(&self) -> bool {
+        self.system & Flags::SEEN == 0
+    }
+
+    pub(super) fn deleted(&self) -> bool {
+        self.system & Flags::DELETED != 0
+    }
+}
+
+/// A row as it was read: its UID, its bytes for asserts, its meaning.
+#[derive(Debug, Clone)]
+pub(super) struct Read {
+    pub(super) uid: u32,
+    pub(super) bytes: Bytes,
+    pub(super) row: Stored,
+}
+
+fn decode(bytes: &[u8]) -> Option<Stored> {
+    let (&[version, system], rest) = bytes.split_first_chunk::<2>()?;
+    let (modseq, rest) = rest.split_first_chunk::<8>()?;
+    let (item, rest) = rest.split_first_chunk::<8>()?;
+    let (date, rest) = rest.split_first_chunk::<8>()?;
+    let (zone, rest) = rest.split_first_chunk::<2>()?;
+    let (size, rest) = rest.split_first_chunk::<8>()?;
+    if version != VERSION || rest.len() % 2 != 0 {
+        return None;
+    }
+    Some(Stored {
+        modseq: u64::from_be_bytes(*modseq),
+        item: ItemId(u64::from_be_bytes(*item)),
+        system,
+        words: rest
+            .chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect(),
+        internal_date: i64::from_be_bytes(*date),
+        internal_zone: i16::from_be_bytes(*zone),
+        size: u64::from_be_bytes(*size),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let row = Stored {
+            modseq: 0,
+            item: ItemId(77),
+            system: Flags::SEEN | Flags::DELETED,
+            words: vec![1, 999],
+            internal_date: -5,
+            internal_zone: -330,
+            size: 1 << 40,
+        };
+        let template = row.encode();
+        assert_eq!(Stored::decode(&template.bytes).unwrap(), row);
+        assert_eq!(template.bytes.len(), FIXED + 4);
+        assert!(row.deleted() && !row.unseen());
+    }
+
+    #[test]
+    fn other_bytes_are_corrupt_not_a_panic() {
+        let good = Stored {
+            modseq: 0,
+            item: ItemId(1),
+            system: 0,
+            words: vec![],
+            internal_date: 0,
+            internal_zone: 0,
+            size: 0,
+        }
+        .encode()
+        .bytes;
+        for cut in 0..good.len() {
+            assert!(Stored::decode(&good[..cut]).is_err());
+        }
+        let mut other = good.to_vec();
+        other[0] = 2;
+        assert!(Stored::decode(&other).is_err());
+        other[0] = 1;
+        other.push(0);
+        assert!(Stored::decode(&other).is_err());
+    }
+}
