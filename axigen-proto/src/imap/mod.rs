@@ -1,1 +1,16 @@
-//! imap
+//! IMAP4rev1 ([RFC 3501](https://www.rfc-editor.org/rfc/rfc3501)) and IMAP4rev2
+//! ([RFC 9051](https://www.rfc-editor.org/rfc/rfc9051)), the server's side.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`server`] | the session: state, login, literals, IDLE, APPEND |
+//! | [`command`] | typed commands |
+//! | [`response`], [`structure`] | typed responses; ENVELOPE and BODYSTRUCTURE |
+//! | [`types`], [`sequence`] | the values they are made of |
+
+pub mod command;
+pub mod response;
+pub mod sequence;
+pub mod server;
+pub mod structure;
+pub mod types;

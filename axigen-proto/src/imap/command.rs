@@ -1,0 +1,445 @@
+//! Typed commands of IMAP4rev1 and IMAP4rev2.
+
+use std::fmt;
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use super::sequence::SequenceSet;
+use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
+
+/// A command without its tag.
+///
+/// Of a [`Server`](super::server::Server), only the commands from `Noop` on
+/// reach the application; those before are carried out by the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// CAPABILITY ([RFC 9051 §6.1.1](https://www.rfc-editor.org/rfc/rfc9051#section-6.1.1))
+    Capability,
+    /// LOGOUT (§6.1.3)
+    Logout,
+    /// STARTTLS (§6.2.1)
+    StartTls,
+    /// AUTHENTICATE (§6.2.2)
+    Authenticate {
+        /// The mechanism's name in capitals.
+        mechanism: String,
+        /// The initial response, still in base64 (SASL-IR).
+        initial: Option<Secret>,
+    },
+    /// LOGIN (§6.2.3)
+    Login {
+        /// Who logs in.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
+    /// ENABLE (§6.3.1): names in capitals.
+    Enable(Vec<String>),
+    /// ID ([RFC 2971](https://www.rfc-editor.org/rfc/rfc2971)): fields and values; empty for NIL.
+    Id(Vec<(String, Option<String>)>),
+    /// APPEND (§6.3.12) up to its message; the session makes
+    /// [`Event::AppendStart`](super::server::Event::AppendStart) of it.
+    Append(Append),
+    /// IDLE (§6.3.13); the session makes
+    /// [`Event::IdleStart`](super::server::Event::IdleStart) of it.
+    Idle,
+
+    /// NOOP (§6.1.2). Reaches the application once the client has logged in.
+    Noop,
+    /// SELECT (§6.3.2)
+    Select {
+        /// Which mailbox.
+        mailbox: MailboxName,
+    },
+    /// EXAMINE (§6.3.3)
+    Examine {
+        /// Which mailbox.
+        mailbox: MailboxName,
+    },
+    /// CREATE (§6.3.4). A name that ends with the hierarchy separator
+    /// declares that children will follow.
+    Create {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// CREATE-SPECIAL-USE ([RFC 6154 §3](https://www.rfc-editor.org/rfc/rfc6154#section-3)).
+        special_use: Vec<SpecialUse>,
+    },
+    /// DELETE (§6.3.5)
+    Delete {
+        /// Which mailbox.
+        mailbox: MailboxName,
+    },
+    /// RENAME (§6.3.6)
+    Rename {
+        /// Old name.
+        from: MailboxName,
+        /// New name.
+        to: MailboxName,
+    },
+    /// SUBSCRIBE (§6.3.7)
+    Subscribe {
+        /// Which mailbox.
+        mailbox: MailboxName,
+    },
+    /// UNSUBSCRIBE (§6.3.8)
+    Unsubscribe {
+        /// Which mailbox.
+        mailbox: MailboxName,
+    },
+    /// LIST (§6.3.9)
+    List(List),
+    /// LSUB ([RFC 3501 §6.3.9](https://www.rfc-editor.org/rfc/rfc3501#section-6.3.9))
+    Lsub {
+        /// Reference name, put in front of the pattern.
+        reference: String,
+        /// The pattern.
+        pattern: ListPattern,
+    },
+    /// NAMESPACE (§6.3.10)
+    Namespace,
+    /// STATUS (§6.3.11)
+    Status {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// What is asked for, at least one.
+        items: Vec<StatusItem>,
+    },
+    /// CHECK ([RFC 3501 §6.4.1](https://www.rfc-editor.org/rfc/rfc3501#section-6.4.1))
+    Check,
+    /// CLOSE (§6.4.1)
+    Close,
+    /// UNSELECT (§6.4.2)
+    Unselect,
+    /// EXPUNGE (§6.4.3)
+    Expunge,
+    /// UID EXPUNGE (§6.4.9)
+    UidExpunge {
+        /// UIDs.
+        set: SequenceSet,
+    },
+    /// SEARCH, UID SEARCH (§6.4.4)
+    Search(Search),
+    /// FETCH, UID FETCH (§6.4.5)
+    Fetch {
+        /// Whether `set` holds UIDs. RFC 9051 §6.4.9: the UID item is then to be
+        /// sent even if it was not asked for.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// What is asked for; macros are expanded.
+        attributes: Vec<FetchAttribute>,
+    },
+    /// STORE, UID STORE (§6.4.6)
+    Store {
+        /// Whether `set` holds UIDs.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// What is done with the flags.
+        action: StoreAction,
+        /// Whether no FETCH responses are wanted (`.SILENT`).
+        silent: bool,
+        /// The flags.
+        flags: Vec<Flag>,
+    },
+    /// COPY, UID COPY (§6.4.7)
+    Copy {
+        /// Whether `set` holds UIDs.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: MailboxName,
+    },
+    /// MOVE, UID MOVE (§6.4.8)
+    Move {
+        /// Whether `set` holds UIDs.
+        uid: bool,
+        /// Which messages.
+        set: SequenceSet,
+        /// Where to.
+        mailbox: MailboxName,
+    },
+}
+
+/// A secret text: wiped when dropped, never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Zeroizing<String>);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Secret(Zeroizing::new(text))
+    }
+}
+
+/// APPEND without its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Append {
+    /// Where to.
+    pub mailbox: MailboxName,
+    /// Flags the message begins with.
+    pub flags: Vec<Flag>,
+    /// Its internal date; absent means now.
+    pub date: Option<DateTime>,
+}
+
+/// LIST, basic and extended ([RFC 5258](https://www.rfc-editor.org/rfc/rfc5258)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct List {
+    /// Selection options.
+    pub select: ListSelect,
+    /// Reference name, put in front of each pattern.
+    pub reference: String,
+    /// The patterns, at least one.
+    pub patterns: Vec<ListPattern>,
+    /// Return options.
+    pub returns: ListReturn,
+    /// Whether the extended syntax was used (selection options, return
+    /// options, or patterns in parentheses). RFC 9051 §6.3.9: an empty pattern
+    /// asks for the hierarchy separator only in the basic syntax.
+    pub extended: bool,
+}
+
+/// `list-select-opts`: what limits the mailboxes listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ListSelect {
+    /// SUBSCRIBED: only subscribed ones, also those that are gone.
+    pub subscribed: bool,
+    /// REMOTE: remote ones as well.
+    pub remote: bool,
+    /// RECURSIVEMATCH: also parents of what matches.
+    pub recursive_match: bool,
+    /// SPECIAL-USE: only those with a special use (RFC 6154).
+    pub special_use: bool,
+}
+
+/// `list-return-opts`: what is told about each mailbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListReturn {
+    /// SUBSCRIBED
+    pub subscribed: bool,
+    /// CHILDREN
+    pub children: bool,
+    /// SPECIAL-USE (RFC 6154)
+    pub special_use: bool,
+    /// STATUS: a STATUS response for each (RFC 5819); empty when not asked for.
+    pub status: Vec<StatusItem>,
+}
+
+/// A pattern of LIST or LSUB in UTF-8: `*` matches anything, `%` anything but
+/// the hierarchy separator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListPattern(pub String);
+
+/// SEARCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// Whether UIDs are to be returned.
+    pub uid: bool,
+    /// RETURN options ([RFC 4731](https://www.rfc-editor.org/rfc/rfc4731)); `None` when RETURN was not given.
+    pub returns: Option<SearchReturn>,
+    /// What to look for; several keys all have to match. Texts are UTF-8
+    /// whatever charset was named (US-ASCII or UTF-8, others are refused).
+    pub keys: Vec<SearchKey>,
+}
+
+/// `search-return-opts`. `RETURN ()` means ALL and comes out so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SearchReturn {
+    /// MIN
+    pub min: bool,
+    /// MAX
+    pub max: bool,
+    /// ALL
+    pub all: bool,
+    /// COUNT
+    pub count: bool,
+    /// SAVE: keep the result for `$`.
+    pub save: bool,
+}
+
+/// A condition of SEARCH. Nested at most as deep as the limits allow.
+/// [RFC 9051 §6.4.4](https://www.rfc-editor.org/rfc/rfc9051#section-6.4.4)
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum SearchKey {
+    /// All of these: a list in parentheses.
+    And(Vec<SearchKey>),
+    Not(Box<SearchKey>),
+    Or(Box<SearchKey>, Box<SearchKey>),
+    /// Messages of these sequence numbers.
+    Sequence(SequenceSet),
+    /// Messages of these UIDs.
+    Uid(SequenceSet),
+    All,
+    Answered,
+    Deleted,
+    Draft,
+    Flagged,
+    Seen,
+    Unanswered,
+    Undeleted,
+    Undraft,
+    Unflagged,
+    Unseen,
+    /// RFC 3501 only: recent and unseen.
+    New,
+    /// RFC 3501 only: not recent.
+    Old,
+    /// RFC 3501 only.
+    Recent,
+    Keyword(Flag),
+    Unkeyword(Flag),
+    Bcc(String),
+    Body(String),
+    Cc(String),
+    From(String),
+    Subject(String),
+    Text(String),
+    To(String),
+    /// A header field and what it contains; empty matches any that has the field.
+    Header(String, String),
+    /// Internal date, zone ignored.
+    Before(Date),
+    On(Date),
+    Since(Date),
+    /// The message's own Date field, zone ignored.
+    SentBefore(Date),
+    SentOn(Date),
+    SentSince(Date),
+    /// More bytes than this.
+    Larger(u64),
+    /// Fewer bytes than this.
+    Smaller(u64),
+}
+
+/// A data item of FETCH.
+/// [RFC 9051 §6.4.5](https://www.rfc-editor.org/rfc/rfc9051#section-6.4.5)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchAttribute {
+    /// BODY: the structure without extension data.
+    Body,
+    /// BODY[...] and BODY.PEEK[...]
+    BodySection {
+        /// Which bytes.
+        section: Section,
+        /// Only this part of them.
+        partial: Option<Partial>,
+        /// Whether `\Seen` stays as it is.
+        peek: bool,
+    },
+    /// BODYSTRUCTURE
+    BodyStructure,
+    /// BINARY[...] and BINARY.PEEK[...]: a part with its transfer encoding removed
+    /// ([RFC 3516](https://www.rfc-editor.org/rfc/rfc3516)).
+    Binary {
+        /// Part numbers; empty is the whole message.
+        part: Vec<u32>,
+        /// Only this part of the decoded bytes.
+        partial: Option<Partial>,
+        /// Whether `\Seen` stays as it is.
+        peek: bool,
+    },
+    /// BINARY.SIZE[...]
+    BinarySize {
+        /// Part numbers; empty is the whole message.
+        part: Vec<u32>,
+    },
+    /// ENVELOPE
+    Envelope,
+    /// FLAGS
+    Flags,
+    /// INTERNALDATE
+    InternalDate,
+    /// RFC822 (RFC 3501): as BODY[].
+    Rfc822,
+    /// RFC822.HEADER (RFC 3501): as BODY.PEEK[HEADER].
+    Rfc822Header,
+    /// RFC822.SIZE
+    Rfc822Size,
+    /// RFC822.TEXT (RFC 3501): as BODY[TEXT].
+    Rfc822Text,
+    /// UID
+    Uid,
+}
+
+impl FetchAttribute {
+    /// Whether fetching this sets `\Seen`.
+    pub fn sets_seen(&self) -> bool {
+        match self {
+            FetchAttribute::BodySection { peek, .. } | FetchAttribute::Binary { peek, .. } => !peek,
+            FetchAttribute::Rfc822 | FetchAttribute::Rfc822Text => true,
+            _ => false,
+        }
+    }
+}
+
+/// Which bytes of a message BODY[...] means.
+///
+/// ```text
+/// section       = "[" [section-spec] "]"
+/// section-spec  = section-msgtext / (section-part ["." section-text])
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Section {
+    /// Part numbers, from 1; empty means the message itself.
+    pub part: Vec<u32>,
+    /// What of that part.
+    pub text: SectionText,
+}
+
+/// What of a part is meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum SectionText {
+    /// The part's content; of the message itself, header and text.
+    #[default]
+    Full,
+    /// HEADER: of the message, or of the message/rfc822 in that part.
+    Header,
+    /// HEADER.FIELDS: only these fields, names as the client wrote them.
+    HeaderFields(Vec<String>),
+    /// HEADER.FIELDS.NOT: all fields but these.
+    HeaderFieldsNot(Vec<String>),
+    /// TEXT: without the header.
+    Text,
+    /// MIME: the part's own MIME header; only with part numbers.
+    Mime,
+}
+
+/// `partial = "<" number64 "." nz-number64 ">"`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// First byte wanted, from 0.
+    pub offset: u64,
+    /// At most so many bytes, never 0.
+    pub length: u64,
+}
+
+impl Partial {
+    /// Cuts this part out of `data`: empty when it begins beyond its end.
+    pub fn of(self, data: &Bytes) -> Bytes {
+        let start = usize::try_from(self.offset)
+            .unwrap_or(usize::MAX)
+            .min(data.len());
+        let length = usize::try_from(self.length).unwrap_or(usize::MAX);
+        data.slice(start..start.saturating_add(length).min(data.len()))
+    }
+}
+
+/// What STORE does with the flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreAction {
+    /// FLAGS: exactly these.
+    Replace,
+    /// +FLAGS: these as well.
+    Add,
+    /// -FLAGS: without these.
+    Remove,
+}

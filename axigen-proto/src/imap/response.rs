@@ -1,0 +1,334 @@
+//! Typed responses, made by the application and written by
+//! the encoder.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::command::{FetchAttribute, Search, SearchReturn};
+use super::sequence::NumberSet;
+use super::structure::{BodyStructure, Envelope};
+use super::types::{DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
+
+/// An untagged response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Response {
+    /// `* OK`, `* NO`, `* BAD`
+    Status(Status),
+    /// `* FLAGS (..)`: the flags this mailbox may hold.
+    Flags(Vec<Flag>),
+    /// `* n EXISTS`: number of messages.
+    Exists(u32),
+    /// `* n RECENT` (RFC 3501); nothing is sent once IMAP4rev2 is enabled.
+    Recent(u32),
+    /// `* n EXPUNGE`: the message of this sequence number is gone.
+    Expunge(u32),
+    /// `* n FETCH (..)`; larger data goes through
+    /// [`Server::fetch_begin`](super::server::Server::fetch_begin).
+    Fetch {
+        /// Sequence number.
+        seq: u32,
+        /// Items.
+        items: Vec<FetchItem>,
+    },
+    /// `* LIST`
+    List(ListItem),
+    /// `* LSUB` (RFC 3501)
+    Lsub(ListItem),
+    /// `* STATUS`
+    MailboxStatus {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// The items that were asked for, with their values.
+        items: Vec<(StatusItem, u64)>,
+    },
+    /// `* SEARCH` (RFC 3501): sequence numbers or UIDs. [`Response::found`]
+    /// chooses between this and ESEARCH.
+    Search(Vec<u32>),
+    /// `* ESEARCH` ([RFC 4731](https://www.rfc-editor.org/rfc/rfc4731))
+    Esearch(Esearch),
+    /// `* NAMESPACE` ([RFC 2342](https://www.rfc-editor.org/rfc/rfc2342)); an empty list is NIL.
+    Namespace {
+        /// The user's own.
+        personal: Vec<Namespace>,
+        /// Other users'.
+        other: Vec<Namespace>,
+        /// Shared ones.
+        shared: Vec<Namespace>,
+    },
+    /// `* CAPABILITY`; the session sends it itself.
+    Capability(Vec<Cow<'static, str>>),
+    /// `* ENABLED`; the session sends it itself.
+    Enabled(Vec<Cow<'static, str>>),
+    /// `* ID`; the session sends it itself. Empty is NIL.
+    Id(Vec<(String, Option<String>)>),
+    /// `* BYE`; the session sends it itself.
+    Bye(Status),
+}
+
+impl Response {
+    /// The response that SEARCH asked for: SEARCH, or ESEARCH when RETURN was
+    /// given or IMAP4rev2 is enabled, holding what the return options ask for.
+    ///
+    /// `found` holds sequence numbers or UIDs as `search.uid` says, ascending.
+    /// `None` when nothing is to be sent: `RETURN (SAVE)` alone.
+    pub fn found(tag: &Tag, search: &Search, rev2: bool, found: &[u32]) -> Option<Response> {
+        let returns = match search.returns {
+            Some(returns) => returns,
+            // RFC 9051 §6.4.4: without RETURN, as with RETURN (ALL).
+            None if rev2 => SearchReturn {
+                all: true,
+                ..SearchReturn::default()
+            },
+            None => return Some(Response::Search(found.to_vec())),
+        };
+        // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
+        if !(returns.min || returns.max || returns.all || returns.count) {
+            return None;
+        }
+        Some(Response::Esearch(Esearch {
+            tag: Some(tag.clone()),
+            uid: search.uid,
+            min: returns.min.then(|| found.first().copied()).flatten(),
+            max: returns.max.then(|| found.last().copied()).flatten(),
+            all: if returns.all {
+                found.iter().copied().collect()
+            } else {
+                NumberSet::new()
+            },
+            count: returns.count.then_some(found.len() as u64),
+        }))
+    }
+
+    /// An untagged OK with a response code, as SELECT needs several.
+    pub fn ok(code: Code, text: impl Into<Cow<'static, str>>) -> Response {
+        Response::Status(Status::ok(text).with(code))
+    }
+}
+
+/// `esearch-response`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Esearch {
+    /// The tag of the command answered.
+    pub tag: Option<Tag>,
+    /// Whether the numbers are UIDs.
+    pub uid: bool,
+    /// MIN
+    pub min: Option<u32>,
+    /// MAX
+    pub max: Option<u32>,
+    /// ALL; left out when empty.
+    pub all: NumberSet,
+    /// COUNT
+    pub count: Option<u64>,
+}
+
+/// A status response: how a command ended, or an untagged remark.
+/// [RFC 9051 §7.1](https://www.rfc-editor.org/rfc/rfc9051#section-7.1)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// OK, NO or BAD.
+    pub kind: StatusKind,
+    /// Response code in brackets.
+    pub code: Option<Code>,
+    /// Text for a person, on one line.
+    pub text: Cow<'static, str>,
+}
+
+impl Status {
+    /// OK.
+    pub fn ok(text: impl Into<Cow<'static, str>>) -> Status {
+        Self::new(StatusKind::Ok, text)
+    }
+
+    /// NO: could not be done.
+    pub fn no(text: impl Into<Cow<'static, str>>) -> Status {
+        Self::new(StatusKind::No, text)
+    }
+
+    /// BAD: the client's command was wrong.
+    pub fn bad(text: impl Into<Cow<'static, str>>) -> Status {
+        Self::new(StatusKind::Bad, text)
+    }
+
+    /// The same with a response code.
+    #[must_use]
+    pub fn with(mut self, code: Code) -> Status {
+        self.code = Some(code);
+        self
+    }
+
+    fn new(kind: StatusKind, text: impl Into<Cow<'static, str>>) -> Status {
+        Status {
+            kind,
+            code: None,
+            text: text.into(),
+        }
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusKind {
+    /// It was done.
+    Ok,
+    /// It could not be done.
+    No,
+    /// It was wrong.
+    Bad,
+}
+
+/// A response code.
+/// [RFC 9051 §7.1](https://www.rfc-editor.org/rfc/rfc9051#section-7.1),
+/// [RFC 5530](https://www.rfc-editor.org/rfc/rfc5530)
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Code {
+    Alert,
+    AlreadyExists,
+    /// APPENDUID of the message appended (RFC 4315).
+    AppendUid {
+        uid_validity: u32,
+        uid: u32,
+    },
+    AuthenticationFailed,
+    AuthorizationFailed,
+    /// The charsets that are understood.
+    BadCharset(Vec<&'static str>),
+    Cannot,
+    Capability(Vec<Cow<'static, str>>),
+    ClientBug,
+    /// Sent by the session when SELECT leaves a mailbox.
+    Closed,
+    ContactAdmin,
+    /// COPYUID (RFC 4315): `from[i]` became `to[i]`, both ascending.
+    CopyUid {
+        uid_validity: u32,
+        from: NumberSet,
+        to: NumberSet,
+    },
+    Corruption,
+    Expired,
+    ExpungeIssued,
+    HasChildren,
+    InUse,
+    Limit,
+    NonExistent,
+    NoPerm,
+    NotSaved,
+    OverQuota,
+    Parse,
+    /// The flags a client can change for good; `keywords` adds `\*`.
+    PermanentFlags {
+        flags: Vec<Flag>,
+        keywords: bool,
+    },
+    PrivacyRequired,
+    ReadOnly,
+    ReadWrite,
+    ServerBug,
+    TooBig,
+    TryCreate,
+    UidNext(u32),
+    UidNotSticky,
+    UidValidity(u32),
+    Unavailable,
+    UnknownCte,
+    /// Sequence number of the first unseen message (RFC 3501); left out once
+    /// IMAP4rev2 is enabled.
+    Unseen(u32),
+    UseAttr,
+}
+
+/// A mailbox in LIST or LSUB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListItem {
+    /// Its attributes.
+    pub attributes: Vec<MailboxAttribute>,
+    /// Hierarchy separator; `None` for a flat name.
+    pub delimiter: Option<char>,
+    /// Its name.
+    pub name: MailboxName,
+    /// CHILDINFO ("SUBSCRIBED"): children that match were found by RECURSIVEMATCH.
+    pub child_subscribed: bool,
+    /// OLDNAME: what the client called it (RFC 9051 §6.3.9.7).
+    pub old_name: Option<MailboxName>,
+}
+
+/// An attribute of a mailbox in LIST.
+/// [RFC 9051 §7.3.1](https://www.rfc-editor.org/rfc/rfc9051#section-7.3.1)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum MailboxAttribute {
+    HasChildren,
+    HasNoChildren,
+    Marked,
+    NoInferiors,
+    NonExistent,
+    NoSelect,
+    Remote,
+    SpecialUse(SpecialUse),
+    Subscribed,
+    Unmarked,
+}
+
+impl MailboxAttribute {
+    /// The attribute's name with its backslash.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MailboxAttribute::HasChildren => "\\HasChildren",
+            MailboxAttribute::HasNoChildren => "\\HasNoChildren",
+            MailboxAttribute::Marked => "\\Marked",
+            MailboxAttribute::NoInferiors => "\\Noinferiors",
+            MailboxAttribute::NonExistent => "\\NonExistent",
+            MailboxAttribute::NoSelect => "\\Noselect",
+            MailboxAttribute::Remote => "\\Remote",
+            MailboxAttribute::SpecialUse(special) => special.as_str(),
+            MailboxAttribute::Subscribed => "\\Subscribed",
+            MailboxAttribute::Unmarked => "\\Unmarked",
+        }
+    }
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// What names in it begin with, as UTF-8.
+    pub prefix: String,
+    /// Its hierarchy separator.
+    pub delimiter: Option<char>,
+}
+
+/// A data item of a FETCH response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FetchItem {
+    /// FLAGS
+    Flags(Vec<Flag>),
+    /// UID
+    Uid(u32),
+    /// INTERNALDATE
+    InternalDate(DateTime),
+    /// RFC822.SIZE
+    Rfc822Size(u64),
+    /// ENVELOPE
+    Envelope(Envelope),
+    /// BODY: extension data is left out.
+    Body(BodyStructure),
+    /// BODYSTRUCTURE
+    BodyStructure(BodyStructure),
+    /// BINARY.SIZE
+    BinarySize {
+        /// Part numbers.
+        part: Vec<u32>,
+        /// Decoded size in bytes.
+        size: u64,
+    },
+    /// BODY[..], BINARY[..], RFC822, RFC822.HEADER or RFC822.TEXT.
+    Data {
+        /// What was asked for. It is answered by its response name: without
+        /// PEEK, and of a partial only its offset.
+        attribute: FetchAttribute,
+        /// The bytes, already cut to the partial; `None` is NIL.
+        data: Option<Bytes>,
+    },
+}
