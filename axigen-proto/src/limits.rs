@@ -43,6 +43,46 @@ impl Default for SmtpLimits {
     }
 }
 
+/// Limits of an SMTP or LMTP client session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpClientLimits {
+    /// Longest line of a reply without CRLF (RFC 5321 §4.5.3.1.5 asks for 512;
+    /// servers exist that write longer ones).
+    pub reply_line: usize,
+    /// Most lines of one reply.
+    pub reply_lines: usize,
+    /// Most commands that await their replies, when pipelining.
+    pub pipeline: usize,
+    /// Longest wait for the greeting (RFC 5321 §4.5.3.2.1: 5 minutes).
+    pub greeting_timeout: Duration,
+    /// Longest wait for the answer to a command (§4.5.3.2.2 and .3: 5 minutes).
+    pub command_timeout: Duration,
+    /// Longest wait for the answer to DATA (§4.5.3.2.4: 2 minutes).
+    pub data_timeout: Duration,
+    /// Longest wait while a piece of the message is sent (§4.5.3.2.5: 3 minutes).
+    pub block_timeout: Duration,
+    /// Longest wait for the answer to a message (§4.5.3.2.6: 10 minutes).
+    pub end_timeout: Duration,
+    /// Longest wait for the answer to QUIT.
+    pub quit_timeout: Duration,
+}
+
+impl Default for SmtpClientLimits {
+    fn default() -> Self {
+        Self {
+            reply_line: 4096,
+            reply_lines: 256,
+            pipeline: 100,
+            greeting_timeout: Duration::from_secs(300),
+            command_timeout: Duration::from_secs(300),
+            data_timeout: Duration::from_secs(120),
+            block_timeout: Duration::from_secs(180),
+            end_timeout: Duration::from_secs(600),
+            quit_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Limits of an IMAP server session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImapLimits {

@@ -105,6 +105,9 @@ pub enum Violation {
     PlaintextAfterStartTls,
     /// Something that is not this protocol at all.
     NotThisProtocol,
+    /// A command whose length cannot be known, so that what follows it cannot
+    /// be told from commands (a malformed BDAT).
+    LostSync,
 }
 
 impl fmt::Display for Violation {
@@ -115,6 +118,7 @@ impl fmt::Display for Violation {
             Violation::TooLarge => "a line or literal was too large",
             Violation::PlaintextAfterStartTls => "plaintext was sent behind STARTTLS",
             Violation::NotThisProtocol => "the peer does not speak this protocol",
+            Violation::LostSync => "a malformed command hid where the next one begins",
         })
     }
 }

@@ -1,1 +1,24 @@
-//! smtp
+//! SMTP ([RFC 5321](https://www.rfc-editor.org/rfc/rfc5321)), message
+//! submission ([RFC 6409](https://www.rfc-editor.org/rfc/rfc6409)) and LMTP
+//! ([RFC 2033](https://www.rfc-editor.org/rfc/rfc2033)), server and client.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`address`] | mailboxes, domains, paths: values that cannot be built wrong |
+//! | [`command`] | the commands and their parameters |
+//! | [`capability`] | what a server offers in its answer to EHLO |
+//! | [`reply`] | replies and enhanced status codes |
+//! | [`standard`] | the table of the replies that this crate gives by itself |
+//! | [`parse`] | text to values, one function for each rule of the grammar |
+//! | [`encode`] | values to text |
+//! | [`server`] | the server session: MX, submission, LMTP |
+
+pub mod address;
+pub mod capability;
+pub mod command;
+mod data;
+pub mod encode;
+pub mod parse;
+pub mod reply;
+pub mod server;
+pub mod standard;

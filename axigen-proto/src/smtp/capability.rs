@@ -1,0 +1,171 @@
+//! What a server offers: the lines of its answer to EHLO or LHLO.
+
+use crate::sasl::Mechanism;
+
+/// The extensions a server offers in the present state of a session
+/// ([RFC 5321 §4.1.1.1](https://www.rfc-editor.org/rfc/rfc5321#section-4.1.1.1)).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The name the server calls itself.
+    pub hostname: String,
+    /// PIPELINING (RFC 2920).
+    pub pipelining: bool,
+    /// SIZE (RFC 1870): `Some(None)` when offered without a limit.
+    pub size: Option<Option<u64>>,
+    /// 8BITMIME (RFC 6152).
+    pub eight_bit_mime: bool,
+    /// SMTPUTF8 (RFC 6531).
+    pub smtputf8: bool,
+    /// CHUNKING (RFC 3030): BDAT.
+    pub chunking: bool,
+    /// BINARYMIME (RFC 3030).
+    pub binarymime: bool,
+    /// ENHANCEDSTATUSCODES (RFC 2034).
+    pub enhanced_status_codes: bool,
+    /// STARTTLS (RFC 3207).
+    pub starttls: bool,
+    /// The mechanisms of AUTH (RFC 4954) that this crate knows.
+    pub auth: Vec<Mechanism>,
+    /// Lines that this crate does not know, as they came.
+    pub other: Vec<String>,
+}
+
+impl Capabilities {
+    /// The lines of the reply, without codes: the name first, then one
+    /// extension a line.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.hostname.clone()];
+        for (offered, word) in [
+            (self.pipelining, "PIPELINING"),
+            (self.eight_bit_mime, "8BITMIME"),
+            (self.smtputf8, "SMTPUTF8"),
+            (self.chunking, "CHUNKING"),
+            (self.binarymime, "BINARYMIME"),
+            (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
+            (self.starttls, "STARTTLS"),
+        ] {
+            if offered {
+                lines.push(word.to_owned());
+            }
+        }
+        if let Some(limit) = self.size {
+            // RFC 1870 §4: 0 means that there is no fixed limit.
+            lines.push(format!("SIZE {}", limit.unwrap_or(0)));
+        }
+        if !self.auth.is_empty() {
+            let mut line = "AUTH".to_owned();
+            for mechanism in &self.auth {
+                line.push(' ');
+                line.push_str(mechanism_name(*mechanism));
+            }
+            lines.push(line);
+        }
+        lines.extend(self.other.iter().cloned());
+        lines
+    }
+
+    /// Reads the lines of a reply. What is not understood lands in `other`.
+    pub fn from_lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut lines = lines.into_iter();
+        let mut this = Self::default();
+        if let Some(first) = lines.next() {
+            // RFC 5321 §4.1.1.1: domain, then an optional greeting.
+            this.hostname = first.split(' ').next().unwrap_or_default().to_owned();
+        }
+        for line in lines {
+            this.line(line);
+        }
+        this
+    }
+
+    fn line(&mut self, line: &str) {
+        let mut words = line.split_ascii_whitespace();
+        let Some(keyword) = words.next() else {
+            return;
+        };
+        match keyword.to_ascii_uppercase().as_str() {
+            "PIPELINING" => self.pipelining = true,
+            "8BITMIME" => self.eight_bit_mime = true,
+            "SMTPUTF8" => self.smtputf8 = true,
+            "CHUNKING" => self.chunking = true,
+            "BINARYMIME" => self.binarymime = true,
+            "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
+            "STARTTLS" => self.starttls = true,
+            "SIZE" => {
+                let limit = words.next().and_then(|n| n.parse::<u64>().ok());
+                self.size = Some(limit.filter(|&n| n != 0));
+            }
+            "AUTH" => {
+                for mechanism in words.filter_map(mechanism_of_name) {
+                    if !self.auth.contains(&mechanism) {
+                        self.auth.push(mechanism);
+                    }
+                }
+            }
+            _ => self.other.push(line.to_owned()),
+        }
+    }
+}
+
+/// The name of a mechanism as AUTH writes it.
+pub(super) fn mechanism_name(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::Plain => "PLAIN",
+        Mechanism::Login => "LOGIN",
+        Mechanism::ScramSha256 => "SCRAM-SHA-256",
+    }
+}
+
+/// The mechanism of a name, in any case.
+pub(super) fn mechanism_of_name(name: &str) -> Option<Mechanism> {
+    [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256]
+        .into_iter()
+        .find(|&mechanism| mechanism_name(mechanism).eq_ignore_ascii_case(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_back_as_they_were_written() {
+        let all = Capabilities {
+            hostname: "mx.test".to_owned(),
+            pipelining: true,
+            size: Some(Some(1000)),
+            eight_bit_mime: true,
+            smtputf8: true,
+            chunking: true,
+            binarymime: true,
+            enhanced_status_codes: true,
+            starttls: true,
+            auth: vec![Mechanism::Plain, Mechanism::ScramSha256],
+            other: vec!["DSN".to_owned()],
+        };
+        for capabilities in [all, Capabilities::default()] {
+            let lines = capabilities.lines();
+            let back = Capabilities::from_lines(lines.iter().map(String::as_str));
+            assert_eq!(back, capabilities);
+        }
+    }
+
+    #[test]
+    fn odd_lines_are_read_with_care() {
+        let read = Capabilities::from_lines([
+            "mx.test greets you",
+            "size",
+            "auth plain PLAIN cram-md5 Login",
+            "",
+            "  ",
+            "AUTH=PLAIN",
+        ]);
+        assert_eq!(read.hostname, "mx.test");
+        assert_eq!(read.size, Some(None));
+        assert_eq!(read.auth, [Mechanism::Plain, Mechanism::Login]);
+        assert_eq!(read.other, ["AUTH=PLAIN"]);
+        let read = Capabilities::from_lines(["x", "SIZE 99999999999999999999999"]);
+        assert_eq!(read.size, Some(None));
+        assert_eq!(Capabilities::from_lines([]).hostname, "");
+    }
+}

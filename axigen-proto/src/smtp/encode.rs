@@ -1,0 +1,333 @@
+//! Commands and replies as bytes.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::{BufMut, BytesMut};
+use zeroize::Zeroizing;
+
+use super::command::{Command, Mail, Submitter};
+use super::reply::{EnhancedCode, Reply};
+
+/// Longest text of one reply line, so that with code, enhanced code and CRLF
+/// it stays within 512 bytes (RFC 5321 §4.5.3.1.5).
+const MAX_REPLY_TEXT: usize = 480;
+
+/// Writes a command with its CRLF. Whatever a value holds, exactly one line is
+/// written: control characters become `?`.
+pub fn command(command: &Command, out: &mut BytesMut) {
+    let start = out.len();
+    match command {
+        Command::Hello(hello) => {
+            out.put_slice(hello.verb.as_str().as_bytes());
+            put_text(out, " ", hello.name.as_str());
+        }
+        Command::Mail(mail) => put_mail(mail, out),
+        Command::Rcpt(rcpt) => put_text(out, "RCPT TO:", &rcpt.to.to_string()),
+        Command::Data => out.put_slice(b"DATA"),
+        Command::Bdat { size, last } => {
+            let last = if *last { " LAST" } else { "" };
+            out.put_slice(format!("BDAT {size}{last}").as_bytes());
+        }
+        Command::Rset => out.put_slice(b"RSET"),
+        Command::Noop => out.put_slice(b"NOOP"),
+        Command::Vrfy(text) => put_text(out, "VRFY ", text),
+        Command::Expn(text) => put_text(out, "EXPN ", text),
+        Command::Help => out.put_slice(b"HELP"),
+        Command::Quit => out.put_slice(b"QUIT"),
+        Command::StartTls => out.put_slice(b"STARTTLS"),
+        Command::Auth { mechanism, initial } => {
+            put_text(out, "AUTH ", mechanism);
+            match initial {
+                None => {}
+                // RFC 4954 §4: an empty initial response is written as "=".
+                Some(response) if response.0.is_empty() => out.put_slice(b" ="),
+                Some(response) => {
+                    out.put_u8(b' ');
+                    put_base64(&response.0, out);
+                }
+            }
+        }
+    }
+    for byte in &mut out[start..] {
+        if byte.is_ascii_control() {
+            *byte = b'?';
+        }
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Writes a line of an AUTH exchange with its CRLF.
+pub fn base64_line(message: &[u8], out: &mut BytesMut) {
+    put_base64(message, out);
+    out.put_slice(b"\r\n");
+}
+
+/// Writes a reply with its CRLF, over several lines where the text has them or
+/// is too long for one.
+///
+/// With `enhanced`, every line of a reply of class 2, 4 or 5 gets the enhanced
+/// status code (RFC 2034 §4). Control characters and non-ASCII become `?`, so
+/// no text can end the reply early.
+pub fn reply(reply: &Reply, enhanced: bool, out: &mut BytesMut) {
+    let code = reply.code.clamp(200, 599);
+    let class = u8::try_from(code / 100).unwrap_or(5);
+    let prefix = (enhanced && class != 3).then(|| {
+        reply
+            .enhanced
+            .filter(|enhanced| enhanced.class == class)
+            .unwrap_or(EnhancedCode::from((class, 0, 0)))
+    });
+    let text: String = reply
+        .text
+        .trim_end()
+        .chars()
+        .filter(|&c| c != '\r')
+        .map(|c| match c {
+            '\n' => '\n',
+            c if c == ' ' || c.is_ascii_graphic() => c,
+            _ => '?',
+        })
+        .collect();
+    let mut lines: Vec<&str> = text.split('\n').flat_map(pieces).collect();
+    if text.is_empty() && prefix.is_some() {
+        // A code without text confuses clients that look for one.
+        lines = vec![if class == 2 { "OK" } else { "refused" }];
+    }
+    for (n, line) in lines.iter().enumerate() {
+        let separator = if n + 1 == lines.len() { ' ' } else { '-' };
+        out.put_slice(format!("{code}{separator}").as_bytes());
+        if let Some(prefix) = prefix {
+            out.put_slice(format!("{prefix} ").as_bytes());
+        }
+        out.put_slice(line.as_bytes());
+        out.put_slice(b"\r\n");
+    }
+}
+
+/// `text` is ASCII, so it can be cut anywhere.
+fn pieces(line: &str) -> Vec<&str> {
+    if line.len() <= MAX_REPLY_TEXT {
+        return vec![line];
+    }
+    line.as_bytes()
+        .chunks(MAX_REPLY_TEXT)
+        .filter_map(|piece| std::str::from_utf8(piece).ok())
+        .collect()
+}
+
+fn put_mail(mail: &Mail, out: &mut BytesMut) {
+    put_text(out, "MAIL FROM:", &mail.from.to_string());
+    if let Some(size) = mail.size {
+        out.put_slice(format!(" SIZE={size}").as_bytes());
+    }
+    if let Some(body) = mail.body {
+        put_text(out, " BODY=", body.as_str());
+    }
+    if mail.smtputf8 {
+        out.put_slice(b" SMTPUTF8");
+    }
+    match &mail.auth {
+        None => {}
+        Some(Submitter::Unknown) => out.put_slice(b" AUTH=<>"),
+        Some(Submitter::Mailbox(mailbox)) => {
+            put_text(out, " AUTH=", &xtext(&mailbox.to_string()));
+        }
+    }
+}
+
+fn put_text(out: &mut BytesMut, prefix: &str, text: &str) {
+    out.put_slice(prefix.as_bytes());
+    out.put_slice(text.as_bytes());
+}
+
+fn put_base64(message: &[u8], out: &mut BytesMut) {
+    out.put_slice(Zeroizing::new(BASE64.encode(message)).as_bytes());
+}
+
+/// RFC 3461 §4: whatever is no printable character, and `+` and `=`, in hex.
+fn xtext(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'+' | b'=') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("+{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use proptest::prelude::*;
+
+    use super::super::address::{Domain, DomainName, ForwardPath, HelloName, Mailbox, ReversePath};
+    use super::super::command::{BodyType, Hello, HelloVerb, InitialResponse, Rcpt};
+    use super::super::{parse, standard};
+    use super::*;
+
+    fn written(value: &Reply, enhanced: bool) -> String {
+        let mut out = BytesMut::new();
+        reply(value, enhanced, &mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn replies_on_the_wire() {
+        assert_eq!(written(&Reply::ok(), true), "250 2.0.0 OK\r\n");
+        assert_eq!(written(&Reply::ok(), false), "250 OK\r\n");
+        assert_eq!(
+            written(&standard::START_DATA.into(), true),
+            "354 end the message with <CRLF>.<CRLF>\r\n"
+        );
+        assert_eq!(
+            written(&Reply::plain(550, "one\ntwo"), true),
+            "550-5.0.0 one\r\n550 5.0.0 two\r\n"
+        );
+        // An enhanced code of another class than the code would be a lie.
+        assert_eq!(
+            written(&Reply::new(450, (5, 1, 1), "x"), true),
+            "450 4.0.0 x\r\n"
+        );
+        assert_eq!(written(&Reply::plain(250, ""), true), "250 2.0.0 OK\r\n");
+        assert_eq!(written(&Reply::plain(250, ""), false), "250 \r\n");
+    }
+
+    #[test]
+    fn no_text_can_end_a_reply_early() {
+        let text = "a\r\n250 2.0.0 forged\rb\0c\u{85}\u{2028}é\n";
+        assert_eq!(
+            written(&Reply::plain(550, text), true),
+            "550-5.0.0 a\r\n550 5.0.0 250 2.0.0 forgedb?c???\r\n"
+        );
+        let long = written(&Reply::plain(550, "x".repeat(2000)), true);
+        assert!(long.split("\r\n").all(|line| line.len() <= 510));
+        assert_eq!(long.matches('x').count(), 2000);
+    }
+
+    fn mailbox() -> impl Strategy<Value = Mailbox> {
+        let domain = prop_oneof![
+            "[a-zA-Z0-9]([a-z0-9-]{0,8}[a-z0-9])?(\\.[a-zA-Z0-9éß]{1,9}){0,3}"
+                .prop_map(|name| Domain::Name(DomainName::new(name).unwrap())),
+            any::<std::net::IpAddr>().prop_map(Domain::Address),
+        ];
+        ("[ -~éñ中]{0,20}", domain).prop_map(|(local, domain)| Mailbox::new(local, domain).unwrap())
+    }
+
+    fn commands() -> impl Strategy<Value = Command> {
+        let mail = (
+            prop_oneof![
+                Just(ReversePath::Null),
+                mailbox().prop_map(ReversePath::Mailbox)
+            ],
+            any::<Option<u64>>(),
+            prop_oneof![
+                Just(None),
+                Just(Some(BodyType::SevenBit)),
+                Just(Some(BodyType::EightBitMime)),
+                Just(Some(BodyType::BinaryMime)),
+            ],
+            any::<bool>(),
+            prop_oneof![
+                Just(None),
+                Just(Some(Submitter::Unknown)),
+                mailbox().prop_map(|m| Some(Submitter::Mailbox(m))),
+            ],
+        )
+            .prop_map(|(from, size, body, smtputf8, auth)| {
+                Command::Mail(Mail {
+                    from,
+                    size,
+                    body,
+                    smtputf8,
+                    auth,
+                })
+            });
+        let rcpt = prop_oneof![
+            Just(ForwardPath::Postmaster),
+            mailbox().prop_map(ForwardPath::Mailbox)
+        ]
+        .prop_map(|to| Command::Rcpt(Rcpt::new(to)));
+        let hello = (
+            prop_oneof![
+                Just(HelloVerb::Ehlo),
+                Just(HelloVerb::Helo),
+                Just(HelloVerb::Lhlo)
+            ],
+            "[!-~]{1,40}",
+        )
+            .prop_map(|(verb, name)| {
+                let name = HelloName::new(name).unwrap();
+                Command::Hello(Hello { verb, name })
+            });
+        let auth =
+            ("[A-Z0-9_-]{1,20}", any::<Option<Vec<u8>>>()).prop_map(|(mechanism, initial)| {
+                Command::Auth {
+                    mechanism,
+                    initial: initial.map(|i| InitialResponse(Zeroizing::new(i))),
+                }
+            });
+        prop_oneof![
+            mail,
+            rcpt,
+            hello,
+            auth,
+            Just(Command::Data),
+            Just(Command::Rset),
+            Just(Command::Noop),
+            Just(Command::Help),
+            Just(Command::Quit),
+            Just(Command::StartTls),
+            (any::<u64>(), any::<bool>()).prop_map(|(size, last)| Command::Bdat { size, last }),
+            "[!-~é]([ -~]{0,20}[!-~])?".prop_map(Command::Vrfy),
+            "[!-~é]([ -~]{0,20}[!-~])?".prop_map(Command::Expn),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn commands_come_back(value in commands()) {
+            let mut out = BytesMut::new();
+            command(&value, &mut out);
+            let line = out.strip_suffix(b"\r\n").unwrap();
+            prop_assert_eq!(parse::command(line).unwrap(), value);
+        }
+
+        #[test]
+        fn a_command_is_always_one_line(text in any::<String>()) {
+            let mut out = BytesMut::new();
+            command(&Command::Vrfy(text), &mut out);
+            let line = out.strip_suffix(b"\r\n").unwrap();
+            prop_assert!(!line.iter().any(|b| b.is_ascii_control()));
+        }
+
+        #[test]
+        fn replies_come_back(code in 200u16..600, text in any::<String>(), enhanced in any::<bool>()) {
+            let mut out = BytesMut::new();
+            reply(&Reply::plain(code, text), enhanced, &mut out);
+            let lines: Vec<&str> = std::str::from_utf8(&out).unwrap()
+                .strip_suffix("\r\n").unwrap().split("\r\n").collect();
+            for (n, line) in lines.iter().enumerate() {
+                let parsed = parse::reply_line(line).unwrap();
+                prop_assert_eq!(parsed.code, code);
+                prop_assert_eq!(parsed.last, n + 1 == lines.len());
+                prop_assert!(line.len() <= 510);
+                if enhanced && code / 100 != 3 {
+                    prop_assert!(parse::enhanced_code(parsed.text).is_some());
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_break_the_parsers(line in any::<Vec<u8>>(), text in any::<String>()) {
+            let _ = parse::command(&line);
+            let _ = parse::command(text.as_bytes());
+            let _ = parse::command(format!("MAIL FROM:<{text}>").as_bytes());
+            let _ = parse::reply_line(&text);
+            let _ = parse::enhanced_code(&text);
+            let _ = text.parse::<Mailbox>();
+        }
+    }
+}

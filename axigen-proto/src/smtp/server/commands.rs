@@ -1,0 +1,287 @@
+//! What each command does.
+
+use std::sync::Arc;
+
+use super::{Awaiting, Event, Phase, Role, Server, StartTls, is_extended};
+use crate::session::{Close, Violation};
+use crate::smtp::capability::Capabilities;
+use crate::smtp::command::{BodyType, Command, Hello, HelloVerb, Mail, Rcpt};
+use crate::smtp::encode;
+use crate::smtp::parse::{self, SyntaxError};
+use crate::smtp::reply::Reply;
+use crate::smtp::standard::{self, Standard};
+
+/// The methods of HTTP, and the first word of HTTP/2. A web page that makes a
+/// browser post to a mail port must not get further than this.
+const NOT_OURS: &[&[u8]] = &[
+    b"GET ",
+    b"POST ",
+    b"HEAD ",
+    b"PUT ",
+    b"DELETE ",
+    b"OPTIONS ",
+    b"CONNECT ",
+    b"TRACE ",
+    b"PATCH ",
+    b"PRI ",
+];
+
+impl Server {
+    /// Takes a complete command line.
+    pub(super) fn command_line(&mut self, line: &[u8]) {
+        if NOT_OURS.iter().any(|word| line.starts_with(word)) {
+            self.say_standard(standard::NOT_THIS_PROTOCOL);
+            self.end(Close::Violate(Violation::NotThisProtocol));
+            return;
+        }
+        match parse::command(line) {
+            Ok(command) => self.command(command),
+            Err(SyntaxError(row)) => {
+                self.complain(row);
+                // What follows a BDAT of unknown length cannot be told from commands.
+                if line
+                    .get(..4)
+                    .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+                {
+                    self.end(Close::Violate(Violation::LostSync));
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let barrier = self.barrier(&command);
+        match command {
+            // The chunk must be swallowed whatever the answer is.
+            Command::Bdat { size, last } => self.bdat(size, last, barrier),
+            _ if barrier.is_some() => {
+                if let Some(row) = barrier {
+                    self.complain(row);
+                }
+            }
+            Command::Hello(hello) => self.hello_command(hello),
+            Command::Mail(mail) => match self.check_mail(&mail) {
+                Ok(()) => {
+                    let event = Event::Mail(mail.clone());
+                    self.ask(event, Awaiting::Mail(Box::new(mail)));
+                }
+                Err(row) => self.complain(row),
+            },
+            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Data => match self.check_data() {
+                Ok(()) => self.ask(Event::Data, Awaiting::Data),
+                Err(row) => self.complain(row),
+            },
+            Command::Rset => {
+                self.reset();
+                self.say_standard(standard::OK);
+            }
+            Command::Noop => self.say_standard(standard::OK),
+            Command::Vrfy(_) => self.say_standard(standard::CANNOT_VRFY),
+            Command::Expn(_) => self.complain(standard::NOT_IMPLEMENTED),
+            Command::Help => self.say_standard(standard::HELP),
+            Command::Quit => {
+                self.say_standard(standard::GOODBYE);
+                self.end(Close::Finish);
+            }
+            Command::StartTls => self.starttls(),
+            Command::Auth { mechanism, initial } => self.auth(&mechanism, initial),
+        }
+    }
+
+    /// What stands before every command, if something does.
+    fn barrier(&self, command: &Command) -> Option<Standard> {
+        if matches!(self.phase, Phase::Refused) {
+            // RFC 5321 §3.1
+            return (*command != Command::Quit).then_some(standard::SERVICE_REFUSED);
+        }
+        if self.config.starttls == StartTls::Required && self.tls.is_none() {
+            // RFC 3207 §4
+            return match command {
+                Command::Hello(_) | Command::Noop | Command::StartTls | Command::Quit => None,
+                _ => Some(standard::TLS_REQUIRED),
+            };
+        }
+        None
+    }
+
+    fn hello_command(&mut self, hello: Hello) {
+        let lmtp = self.config.role == Role::Lmtp;
+        match hello.verb {
+            HelloVerb::Lhlo if !lmtp => self.complain(standard::NO_LHLO_IN_SMTP),
+            // RFC 2033 §4.1
+            HelloVerb::Ehlo | HelloVerb::Helo if lmtp => self.complain(standard::NO_HELO_IN_LMTP),
+            _ => self.ask(Event::Hello(hello.clone()), Awaiting::Hello(hello)),
+        }
+    }
+
+    /// The application has decided about EHLO, HELO or LHLO.
+    pub(super) fn hello_decided(&mut self, hello: Hello, yes: bool, reply: &Reply) {
+        if !yes {
+            self.say(reply);
+            return;
+        }
+        // RFC 5321 §4.1.4: a second EHLO resets as RSET does.
+        self.reset();
+        let extended = hello.verb != HelloVerb::Helo;
+        self.hello = Some(hello);
+        let text = if extended {
+            self.capabilities().lines().join("\n")
+        } else {
+            self.config.hostname.clone()
+        };
+        // RFC 2034 §4: the answer to EHLO has no enhanced code.
+        encode::reply(&Reply::plain(250, text), false, &mut self.out);
+    }
+
+    /// What is offered in the present state.
+    pub(super) fn capabilities(&self) -> Capabilities {
+        let on = self.config.extensions;
+        Capabilities {
+            hostname: self.config.hostname.clone(),
+            pipelining: on.pipelining,
+            size: on
+                .size
+                .then_some(Some(self.config.limits.message_size).filter(|&limit| limit != 0)),
+            eight_bit_mime: on.eight_bit_mime,
+            smtputf8: on.smtputf8,
+            chunking: on.chunking,
+            binarymime: on.chunking && on.binarymime,
+            enhanced_status_codes: on.enhanced_status_codes,
+            // RFC 3207 §4.2: not inside TLS.
+            starttls: self.config.starttls != StartTls::Unavailable && self.tls.is_none(),
+            auth: if self.identity.is_none() && !self.must_start_tls() {
+                self.mechanisms().to_vec()
+            } else {
+                Vec::new()
+            },
+            other: Vec::new(),
+        }
+    }
+
+    fn must_start_tls(&self) -> bool {
+        self.config.starttls == StartTls::Required && self.tls.is_none()
+    }
+
+    fn check_mail(&self, mail: &Mail) -> Result<(), Standard> {
+        let on = self.config.extensions;
+        let limit = self.config.limits.message_size;
+        if self.hello.is_none() {
+            return Err(standard::HELLO_FIRST);
+        }
+        if self.config.auth_required && self.identity.is_none() {
+            return Err(standard::AUTH_REQUIRED);
+        }
+        if self.transaction.is_some() {
+            return Err(standard::NESTED_MAIL);
+        }
+        let parameters =
+            mail.size.is_some() || mail.body.is_some() || mail.smtputf8 || mail.auth.is_some();
+        if parameters && !is_extended(&self.hello) {
+            return Err(standard::PARAMETER_NEEDS_EHLO);
+        }
+        let known = match mail.body {
+            None => true,
+            Some(BodyType::SevenBit | BodyType::EightBitMime) => on.eight_bit_mime,
+            Some(BodyType::BinaryMime) => on.chunking && on.binarymime,
+        };
+        if !known
+            || (mail.size.is_some() && !on.size)
+            || (mail.smtputf8 && !on.smtputf8)
+            || (mail.auth.is_some() && !self.has_auth())
+        {
+            return Err(standard::UNKNOWN_PARAMETER);
+        }
+        if !mail.smtputf8 && !mail.from.is_ascii() {
+            return Err(standard::NON_ASCII_ADDRESS);
+        }
+        // RFC 1870 §6.1
+        if limit != 0 && mail.size.is_some_and(|size| size > limit) {
+            return Err(standard::MESSAGE_TOO_LARGE);
+        }
+        Ok(())
+    }
+
+    fn rcpt(&mut self, rcpt: Rcpt) {
+        let limit = self.config.limits.recipients;
+        let row = match &self.transaction {
+            None if self.hello.is_none() => standard::HELLO_FIRST,
+            None => standard::MAIL_FIRST,
+            Some(open) if open.has_chunks() => standard::RCPT_AFTER_BDAT,
+            Some(open) if !open.smtputf8() && !rcpt.to.is_ascii() => standard::NON_ASCII_ADDRESS,
+            Some(open) if open.recipients() >= limit => {
+                // No fault of the peer: it will send the rest in another transaction
+                // (RFC 5321 §4.5.3.1.10).
+                self.say_standard(standard::TOO_MANY_RECIPIENTS);
+                return;
+            }
+            Some(_) => {
+                self.ask(Event::Rcpt(rcpt), Awaiting::Rcpt);
+                return;
+            }
+        };
+        self.complain(row);
+    }
+
+    fn check_data(&self) -> Result<(), Standard> {
+        let open = self.check_recipients()?;
+        if open.has_chunks() {
+            return Err(standard::DATA_AFTER_BDAT);
+        }
+        // RFC 3030 §3
+        if open.body() == Some(BodyType::BinaryMime) {
+            return Err(standard::BINARYMIME_NEEDS_BDAT);
+        }
+        Ok(())
+    }
+
+    /// The transaction, if a message may come now.
+    pub(super) fn check_recipients(&self) -> Result<&super::Transaction, Standard> {
+        match &self.transaction {
+            None if self.hello.is_none() => Err(standard::HELLO_FIRST),
+            None => Err(standard::MAIL_FIRST),
+            Some(open) if open.recipients() > 0 => Ok(open),
+            // RFC 2033 §4.2 wants 503 in LMTP; RFC 5321 §3.3 allows 554 in SMTP.
+            Some(open) if open.any_refused() && self.config.role != Role::Lmtp => {
+                Err(standard::NO_VALID_RECIPIENTS)
+            }
+            Some(_) => Err(standard::RCPT_FIRST),
+        }
+    }
+
+    fn starttls(&mut self) {
+        if self.tls.is_some() {
+            self.complain(standard::TLS_ACTIVE);
+        } else if self.config.starttls == StartTls::Unavailable {
+            self.complain(standard::NOT_IMPLEMENTED);
+        } else if !is_extended(&self.hello) {
+            self.complain(standard::HELLO_FIRST);
+        } else if self.transaction.is_some() {
+            self.complain(standard::STARTTLS_IN_TRANSACTION);
+        } else if !self.input.is_empty() {
+            // CVE-2011-0411: whoever can write into the connection could put commands here that
+            // would count as sent inside TLS.
+            self.say_standard(standard::PLAINTEXT_AFTER_STARTTLS);
+            self.end(Close::Violate(Violation::PlaintextAfterStartTls));
+        } else {
+            self.say_standard(standard::READY_FOR_TLS);
+            self.upgrade = true;
+            self.phase = Phase::Handshake;
+        }
+    }
+
+    /// Whether any login is possible at all.
+    pub(super) fn has_auth(&self) -> bool {
+        !self.config.auth_plaintext.is_empty() || !self.config.auth_tls.is_empty()
+    }
+
+    /// The mechanisms that are allowed in the present state.
+    pub(super) fn mechanisms(&self) -> &[crate::sasl::Mechanism] {
+        let config = Arc::as_ref(&self.config);
+        if self.tls.is_some() {
+            &config.auth_tls
+        } else {
+            &config.auth_plaintext
+        }
+    }
+}
