@@ -18,10 +18,15 @@ pub struct AccountId(pub u64);
 impl AccountId {
     /// The system's own range: directory, settings, queue.
     pub const SYSTEM: AccountId = AccountId(0);
+
+    /// The store's own range (blob index). Not open to batches and reads of
+    /// the caller.
+    pub(crate) const STORE: AccountId = AccountId(u64::MAX);
 }
 
 /// A key inside an account's range. The store puts the account before it, so
-/// equal keys of two accounts never meet.
+/// equal keys of two accounts never meet. Never empty: the empty key is where
+/// the account's sequence number is kept.
 pub type Key = Bytes;
 
 /// One atomic change.
@@ -32,7 +37,7 @@ pub struct Batch {
 }
 
 /// The part of a batch that concerns one account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Part {
     /// Whose keys these are.
     pub account: AccountId,
@@ -108,7 +113,9 @@ pub struct Template {
 pub struct Patch {
     /// Offset of the hole.
     pub at: usize,
-    /// Width of the hole in bytes, 4 or 8; numbers are big-endian.
+    /// Width of the hole in bytes, 4 or 8; numbers are big-endian. A number
+    /// that does not fit fails the batch with
+    /// [`Error::Bound`](crate::Error::Bound).
     pub width: u8,
     /// What goes in.
     pub slot: Slot,

@@ -36,6 +36,10 @@ pub enum Error {
     /// A key, value or batch beyond [`Limits`](crate::backend::Limits).
     #[error("too large: {0}")]
     TooLarge(String),
+    /// The caller asked for something that has no meaning, as an empty key or
+    /// a patch outside its template. Nothing was done.
+    #[error("invalid: {0}")]
+    Invalid(String),
     /// A blob that is not there.
     #[error("not found")]
     NotFound,
@@ -60,4 +64,24 @@ pub enum Error {
         /// The cause.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Error {
+    /// A failure of the operating system: no space left becomes
+    /// [`Error::Full`], anything else [`Error::Io`].
+    pub fn io(context: impl Into<String>, source: std::io::Error) -> Self {
+        match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Error::Full,
+            _ => Error::Io {
+                context: context.into(),
+                source: Arc::new(source),
+            },
+        }
+    }
+
+    /// Whether nothing may be acknowledged after this: what is on disk is no
+    /// longer known.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Error::Io { .. } | Error::Poisoned(_))
+    }
 }

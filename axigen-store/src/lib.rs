@@ -23,7 +23,10 @@ pub mod error;
 pub mod page;
 pub mod store;
 
-pub use batch::{AccountId, Batch, Commit, Expect, Key, Op, Part, Patch, Slot, Template};
+pub use batch::{
+    AccountId, Batch, Commit, CommitPart, Expect, Key, Op, Part, Patch, Slot, Template,
+};
+pub use blob::{BlobIn, BlobRef};
 pub use error::{Error, Result};
 pub use page::{Page, Range};
 pub use store::Store;

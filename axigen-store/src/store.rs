@@ -1,77 +1,460 @@
-//! The store, above any backend. (Signatures; the body is written next.)
+//! The store, above any backend: group commit, sequence numbers, single
+//! instance, compression, changes announced.
+//!
+//! Two threads of its own form the pipeline of a write: the first takes all
+//! blobs that wait, has them appended and synced once; the second takes all
+//! batches that wait, has them resolved, written and synced once. One works on
+//! the next group while the other syncs this one. There are no timers: a group
+//! is whatever came while the last one was on its way to the disk.
 
-use crate::{batch::*, blob::*, error::*, page::*};
+mod check;
+mod line;
+mod open;
+mod pending;
+mod put;
+mod read;
+mod stage;
+mod stat;
+mod watch;
+
+use std::ops;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
 use bytes::Bytes;
-use std::path::Path;
+use parking_lot::Mutex;
+
+use crate::backend::{
+    Backend, KeyRange, Limits, Maintain, Memory, Report, Request, Snapshot, key, memory,
+};
+use crate::batch::{AccountId, Batch, Commit, Key, Op};
+use crate::blob::{BlobRef, BlobRow, BlobStore, Place, SealedBlob};
+use crate::error::{Error, Result};
+use crate::page::{Page, Range};
+
+use line::{Health, Line, Watchdog, wait};
+use pending::Pending;
+use stat::{Counters, add};
+use watch::Watchers;
+
+pub use stat::Stat;
+pub use watch::{Change, Watcher};
+
+/// Rows in one page of a scan.
+const SCAN: usize = 1024;
 
 /// A durable store. Cheap to clone; all clones are one store.
 #[derive(Debug, Clone)]
-pub struct Store {}
-
-/// Says that an account changed. Coalesced; may be lost; the change log is the truth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Change {
-    /// Whose
-    pub account: AccountId,
-    /// Latest sequence number seen
-    pub seq: u64,
+pub struct Store {
+    inner: Arc<Inner>,
 }
 
-/// Receives changes of one account.
+/// How a store is opened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Memory for rows read from disk, in bytes. 64 MB.
+    pub cache: u64,
+    /// A pack file is ended at this length in bytes. 256 MB.
+    pub pack: u64,
+    /// A group that is not on disk after this long is reported, and the store
+    /// poisoned, instead of leaving its writers waiting. 30 s.
+    pub hang: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            cache: 64 << 20,
+            pack: 256 << 20,
+            hang: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the blobs of a store come to, in bytes on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Blobs that are referred to.
+    pub blobs: u64,
+    /// Their sealed bytes.
+    pub live: u64,
+    /// Sealed bytes of blobs whose last reference went.
+    pub unreferenced: u64,
+    /// All that the blob store holds. What is neither live nor unreferenced
+    /// is headers, and blobs that no batch ever retained.
+    pub held: u64,
+}
+
 #[derive(Debug)]
-pub struct Watcher {}
+struct Inner {
+    shared: Arc<Shared>,
+    puts: Arc<Line<Vec<SealedBlob>, ()>>,
+    commits: Arc<Line<Request, Commit>>,
+    _watchdog: Watchdog,
+}
 
-#[allow(unused_variables, clippy::todo, missing_docs)]
-impl Store {
-    /// In memory, for tests.
-    pub async fn memory() -> Result<Store> {
-        todo!()
-    }
-    /// The embedded backend in a directory, created if it is not there.
-    pub async fn open(dir: &Path) -> Result<Store> {
-        todo!()
-    }
-    /// Reads keys of one account, in order.
-    pub async fn get(&self, account: AccountId, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
-        todo!()
-    }
-    /// Reads a page.
-    pub async fn range(&self, range: Range) -> Result<Page> {
-        todo!()
-    }
-    /// All rows of a range, page by page.
-    pub async fn scan(&self, account: AccountId, from: Key, to: Key) -> Result<Vec<(Key, Bytes)>> {
-        todo!()
-    }
-    /// Makes blobs durable (group commit, single instance, compressed). Not yet referenced: retain it in a batch.
-    pub async fn put(&self, blobs: Vec<BlobIn>) -> Result<Vec<BlobRef>> {
-        todo!()
-    }
-    /// Bytes of a blob, checksums verified.
-    pub async fn read(&self, blob: &BlobRef, range: std::ops::Range<u64>) -> Result<Bytes> {
-        todo!()
-    }
-    /// Does a batch; Ok only once it is durable.
-    pub async fn commit(&self, batch: Batch) -> Result<Commit> {
-        todo!()
-    }
-    /// The account's last sequence number.
-    pub async fn seq(&self, account: AccountId) -> Result<u64> {
-        todo!()
-    }
-    /// Watches an account.
-    pub fn watch(&self, account: AccountId) -> Watcher {
-        todo!()
-    }
-    /// Waits until everything acknowledged is on disk and closes.
-    pub async fn close(&self) -> Result<()> {
-        todo!()
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.puts.stop();
+        self.commits.stop();
     }
 }
 
-impl Watcher {
-    /// Waits for the next change (cancel safe).
-    pub async fn changed(&mut self) -> Change {
-        todo!()
+/// What the two stages and the readers share.
+#[derive(Debug)]
+struct Shared {
+    backend: Arc<dyn Backend>,
+    blobs: Arc<dyn BlobStore>,
+    limits: Limits,
+    pending: Pending,
+    watchers: Watchers,
+    counters: Counters,
+    health: Arc<Health>,
+    /// The directory's lock, given back on close.
+    root: Mutex<Option<open::Root>>,
+}
+
+impl Store {
+    /// In memory, for tests. Gone with the last clone.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if no thread can be started.
+    pub async fn memory() -> Result<Store> {
+        let backend = Arc::new(Memory::new());
+        let blobs = Arc::new(memory::MemoryBlobs::new());
+        Store::over(backend, blobs, Options::default()).await
     }
+
+    /// Above any backend and blob store. Called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if no thread can be started, and what the backend's
+    /// [`hints`](Backend::hints) gives.
+    pub async fn over(
+        backend: Arc<dyn Backend>,
+        blobs: Arc<dyn BlobStore>,
+        options: Options,
+    ) -> Result<Store> {
+        Store::start(backend, blobs, options, None).await
+    }
+
+    async fn start(
+        backend: Arc<dyn Backend>,
+        blobs: Arc<dyn BlobStore>,
+        options: Options,
+        root: Option<open::Root>,
+    ) -> Result<Store> {
+        let shared = Arc::new(Shared {
+            limits: backend.limits(),
+            backend,
+            blobs,
+            pending: Pending::default(),
+            watchers: Watchers::default(),
+            counters: Counters::default(),
+            health: Arc::default(),
+            root: Mutex::new(root),
+        });
+        let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
+        let puts = Line::start("store blobs", Arc::clone(&shared.health), move |group| {
+            first.put_group(group)
+        })?;
+        let commits = Line::start("store commit", Arc::clone(&shared.health), move |group| {
+            second.commit_group(group)
+        })?;
+        let (watched_puts, watched_commits) = (Arc::downgrade(&puts), Arc::downgrade(&commits));
+        let watchdog = Watchdog::start(vec![watched_puts, watched_commits], options.hang)?;
+        shared.follow_hints().await?;
+        Ok(Store {
+            inner: Arc::new(Inner {
+                shared,
+                puts,
+                commits,
+                _watchdog: watchdog,
+            }),
+        })
+    }
+
+    /// Reads keys of one account, in order, all as of one moment.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an empty key.
+    pub async fn get(&self, account: AccountId, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        let shared = &self.inner.shared;
+        shared.health.readable()?;
+        check::account(account)?;
+        let mut flat = Vec::with_capacity(keys.len());
+        for key in keys {
+            check::key(key, &shared.limits)?;
+            flat.push(key::flat(account, key));
+        }
+        shared.backend.get(&flat).await
+    }
+
+    /// Reads a page, as of one moment.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn range(&self, range: Range) -> Result<Page> {
+        self.inner.shared.range(range, None).await
+    }
+
+    /// Reads a page as of a [`Store::snapshot`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the snapshot of another backend.
+    pub async fn range_at(&self, range: Range, at: &Snapshot) -> Result<Page> {
+        self.inner.shared.range(range, Some(at)).await
+    }
+
+    /// A view that stays as it is now. While it lives, what it shows is not
+    /// given back to the disk: hold it for a backup, not for a session.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        self.inner.shared.health.readable()?;
+        self.inner.shared.backend.snapshot().await
+    }
+
+    /// All rows from `from` (inclusive) to `to` (exclusive), as of one moment.
+    /// They are held in memory: for ranges known to be short.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn scan(&self, account: AccountId, from: Key, to: Key) -> Result<Vec<(Key, Bytes)>> {
+        let mut range = Range {
+            account,
+            from,
+            to,
+            limit: SCAN,
+            reverse: false,
+            keys_only: false,
+        };
+        let first = self.range(range.clone()).await?;
+        if first.next.is_none() {
+            return Ok(first.rows);
+        }
+        // Several pages agree only if they are of one snapshot.
+        let snapshot = self.snapshot().await?;
+        let mut rows = Vec::new();
+        loop {
+            let page = self.range_at(range.clone(), &snapshot).await?;
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) => range.from = next,
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    /// Reads a part of a blob, cut to its length, checksums verified. A blob
+    /// that was put can be read before a batch retains it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], or [`Error::Corrupt`] when the bytes on disk are
+    /// not what was written.
+    pub async fn read(&self, blob: &BlobRef, range: ops::Range<u64>) -> Result<Bytes> {
+        self.inner.shared.health.readable()?;
+        self.inner.shared.read(blob, range).await
+    }
+
+    /// Does a batch; `Ok` only once it is durable. It is done even if the
+    /// caller stops waiting.
+    ///
+    /// # Errors
+    /// After [`Error::Conflict`], [`Error::Bound`], [`Error::Full`],
+    /// [`Error::TooLarge`], [`Error::Invalid`], [`Error::NotFound`] (a blob
+    /// that is not there, or a release more than there are references) and
+    /// [`Error::Corrupt`] (a counter that is not one) nothing of the batch was
+    /// done. After [`Error::Poisoned`] and [`Error::Io`] it may or may not be
+    /// found after the next opening, but never in part.
+    pub async fn commit(&self, batch: Batch) -> Result<Commit> {
+        let shared = &self.inner.shared;
+        shared.health.writable()?;
+        let mut request = Request::from(batch);
+        for op in request.batch.parts.iter().flat_map(|part| &part.ops) {
+            if let Op::Retain(blob) = op
+                && let Some(row) = shared.pending.get(&blob.hash)
+            {
+                request.fresh.push((blob.hash, row));
+            }
+        }
+        let bytes = check::request(&request, &shared.limits)?;
+        self.inner.commits.ask(request, bytes).await
+    }
+
+    /// The account's last sequence number, 0 before the first change.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn seq(&self, account: AccountId) -> Result<u64> {
+        self.inner.shared.health.readable()?;
+        check::account(account)?;
+        let row = self.inner.shared.backend.get(&[key::seq(account)]).await?;
+        match row.into_iter().next().flatten() {
+            None => Ok(0),
+            Some(row) => row[..]
+                .try_into()
+                .map(u64::from_be_bytes)
+                .map_err(|_| Error::Corrupt("a sequence number".into())),
+        }
+    }
+
+    /// Watches an account from now on: a change that a read after this call
+    /// does not show is announced.
+    pub fn watch(&self, account: AccountId) -> Watcher {
+        self.inner.shared.watchers.watch(account)
+    }
+
+    /// The largest key, value and batch.
+    pub fn limits(&self) -> Limits {
+        self.inner.shared.limits
+    }
+
+    /// Counters since opening.
+    pub fn stat(&self) -> Stat {
+        let shared = &self.inner.shared;
+        shared
+            .counters
+            .read(shared.backend.stat(), shared.blobs.stat())
+    }
+
+    /// Does a piece of upkeep of the backend. Safe beside everything else.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn maintain(&self, task: Maintain) -> Result<Report> {
+        self.inner.shared.health.writable()?;
+        self.inner.shared.backend.maintain(task).await
+    }
+
+    /// Counts the bytes that blobs take, by reading all their rows.
+    ///
+    /// # Errors
+    /// Those of the backend, and [`Error::Corrupt`] for a row that is none.
+    pub async fn space(&self) -> Result<Space> {
+        let shared = &self.inner.shared;
+        shared.health.readable()?;
+        let mut space = Space {
+            held: shared.blobs.held().await?,
+            ..Space::default()
+        };
+        let snapshot = shared.backend.snapshot().await?;
+        let mut range = KeyRange {
+            from: key::blob(&[0; 32]),
+            to: key::flat(AccountId::STORE, b"c"),
+            limit: SCAN,
+            reverse: false,
+            keys_only: false,
+        };
+        loop {
+            let page = shared.backend.range(&range, Some(&snapshot)).await?;
+            for (_, row) in &page.rows {
+                let row = BlobRow::decode(row)?;
+                let len = match row.place {
+                    Place::Stored { len, .. } => len,
+                    Place::Inline { .. } => 0,
+                };
+                if row.refs > 0 {
+                    space.blobs += 1;
+                    space.live += len;
+                } else {
+                    space.unreferenced += len;
+                }
+            }
+            match page.next {
+                Some(next) => range.from = next,
+                None => return Ok(space),
+            }
+        }
+    }
+
+    /// Finishes what was asked before, and closes. Every call after it, also
+    /// of another clone, gives [`Error::Closed`]; a second close does nothing.
+    ///
+    /// # Errors
+    /// Those of the backend and the blob store.
+    pub async fn close(&self) -> Result<()> {
+        let shared = &self.inner.shared;
+        if !shared.health.close() {
+            return Ok(());
+        }
+        self.inner.puts.finish().await;
+        self.inner.commits.finish().await;
+        let blobs = shared.blobs.close().await;
+        let backend = shared.backend.close().await;
+        drop(shared.root.lock().take());
+        blobs.and(backend)
+    }
+}
+
+impl Shared {
+    async fn range(&self, range: Range, at: Option<&Snapshot>) -> Result<Page> {
+        self.health.readable()?;
+        check::account(range.account)?;
+        let flat = KeyRange {
+            from: key::bound(range.account, &range.from),
+            to: key::bound(range.account, &range.to),
+            limit: range.limit,
+            reverse: range.reverse,
+            keys_only: range.keys_only,
+        };
+        let mut page = self.backend.range(&flat, at).await?;
+        let bare = |key: &mut Key| *key = key.slice(key::PREFIX.min(key.len())..);
+        page.rows.iter_mut().for_each(|(key, _)| bare(key));
+        page.next.iter_mut().for_each(bare);
+        Ok(page)
+    }
+
+    /// The work of the second stage: all batches of the group in one write
+    /// and one sync.
+    fn commit_group(&self, group: Vec<Request>) -> Vec<Result<Commit>> {
+        add(&self.counters.commit_groups, 1);
+        self.counters
+            .largest_commit_group
+            .fetch_max(group.len() as u64, Relaxed);
+        let outcomes = wait(self.backend.commit(&group));
+        for (request, outcome) in group.iter().zip(&outcomes) {
+            let Ok(commit) = outcome else { continue };
+            add(&self.counters.batches, 1);
+            self.pending
+                .settle(request.fresh.iter().map(|(hash, _)| hash));
+            for (part, given) in request.batch.parts.iter().zip(&commit.parts) {
+                if part.advance {
+                    self.watchers.announce(Change {
+                        account: given.account,
+                        seq: given.seq,
+                    });
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// Announces what other nodes changed.
+    async fn follow_hints(self: &Arc<Self>) -> Result<()> {
+        let Some(mut hints) = self.backend.hints().await? else {
+            return Ok(());
+        };
+        let shared: Weak<Shared> = Arc::downgrade(self);
+        tokio::spawn(async move {
+            use futures_util::StreamExt;
+            while let Some(change) = hints.next().await {
+                match shared.upgrade() {
+                    Some(shared) => shared.watchers.announce(change),
+                    None => return,
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn clock() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }

@@ -1,0 +1,184 @@
+//! A backend and a blob store in memory: for tests, and the shortest example
+//! of both traits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use super::resolve::{reads, resolve};
+use super::{Backend, KeyRange, Limits, Maintain, Report, Request, Snapshot};
+use crate::batch::{Commit, Key};
+use crate::blob::{BlobLoc, BlobStore, SealedBlob};
+use crate::error::{Error, Result};
+use crate::page::Page;
+use crate::store::clock;
+
+type Rows = BTreeMap<Key, Bytes>;
+
+/// Rows in memory. Gone when it is dropped.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// A snapshot is a clone of the `Arc`; a commit beside a snapshot copies
+    /// the map first.
+    rows: RwLock<Arc<Rows>>,
+    closed: AtomicBool,
+}
+
+impl Memory {
+    /// Without rows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Backend for Memory {
+    fn limits(&self) -> Limits {
+        Limits {
+            key: 4096,
+            value: 16 << 20,
+            batch: 32 << 20,
+            shared: false,
+        }
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        self.check_open()?;
+        let rows = self.rows.read();
+        Ok(keys.iter().map(|key| rows.get(key).cloned()).collect())
+    }
+
+    async fn range(&self, range: &KeyRange, at: Option<&Snapshot>) -> Result<Page> {
+        self.check_open()?;
+        let rows = match at {
+            None => self.rows.read().clone(),
+            Some(snapshot) => snapshot
+                .downcast::<Arc<Rows>>()
+                .ok_or_else(|| Error::Invalid("a snapshot of another backend".into()))?
+                .clone(),
+        };
+        Ok(page(&rows, range))
+    }
+
+    async fn commit(&self, group: &[Request]) -> Vec<Result<Commit>> {
+        if let Err(error) = self.check_open() {
+            return vec![Err(error); group.len()];
+        }
+        let mut rows = self.rows.write();
+        let keys = reads(group);
+        let values: Vec<_> = keys.iter().map(|key| rows.get(key).cloned()).collect();
+        let resolved = resolve(group, &keys, &values, clock());
+        let rows = Arc::make_mut(&mut rows);
+        for (from, to) in resolved.ranges {
+            let doomed: Vec<Key> = rows.range(from..to).map(|(key, _)| key.clone()).collect();
+            for key in doomed {
+                rows.remove(&key);
+            }
+        }
+        for (key, value) in resolved.points {
+            match value {
+                Some(value) => rows.insert(key, value),
+                None => rows.remove(&key),
+            };
+        }
+        resolved.outcomes
+    }
+
+    async fn snapshot(&self) -> Result<Snapshot> {
+        self.check_open()?;
+        Ok(Snapshot::new(self.rows.read().clone()))
+    }
+
+    async fn maintain(&self, _task: Maintain) -> Result<Report> {
+        self.check_open()?;
+        Ok(Report::default())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn page(rows: &Rows, range: &KeyRange) -> Page {
+    // BTreeMap::range panics when the start is behind the end.
+    if range.from >= range.to || range.limit == 0 {
+        return Page::default();
+    }
+    let all = rows.range(range.from.clone()..range.to.clone());
+    let row = |(key, value): (&Key, &Bytes)| {
+        let value = if range.keys_only {
+            Bytes::new()
+        } else {
+            value.clone()
+        };
+        (key.clone(), value)
+    };
+    let one_more = range.limit.saturating_add(1);
+    let mut rows: Vec<(Key, Bytes)> = if range.reverse {
+        all.rev().take(one_more).map(row).collect()
+    } else {
+        all.take(one_more).map(row).collect()
+    };
+    let next = Page::cut(&mut rows, range.limit, range.reverse);
+    Page { rows, next }
+}
+
+/// Blobs in memory. Gone when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryBlobs {
+    blobs: Mutex<HashMap<[u8; 32], Bytes>>,
+}
+
+impl MemoryBlobs {
+    /// Without blobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+#[async_trait]
+impl BlobStore for MemoryBlobs {
+    async fn put(&self, items: &[SealedBlob]) -> Result<Vec<BlobLoc>> {
+        let mut blobs = self.blobs.lock();
+        Ok(items
+            .iter()
+            .map(|item| {
+                blobs.insert(item.hash, item.bytes.clone());
+                BlobLoc {
+                    hash: item.hash,
+                    file: 0,
+                    offset: 0,
+                    len: item.bytes.len() as u64,
+                }
+            })
+            .collect())
+    }
+
+    async fn get(&self, loc: &BlobLoc, range: std::ops::Range<u64>) -> Result<Bytes> {
+        let blobs = self.blobs.lock();
+        let bytes = blobs.get(&loc.hash).ok_or(Error::NotFound)?;
+        let end = range.end.min(bytes.len() as u64) as usize;
+        let start = (range.start as usize).min(end);
+        Ok(bytes.slice(start..end))
+    }
+
+    async fn held(&self) -> Result<u64> {
+        Ok(self.blobs.lock().values().map(|b| b.len() as u64).sum())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
