@@ -33,24 +33,30 @@ impl Mailboxes {
         if name == INBOX {
             return Err(Error::InboxIsPermanent);
         }
+        self.condemn(account, &name).await?;
+        self.finish_deletions(account).await
+    }
+
+    /// Makes a mailbox unreachable and notes that its messages must go.
+    pub(super) async fn condemn(&self, account: AccountId, name: &str) -> Result<()> {
         for _ in 0..TRIES {
-            let Some(id) = self.id_of(account, &name).await? else {
-                return Err(match self.below(account, &name).await?.is_empty() {
+            let Some(id) = self.id_of(account, name).await? else {
+                return Err(match self.below(account, name).await?.is_empty() {
                     true => Error::NoSuchMailbox,
                     false => Error::HasChildren,
                 });
             };
             let mut draft = Draft::new(account);
-            draft.expect(keys::name(&name), Expect::Equals(id_bytes(id)));
+            draft.expect(keys::name(name), Expect::Equals(id_bytes(id)));
             draft.mailbox_exists(id);
-            draft.delete(keys::name(&name));
+            draft.delete(keys::name(name));
             draft.delete(keys::mailbox(id));
             delete_counters(id, &mut draft);
             draft.set(keys::condemned(id), &b""[..]);
             draft.add(Account::Mailboxes, -1);
             draft.log(Record::folder(id));
             if self.commit(vec![draft]).await?.is_some() {
-                return self.finish_deletions(account).await;
+                return Ok(());
             }
         }
         Err(contended())

@@ -15,6 +15,9 @@ const ADDED: u8 = 1;
 const FLAGS: u8 = 2;
 const VANISHED: u8 = 3;
 const FOLDER: u8 = 4;
+/// Most UIDs of one record: far more than one batch changes, and little
+/// enough that damaged bytes cannot fill the memory.
+const MOST_UIDS: usize = 1 << 20;
 
 /// One record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +83,7 @@ fn decode(bytes: &[u8]) -> Option<Record> {
                 return None;
             }
             let (last, count) = (u32::from_be_bytes(*last), u32::from_be_bytes(*count));
-            if count > last {
+            if count > last || count as usize > MOST_UIDS {
                 return None;
             }
             Record::Added {
@@ -140,6 +143,9 @@ fn decode_uids(mut bytes: &[u8]) -> Option<Vec<u32>> {
         let first = end.checked_add(take_varint(&mut bytes)?)?;
         let last = first.checked_add(take_varint(&mut bytes)?)?;
         end = last.checked_add(1)?;
+        if (last - first) as usize >= MOST_UIDS - uids.len().min(MOST_UIDS) {
+            return None;
+        }
         uids.extend(first..=last);
     }
     Some(uids)
@@ -211,8 +217,14 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..8)) {
-            let _ = Record::decode(&[&[ADDED, 0, 0, 0, 1][..], &bytes].concat());
+        fn no_bytes_panic_or_fill_the_memory(
+            kind in ADDED..=FOLDER + 1,
+            bytes in prop::collection::vec(any::<u8>(), 0..16),
+        ) {
+            let record = Record::decode(&[&[kind, 0, 0, 0, 1][..], &bytes].concat());
+            if let Ok(Record::Flags { uids, .. } | Record::Vanished { uids, .. }) = record {
+                prop_assert!(uids.len() <= MOST_UIDS);
+            }
         }
     }
 }

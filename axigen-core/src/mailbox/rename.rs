@@ -89,10 +89,8 @@ impl Mailboxes {
             draft.set(keys::mailbox(*id), folder.encode());
             draft.log(Record::folder(*id));
         }
-        let parents = names::parents(to).map(str::to_owned);
-        let making = self
-            .making(account, &parents.filter(|name| name != from).collect())
-            .await?;
+        let parents = names::parents(to).map(str::to_owned).collect();
+        let making = self.making(account, &parents).await?;
         self.make(&making, &mut draft);
         Ok(self.commit(vec![draft]).await?.is_some())
     }
