@@ -21,7 +21,7 @@ use super::{
     keywords::{self, Words},
     label::Label,
     log::Record,
-    names::{self, INBOX},
+    names,
     row::Stored,
     types::{Appended, Flags, ItemId, MailboxId, NewMessage, Place, Target},
 };
@@ -91,10 +91,9 @@ impl Mailboxes {
             let Some(plans) = plans.into_iter().collect::<Option<Vec<Plan>>>() else {
                 continue;
             };
-            // INBOX always exists: whoever needs it first makes it, and what
-            // else an account begins with.
-            let fresh = |plan: &&Plan| plan.making.folders.iter().any(|(_, f)| f.name == INBOX);
-            if let Some(plan) = plans.iter().find(fresh) {
+            // INBOX always exists: who comes first makes it, and what else an
+            // account begins with.
+            if let Some(plan) = plans.iter().find(|plan| plan.making.is_first()) {
                 turns.clear();
                 self.create_account(plan.account).await?;
                 continue;

@@ -38,6 +38,13 @@ pub(super) struct Making {
     validity_delta: i64,
 }
 
+impl Making {
+    /// Whether the account never had a mailbox before.
+    pub(super) fn is_first(&self) -> bool {
+        self.last_id.is_none() && !self.folders.is_empty()
+    }
+}
+
 impl Mailboxes {
     /// Gives a new account INBOX and the usual special-use mailboxes,
     /// subscribed, and finishes deletions that were interrupted. An account

@@ -606,7 +606,7 @@ fn changed_flags(old: &Flags, change: &FlagChange) -> Flags {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn the_model_and_the_mailboxes_agree(steps in prop::collection::vec(step(), 1..40)) {
