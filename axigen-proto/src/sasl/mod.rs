@@ -5,10 +5,27 @@
 //! session's own `Auth` event, and goes back as an [`Answer`] through the
 //! session's `answer` method.
 
+mod base64;
+mod login;
+mod plain;
+mod scram;
+mod server;
+
 use std::fmt;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
+
+pub use base64::{BadBase64, decode_line, encode_line};
+pub use scram::ITERATIONS;
+pub use server::Server;
+
+/// Longest user name, in bytes.
+pub const NAME_LIMIT: usize = 512;
+/// Longest password, in bytes.
+pub const PASSWORD_LIMIT: usize = 1024;
+/// Longest SCRAM message of a client, in bytes.
+pub const SCRAM_MESSAGE_LIMIT: usize = 4096;
 
 /// A mechanism this crate implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +36,39 @@ pub enum Mechanism {
     Login,
     /// SCRAM-SHA-256 (RFC 5802, RFC 7677).
     ScramSha256,
+}
+
+impl Mechanism {
+    /// All of them, the one to prefer first.
+    pub const ALL: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
+
+    /// The registered name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::Login => "LOGIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+        }
+    }
+
+    /// By name, in any case of letters.
+    pub fn from_name(name: &str) -> Option<Mechanism> {
+        Mechanism::ALL
+            .into_iter()
+            .find(|m| m.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the password crosses the wire in the clear, so that the
+    /// mechanism is only for use inside TLS.
+    pub fn is_plaintext(self) -> bool {
+        matches!(self, Mechanism::Plain | Mechanism::Login)
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// What the server side needs to know from the application.
@@ -143,25 +193,4 @@ pub struct Identity {
     pub authcid: String,
     /// Whom the session acts as.
     pub authzid: String,
-}
-
-/// The server side of one authentication. (Signatures agreed on first.)
-#[derive(Debug)]
-pub struct Server {}
-
-#[allow(unused_variables, clippy::todo)]
-impl Server {
-    /// Starts a mechanism. `nonce` must be fresh, unpredictable bytes: this
-    /// crate draws no random numbers, so the session's owner hands a seed in.
-    pub fn new(mechanism: Mechanism, nonce: &[u8]) -> Server {
-        todo!()
-    }
-    /// Takes the client's message (decoded); `None` when the client sent no initial response.
-    pub fn step(&mut self, response: Option<&[u8]>) -> Step {
-        todo!()
-    }
-    /// Takes the application's answer to [`Step::Ask`].
-    pub fn answer(&mut self, answer: Answer) -> Step {
-        todo!()
-    }
 }
