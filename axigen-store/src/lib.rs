@@ -10,6 +10,8 @@
 //! | [`store`] | [`Store`](store::Store): group commit, single instance, compression, above any backend |
 //! | [`backend`] | the trait a backend implements, and the backends of this crate |
 //! | [`blob`] | the trait a blob store implements |
+//! | [`pack`] | blobs in append-only files |
+//! | [`blocking`] | makes a backend of an engine that blocks |
 //! | [`batch`] | what one atomic change consists of |
 //! | [`page`] | ranges and their results |
 //! | [`error`] | errors, by kind |
@@ -18,8 +20,10 @@
 pub mod backend;
 pub mod batch;
 pub mod blob;
+pub mod blocking;
 pub mod conformance;
 pub mod error;
+pub mod pack;
 pub mod page;
 pub mod store;
 

@@ -58,6 +58,10 @@ pub struct Options {
     pub cache: u64,
     /// A pack file is ended at this length in bytes. 256 MB.
     pub pack: u64,
+    /// With less room than this on the device, in bytes, writes give
+    /// [`Error::Full`] (batches go on until half of it), so that what is
+    /// written always finds its place. 64 MB.
+    pub reserve: u64,
     /// A group that is not on disk after this long is reported, and the store
     /// poisoned, instead of leaving its writers waiting. 30 s.
     pub hang: Duration,
@@ -68,6 +72,7 @@ impl Default for Options {
         Options {
             cache: 64 << 20,
             pack: 256 << 20,
+            reserve: 64 << 20,
             hang: Duration::from_secs(30),
         }
     }

@@ -5,8 +5,9 @@
 //! [`Store`](crate::Store) above it makes flat keys (see [`key`]), and
 //! [`resolve`] turns a group of batches into plain sets and deletes. So a
 //! backend is a few hundred lines, and fewer still on top of
-//! the adapter for blocking engines.
+//! [`Blocking`](crate::blocking::Blocking).
 
+pub mod embedded;
 pub mod key;
 pub mod memory;
 pub mod resolve;
@@ -25,6 +26,7 @@ use crate::error::Result;
 use crate::page::Page;
 use crate::store::Change;
 
+pub use embedded::Embedded;
 pub use memory::Memory;
 
 /// An ordered map of bytes with atomic batches. Keys are compared bytewise.

@@ -7,7 +7,7 @@
 //! | bytes | meaning |
 //! |---|---|
 //! | 8 for each frame | length (top bit: not compressed) and CRC-32C of the frame as stored, each 4 bytes big-endian |
-//! | 4 | CRC-32C of the table above, big-endian |
+//! | 4 | CRC-32C of the blob's address and the table above, big-endian |
 //! | rest | the frames |
 //!
 //! The number of frames follows from the length of the content; empty content
@@ -32,8 +32,8 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Seals content.
-pub fn seal(content: &[u8]) -> Bytes {
+/// Seals content; `hash` is its address.
+pub fn seal(content: &[u8], hash: &[u8; 32]) -> Bytes {
     let frames = content.chunks(FRAME as usize);
     let table = table_len(content.len() as u64) as usize;
     let mut sealed = BytesMut::with_capacity(table + content.len() / 2 + 64);
@@ -56,7 +56,7 @@ pub fn seal(content: &[u8]) -> Bytes {
         entries.put_u32(stored.len() as u32 | mark);
         entries.put_u32(crc32c::crc32c(stored));
     }
-    let sum = crc32c::crc32c(&entries);
+    let sum = checksum(hash, &entries);
     entries.put_u32(sum);
     if let Some(table) = sealed.get_mut(..table) {
         table.copy_from_slice(&entries);
@@ -83,13 +83,13 @@ impl Table {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if the checksum or the lengths are wrong.
-    pub fn read(mut sealed: &[u8], raw_len: u64, sealed_len: u64) -> Result<Self> {
+    pub fn read(mut sealed: &[u8], hash: &[u8; 32], raw_len: u64, sealed_len: u64) -> Result<Self> {
         let corrupt = || Error::Corrupt("the frame table of a blob".into());
         let table = table_len(raw_len);
         if sealed_len < table || (sealed.len() as u64) < table {
             return Err(corrupt());
         }
-        let sum = crc32c::crc32c(&sealed[..table as usize - 4]);
+        let sum = checksum(hash, &sealed[..table as usize - 4]);
         let mut frames = Vec::with_capacity(raw_len.div_ceil(FRAME) as usize);
         let mut offset = table;
         while sealed.remaining() > 4 && (frames.len() as u64) < raw_len.div_ceil(FRAME) {
@@ -161,6 +161,12 @@ impl Table {
     }
 }
 
+/// The address is in it, so that the bytes of another blob are never taken for
+/// those of this one.
+fn checksum(hash: &[u8; 32], table: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(hash), table)
+}
+
 fn compress(frame: &[u8]) -> Option<Vec<u8>> {
     COMPRESSOR.with_borrow_mut(|slot| {
         if slot.is_none() {
@@ -184,6 +190,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const HASH: &[u8; 32] = &[7; 32];
+
     /// Half prose, half noise, so that some frames are compressed and some not.
     fn content(len: usize) -> Vec<u8> {
         let mut state = 1u64;
@@ -200,7 +208,7 @@ mod tests {
     }
 
     fn open(sealed: &[u8], raw_len: u64, range: Range<u64>) -> Result<Bytes> {
-        let table = Table::read(sealed, raw_len, sealed.len() as u64)?;
+        let table = Table::read(sealed, HASH, raw_len, sealed.len() as u64)?;
         let frames = table.frames(&range);
         let span = table.span(&frames);
         table.open(&frames, &sealed[span.start as usize..span.end as usize])
@@ -219,7 +227,7 @@ mod tests {
             900_000,
         ] {
             let content = content(len);
-            let sealed = seal(&content);
+            let sealed = seal(&content, HASH);
             assert_eq!(open(&sealed, len as u64, 0..len as u64).unwrap(), content);
         }
     }
@@ -227,8 +235,8 @@ mod tests {
     #[test]
     fn a_part_needs_only_its_frames() {
         let content = content(5 * FRAME as usize + 17);
-        let sealed = seal(&content);
-        let table = Table::read(&sealed, content.len() as u64, sealed.len() as u64).unwrap();
+        let sealed = seal(&content, HASH);
+        let table = Table::read(&sealed, HASH, content.len() as u64, sealed.len() as u64).unwrap();
         assert_eq!(table.frames(&(FRAME..FRAME + 1)), 1..2);
         assert_eq!(table.frames(&(FRAME - 1..FRAME + 1)), 0..2);
         assert_eq!(table.frames(&(5 * FRAME..u64::MAX)), 5..6);
@@ -240,7 +248,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_never_served() {
         let content = content(FRAME as usize + 300);
-        let sealed = seal(&content);
+        let sealed = seal(&content, HASH);
         let bits = (0..2000).map(|n| n * (sealed.len() * 8 - 1) / 1999);
         for bit in bits {
             let mut bad = sealed.to_vec();

@@ -58,7 +58,7 @@ impl Store {
                 hash: address.hash,
                 raw_len: address.len,
                 label: blob.label,
-                bytes: seal(&blob.bytes),
+                bytes: seal(&blob.bytes, &address.hash),
             };
             unknown.into_iter().map(sealed).collect::<Vec<_>>()
         })

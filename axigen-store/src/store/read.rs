@@ -64,7 +64,7 @@ impl Shared {
         let head = source
             .get(0..if at_once { sealed_len } else { table_len })
             .await?;
-        let table = seal::Table::read(&head, row.raw_len, sealed_len)?;
+        let table = seal::Table::read(&head, &hash, row.raw_len, sealed_len)?;
         let frames = table.frames(&range);
         let span = table.span(&frames);
         let content = if at_once {

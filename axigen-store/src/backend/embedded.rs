@@ -1,0 +1,272 @@
+//! The embedded engine: rows in [fjall](https://docs.rs/fjall), an LSM tree.
+//!
+//! fjall's journal is the only log: one batch and one fdatasync for a group.
+//! Used of it are plain batches and one keyspace; not its key-value
+//! separation, clear, FIFO compaction or optimistic transactions. All reads go
+//! through a snapshot: without one, fjall shows a batch while it is still being
+//! applied.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::{Bytes, BytesMut};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
+use parking_lot::RwLock;
+
+use super::{KeyRange, Limits, Maintain, Report, Snapshot, Written};
+use crate::batch::Key;
+use crate::blocking::{Blocking, Engine};
+use crate::error::{Error, Result};
+use crate::pack::room;
+use crate::page::Page;
+
+/// Reads of up to this many rows run where the caller stands. A row that is in
+/// memory costs about a microsecond, a change of threads ten to twenty.
+const DIRECT: usize = 64;
+/// Rows not yet in a table. What the journal must replay at open is a small
+/// multiple of it.
+const MEMTABLE: u64 = 32 << 20;
+/// fjall's smallest, and the length its journal files have anyway.
+const JOURNAL: u64 = 64 << 20;
+
+/// The embedded backend.
+pub type Embedded = Blocking<Fjall>;
+
+/// fjall as an [`Engine`].
+pub struct Fjall {
+    dir: PathBuf,
+    /// No batch is begun with less room than this on the device.
+    reserve: u64,
+    open: RwLock<Option<Open>>,
+    syncs: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Open {
+    db: Database,
+    rows: Keyspace,
+}
+
+impl std::fmt::Debug for Fjall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fjall").field("dir", &self.dir).finish()
+    }
+}
+
+impl Fjall {
+    /// Opens the database in a directory, or creates it. `cache` is memory for
+    /// blocks of tables in bytes. With less than `reserve` bytes of room on
+    /// the device every write gives [`Error::Full`]: fjall itself cannot go on
+    /// after a write that failed.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], [`Error::Corrupt`], [`Error::Io`].
+    pub fn open(dir: &Path, cache: u64, reserve: u64) -> Result<Self> {
+        let db = Database::builder(dir)
+            .cache_size(cache)
+            .max_journaling_size(JOURNAL)
+            .open()
+            .map_err(|error| failure(dir, "opening the metadata", error))?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE);
+        let rows = db
+            .keyspace("rows", options)
+            .map_err(|error| failure(dir, "opening the metadata", error))?;
+        Ok(Fjall {
+            dir: dir.to_owned(),
+            reserve,
+            open: RwLock::new(Some(Open { db, rows })),
+            syncs: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// As a backend.
+    pub fn into_backend(self) -> Embedded {
+        Blocking::new(self, DIRECT)
+    }
+
+    fn with<T>(&self, what: &str, run: impl FnOnce(&Open) -> fjall::Result<T>) -> Result<T> {
+        let open = self.open.read();
+        let open = open.as_ref().ok_or(Error::Closed)?;
+        run(open).map_err(|error| failure(&self.dir, what, error))
+    }
+}
+
+impl Engine for Fjall {
+    fn limits(&self) -> Limits {
+        Limits {
+            key: 4096,
+            value: 16 << 20,
+            batch: 32 << 20,
+            shared: false,
+        }
+    }
+
+    fn get(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        self.with("reading the metadata", |open| {
+            let snapshot = open.db.snapshot();
+            keys.iter()
+                .map(|key| {
+                    let value = snapshot.get(&open.rows, key)?;
+                    // A copy: the engine's slice would keep its whole block.
+                    Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+                })
+                .collect()
+        })
+    }
+
+    fn range(&self, range: &KeyRange, at: Option<&Snapshot>) -> Result<Page> {
+        if range.from >= range.to || range.limit == 0 {
+            return Ok(Page::default());
+        }
+        let at = match at {
+            None => None,
+            Some(snapshot) => Some(
+                snapshot
+                    .downcast::<fjall::Snapshot>()
+                    .ok_or_else(|| Error::Invalid("a snapshot of another backend".into()))?,
+            ),
+        };
+        self.with("reading the metadata", |open| {
+            let now = at.is_none().then(|| open.db.snapshot());
+            let Some(snapshot) = at.or(now.as_ref()) else {
+                return Ok(Page::default());
+            };
+            let mut rows = snapshot.range(&open.rows, range.from.clone()..range.to.clone());
+            let mut page = Arena::default();
+            while page.lengths.len() <= range.limit {
+                let row = if range.reverse {
+                    rows.next_back()
+                } else {
+                    rows.next()
+                };
+                let Some(row) = row else { break };
+                if range.keys_only {
+                    page.push(&row.key()?, &[]);
+                } else {
+                    let (key, value) = row.into_inner()?;
+                    page.push(&key, &value);
+                }
+            }
+            let mut rows = page.rows();
+            let next = Page::cut(&mut rows, range.limit, range.reverse);
+            Ok(Page { rows, next })
+        })
+    }
+
+    fn write(&self, ranges: &[(Key, Key)], points: &BTreeMap<Key, Option<Bytes>>) -> Result<()> {
+        if room(&self.dir)? < self.reserve {
+            return Err(Error::Full);
+        }
+        self.with("writing the metadata", |open| {
+            let mut batch = open.db.batch().durability(Some(PersistMode::SyncData));
+            let mut bytes = 0;
+            if !ranges.is_empty() {
+                let snapshot = open.db.snapshot();
+                for (from, to) in ranges {
+                    for row in snapshot.range(&open.rows, from.clone()..to.clone()) {
+                        let key = row.key()?;
+                        // Of two changes of a key in one batch none is the later.
+                        if !points.contains_key(&key[..]) {
+                            bytes += key.len();
+                            batch.remove(&open.rows, key);
+                        }
+                    }
+                }
+            }
+            for (key, value) in points {
+                bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+                match value {
+                    Some(value) => batch.insert(&open.rows, &key[..], &value[..]),
+                    None => batch.remove(&open.rows, &key[..]),
+                }
+            }
+            if !batch.is_empty() {
+                batch.commit()?;
+                self.syncs.fetch_add(1, Relaxed);
+                self.bytes.fetch_add(bytes as u64, Relaxed);
+            }
+            Ok(())
+        })
+        // After a failed write only the next opening tells what is on disk.
+        .map_err(|error| match error {
+            Error::Full => Error::Poisoned("no space left while writing the metadata".into()),
+            error => error,
+        })
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        self.with("reading the metadata", |open| {
+            Ok(Snapshot::new(open.db.snapshot()))
+        })
+    }
+
+    fn maintain(&self, task: Maintain) -> Result<Report> {
+        // Not under the lock, so that a close need not wait for it.
+        let open = self.open.read().clone().ok_or(Error::Closed)?;
+        let run = || {
+            let before = open.db.disk_space()?;
+            match task {
+                Maintain::Compact => open.rows.major_compact()?,
+            }
+            let after = open.db.disk_space()?;
+            Ok(Report { before, after })
+        };
+        run().map_err(|error| failure(&self.dir, "compacting the metadata", error))
+    }
+
+    fn stat(&self) -> Written {
+        Written {
+            syncs: self.syncs.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+        }
+    }
+
+    fn close(&self) -> Result<()> {
+        drop(self.open.write().take());
+        Ok(())
+    }
+}
+
+/// The rows of a page in one piece of memory.
+#[derive(Default)]
+struct Arena {
+    bytes: BytesMut,
+    lengths: Vec<(usize, usize)>,
+}
+
+impl Arena {
+    fn push(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value);
+        self.lengths.push((key.len(), value.len()));
+    }
+
+    fn rows(self) -> Vec<(Key, Bytes)> {
+        let mut rest = self.bytes.freeze();
+        self.lengths
+            .into_iter()
+            .map(|(key, value)| (rest.split_to(key), rest.split_to(value)))
+            .collect()
+    }
+}
+
+fn failure(dir: &Path, what: &str, error: fjall::Error) -> Error {
+    use fjall::LsmError;
+    let context = format!("{what} in {}", dir.display());
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
+            Error::io(context, error)
+        }
+        fjall::Error::Poisoned => Error::Poisoned(context),
+        fjall::Error::Locked => Error::Locked(dir.display().to_string()),
+        fjall::Error::KeyspaceDeleted => Error::Io {
+            context,
+            source: Arc::new(error),
+        },
+        error => Error::Corrupt(format!("{context}: {error}")),
+    }
+}
