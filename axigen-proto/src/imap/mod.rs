@@ -6,11 +6,19 @@
 //! | [`server`] | the session: state, login, literals, IDLE, APPEND |
 //! | [`command`] | typed commands |
 //! | [`response`], [`structure`] | typed responses; ENVELOPE and BODYSTRUCTURE |
-//! | [`types`], [`sequence`] | the values they are made of |
+//! | [`parse`] | the grammar of commands |
+//! | [`extensions`] | what came by RFCs of its own |
+//! | [`types`], [`sequence`], [`utf7`] | the values they are made of |
 
 pub mod command;
+pub mod encode;
+pub mod extensions;
+mod list;
+mod name;
+pub mod parse;
 pub mod response;
 pub mod sequence;
 pub mod server;
 pub mod structure;
 pub mod types;
+pub mod utf7;

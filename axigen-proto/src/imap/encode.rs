@@ -1,0 +1,578 @@
+//! Responses written as bytes.
+
+use std::fmt::Write as _;
+
+use bytes::{BufMut, BytesMut};
+
+use super::command::{FetchAttribute, Section, SectionText};
+use super::response::{
+    Code, Esearch, FetchItem, ListItem, Namespace, Response, Status, StatusKind,
+};
+use super::types::{Flag, MailboxName, Tag};
+use super::utf7;
+
+mod structure;
+
+/// Longest text sent as a quoted string; longer ones go as literals.
+const QUOTED: usize = 1024;
+
+/// Writes responses into a buffer.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    out: &'a mut BytesMut,
+    rev2: bool,
+}
+
+impl<'a> Encoder<'a> {
+    /// Writes to the end of `out`. With `rev2` (the client has enabled
+    /// IMAP4rev2) mailbox names go as UTF-8, quoted strings may hold UTF-8, and
+    /// what RFC 9051 has done away with is left out.
+    pub fn new(out: &'a mut BytesMut, rev2: bool) -> Encoder<'a> {
+        Encoder { out, rev2 }
+    }
+
+    /// An untagged response, line end included.
+    ///
+    /// ```text
+    /// response-data = "*" SP (resp-cond-state / resp-cond-bye / mailbox-data / message-data /
+    ///                 capability-data / enable-data) CRLF
+    /// ```
+    pub fn response(&mut self, response: &Response) {
+        match response {
+            // RFC 9051 §2.3.2: \Recent is no more.
+            Response::Recent(_) if self.rev2 => return,
+            Response::Status(status) => {
+                self.put("* ");
+                self.status(status);
+            }
+            Response::Bye(status) => {
+                self.put("* BYE ");
+                self.status_text(status);
+            }
+            Response::Flags(flags) => {
+                self.put("* FLAGS ");
+                self.flags(flags, false);
+            }
+            Response::Exists(n) => self.print(format_args!("* {n} EXISTS")),
+            Response::Recent(n) => self.print(format_args!("* {n} RECENT")),
+            Response::Expunge(n) => self.print(format_args!("* {n} EXPUNGE")),
+            Response::Fetch { seq, items } => {
+                self.fetch_begin(*seq);
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        self.put(" ");
+                    }
+                    self.fetch_item(item);
+                }
+                self.put(")");
+            }
+            Response::List(item) => self.list("* LIST ", item),
+            Response::Lsub(item) => self.list("* LSUB ", item),
+            Response::MailboxStatus { mailbox, items } => {
+                self.put("* STATUS ");
+                self.mailbox(mailbox);
+                self.put(" (");
+                for (index, (item, value)) in items.iter().enumerate() {
+                    if index > 0 {
+                        self.put(" ");
+                    }
+                    self.print(format_args!("{} {value}", item.as_str()));
+                }
+                self.put(")");
+            }
+            Response::Search(found) => {
+                self.put("* SEARCH");
+                for number in found {
+                    self.print(format_args!(" {number}"));
+                }
+            }
+            Response::Esearch(found) => self.esearch(found),
+            Response::Namespace {
+                personal,
+                other,
+                shared,
+            } => {
+                self.put("* NAMESPACE ");
+                self.namespaces(personal);
+                self.put(" ");
+                self.namespaces(other);
+                self.put(" ");
+                self.namespaces(shared);
+            }
+            Response::Capability(names) => {
+                self.put("* CAPABILITY");
+                for name in names {
+                    self.print(format_args!(" {name}"));
+                }
+            }
+            Response::Enabled(names) => {
+                self.put("* ENABLED");
+                for name in names {
+                    self.print(format_args!(" {name}"));
+                }
+            }
+            Response::Id(pairs) => {
+                self.put("* ID ");
+                self.id(pairs);
+            }
+        }
+        self.put("\r\n");
+    }
+
+    /// A tagged response, line end included.
+    ///
+    /// `response-tagged = tag SP resp-cond-state CRLF`
+    pub fn tagged(&mut self, tag: &Tag, status: &Status) {
+        self.print(format_args!("{tag} "));
+        self.status(status);
+        self.put("\r\n");
+    }
+
+    /// `continue-req = "+" SP (resp-text / base64) CRLF`
+    pub fn proceed(&mut self, text: &str) {
+        self.print(format_args!("+ {text}\r\n"));
+    }
+
+    /// `"*" SP nz-number SP "FETCH" SP "("`
+    pub fn fetch_begin(&mut self, seq: u32) {
+        self.print(format_args!("* {seq} FETCH ("));
+    }
+
+    /// `msg-att-dynamic / msg-att-static`
+    pub fn fetch_item(&mut self, item: &FetchItem) {
+        match item {
+            FetchItem::Flags(flags) => {
+                self.put("FLAGS ");
+                self.flags(flags, false);
+            }
+            FetchItem::Uid(uid) => self.print(format_args!("UID {uid}")),
+            FetchItem::InternalDate(at) => self.print(format_args!("INTERNALDATE \"{at}\"")),
+            FetchItem::Rfc822Size(size) => self.print(format_args!("RFC822.SIZE {size}")),
+            FetchItem::Envelope(envelope) => {
+                self.put("ENVELOPE ");
+                self.envelope(envelope);
+            }
+            FetchItem::Body(body) => {
+                self.put("BODY ");
+                self.body_structure(body, false);
+            }
+            FetchItem::BodyStructure(body) => {
+                self.put("BODYSTRUCTURE ");
+                self.body_structure(body, true);
+            }
+            FetchItem::BinarySize { part, size } => {
+                self.put("BINARY.SIZE[");
+                self.part(part);
+                self.print(format_args!("] {size}"));
+            }
+            FetchItem::Data { attribute, data } => match data {
+                None => {
+                    self.fetch_name(attribute);
+                    self.put(" NIL");
+                }
+                Some(data) => {
+                    self.fetch_literal(attribute, data.len() as u64);
+                    self.out.put_slice(data);
+                }
+            },
+        }
+    }
+
+    /// The name of a data item and the announcement of its literal; the bytes follow.
+    ///
+    /// ```text
+    /// "BODY" section ["<" number ">"] SP nstring /
+    /// "BINARY" section-binary ["<" number ">"] SP (nstring / literal8)
+    /// ```
+    pub fn fetch_literal(&mut self, attribute: &FetchAttribute, len: u64) {
+        self.fetch_name(attribute);
+        // RFC 3516 §4.2: decoded bytes may hold NUL, which only a literal8 may.
+        let tilde = if matches!(attribute, FetchAttribute::Binary { .. }) {
+            "~"
+        } else {
+            ""
+        };
+        self.print(format_args!(" {tilde}{{{len}}}\r\n"));
+    }
+
+    fn fetch_name(&mut self, attribute: &FetchAttribute) {
+        let name = match attribute {
+            FetchAttribute::BodySection {
+                section, partial, ..
+            } => {
+                self.put("BODY");
+                self.section(section);
+                if let Some(partial) = partial {
+                    self.print(format_args!("<{}>", partial.offset));
+                }
+                return;
+            }
+            FetchAttribute::Binary { part, partial, .. } => {
+                self.put("BINARY[");
+                self.part(part);
+                self.put("]");
+                if let Some(partial) = partial {
+                    self.print(format_args!("<{}>", partial.offset));
+                }
+                return;
+            }
+            FetchAttribute::BinarySize { part } => {
+                self.put("BINARY.SIZE[");
+                self.part(part);
+                "]"
+            }
+            FetchAttribute::Body => "BODY",
+            FetchAttribute::BodyStructure => "BODYSTRUCTURE",
+            FetchAttribute::Envelope => "ENVELOPE",
+            FetchAttribute::Flags => "FLAGS",
+            FetchAttribute::InternalDate => "INTERNALDATE",
+            FetchAttribute::Rfc822 => "RFC822",
+            FetchAttribute::Rfc822Header => "RFC822.HEADER",
+            FetchAttribute::Rfc822Size => "RFC822.SIZE",
+            FetchAttribute::Rfc822Text => "RFC822.TEXT",
+            FetchAttribute::Uid => "UID",
+        };
+        self.put(name);
+    }
+
+    fn section(&mut self, section: &Section) {
+        self.put("[");
+        self.part(&section.part);
+        let dot = if section.part.is_empty() { "" } else { "." };
+        let (name, fields) = match &section.text {
+            SectionText::Full => {
+                self.put("]");
+                return;
+            }
+            SectionText::Header => ("HEADER", None),
+            SectionText::HeaderFields(fields) => ("HEADER.FIELDS", Some(fields)),
+            SectionText::HeaderFieldsNot(fields) => ("HEADER.FIELDS.NOT", Some(fields)),
+            SectionText::Text => ("TEXT", None),
+            SectionText::Mime => ("MIME", None),
+        };
+        self.print(format_args!("{dot}{name}"));
+        if let Some(fields) = fields {
+            self.put(" (");
+            for (index, field) in fields.iter().enumerate() {
+                if index > 0 {
+                    self.put(" ");
+                }
+                self.astring(field.as_bytes());
+            }
+            self.put(")");
+        }
+        self.put("]");
+    }
+
+    fn part(&mut self, part: &[u32]) {
+        for (index, number) in part.iter().enumerate() {
+            if index > 0 {
+                self.put(".");
+            }
+            self.print(format_args!("{number}"));
+        }
+    }
+
+    fn status(&mut self, status: &Status) {
+        self.put(match status.kind {
+            StatusKind::Ok => "OK ",
+            StatusKind::No => "NO ",
+            StatusKind::Bad => "BAD ",
+        });
+        self.status_text(status);
+    }
+
+    /// `resp-text = ["[" resp-text-code "]" SP] text`
+    fn status_text(&mut self, status: &Status) {
+        let coded = status.code.as_ref().is_some_and(|code| self.code(code));
+        // RFC 9051 §9: text is at least one character, and what begins with a
+        // bracket would be taken for a code.
+        if status.text.is_empty() {
+            self.put("Done");
+        } else if !coded && status.text.starts_with('[') {
+            self.put("- ");
+        }
+        let rev2 = self.rev2;
+        for c in status.text.chars() {
+            let c = match c {
+                '\0'..='\x1f' | '\x7f' => ' ',
+                c if c.is_ascii() || rev2 => c,
+                _ => '?',
+            };
+            self.out.put_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+
+    /// The code in brackets with a space behind it; whether one was written.
+    fn code(&mut self, code: &Code) -> bool {
+        let name = match code {
+            Code::Unseen(_) if self.rev2 => return false,
+            Code::AppendUid { uid_validity, uid } => {
+                self.print(format_args!("[APPENDUID {uid_validity} {uid}] "));
+                return true;
+            }
+            Code::CopyUid {
+                uid_validity,
+                from,
+                to,
+            } => {
+                self.print(format_args!("[COPYUID {uid_validity} {from} {to}] "));
+                return true;
+            }
+            Code::BadCharset(names) => {
+                self.print(format_args!("[BADCHARSET ({})] ", names.join(" ")));
+                return true;
+            }
+            Code::Capability(names) => {
+                self.print(format_args!("[CAPABILITY {}] ", names.join(" ")));
+                return true;
+            }
+            Code::PermanentFlags { flags, keywords } => {
+                self.put("[PERMANENTFLAGS ");
+                self.flags(flags, *keywords);
+                self.put("] ");
+                return true;
+            }
+            Code::UidNext(n) => {
+                self.print(format_args!("[UIDNEXT {n}] "));
+                return true;
+            }
+            Code::UidValidity(n) => {
+                self.print(format_args!("[UIDVALIDITY {n}] "));
+                return true;
+            }
+            Code::Unseen(n) => {
+                self.print(format_args!("[UNSEEN {n}] "));
+                return true;
+            }
+            Code::Alert => "ALERT",
+            Code::AlreadyExists => "ALREADYEXISTS",
+            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
+            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
+            Code::Cannot => "CANNOT",
+            Code::ClientBug => "CLIENTBUG",
+            Code::Closed => "CLOSED",
+            Code::ContactAdmin => "CONTACTADMIN",
+            Code::Corruption => "CORRUPTION",
+            Code::Expired => "EXPIRED",
+            Code::ExpungeIssued => "EXPUNGEISSUED",
+            Code::HasChildren => "HASCHILDREN",
+            Code::InUse => "INUSE",
+            Code::Limit => "LIMIT",
+            Code::NonExistent => "NONEXISTENT",
+            Code::NoPerm => "NOPERM",
+            Code::NotSaved => "NOTSAVED",
+            Code::OverQuota => "OVERQUOTA",
+            Code::Parse => "PARSE",
+            Code::PrivacyRequired => "PRIVACYREQUIRED",
+            Code::ReadOnly => "READ-ONLY",
+            Code::ReadWrite => "READ-WRITE",
+            Code::ServerBug => "SERVERBUG",
+            Code::TooBig => "TOOBIG",
+            Code::TryCreate => "TRYCREATE",
+            Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::UnknownCte => "UNKNOWN-CTE",
+            Code::UseAttr => "USEATTR",
+        };
+        self.print(format_args!("[{name}] "));
+        true
+    }
+
+    /// `flag-list`, with `\*` at its end if new keywords can be made.
+    fn flags(&mut self, flags: &[Flag], keywords: bool) {
+        self.put("(");
+        let mut first = true;
+        for flag in flags {
+            if self.rev2 && *flag == Flag::Recent {
+                continue;
+            }
+            if !first {
+                self.put(" ");
+            }
+            first = false;
+            self.print(format_args!("{flag}"));
+        }
+        if keywords {
+            self.put(if first { "\\*" } else { " \\*" });
+        }
+        self.put(")");
+    }
+
+    /// ```text
+    /// mailbox-list = "(" [mbx-list-flags] ")" SP (DQUOTE QUOTED-CHAR DQUOTE / nil) SP mailbox
+    ///                [SP mbox-list-extended]
+    /// ```
+    fn list(&mut self, start: &str, item: &ListItem) {
+        self.put(start);
+        self.put("(");
+        for (index, attribute) in item.attributes.iter().enumerate() {
+            if index > 0 {
+                self.put(" ");
+            }
+            self.put(attribute.as_str());
+        }
+        self.put(") ");
+        self.delimiter(item.delimiter);
+        self.put(" ");
+        self.mailbox(&item.name);
+        if item.child_subscribed || item.old_name.is_some() {
+            self.put(" (");
+            if item.child_subscribed {
+                self.put("\"CHILDINFO\" (\"SUBSCRIBED\")");
+            }
+            if let Some(old) = &item.old_name {
+                if item.child_subscribed {
+                    self.put(" ");
+                }
+                self.put("\"OLDNAME\" (");
+                self.mailbox(old);
+                self.put(")");
+            }
+            self.put(")");
+        }
+    }
+
+    fn delimiter(&mut self, delimiter: Option<char>) {
+        match delimiter {
+            Some(c) => self.string(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => self.put("NIL"),
+        }
+    }
+
+    /// ```text
+    /// esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+    /// ```
+    fn esearch(&mut self, found: &Esearch) {
+        self.put("* ESEARCH");
+        if let Some(tag) = &found.tag {
+            self.put(" (TAG ");
+            self.string(tag.as_str().as_bytes());
+            self.put(")");
+        }
+        if found.uid {
+            self.put(" UID");
+        }
+        if let Some(min) = found.min {
+            self.print(format_args!(" MIN {min}"));
+        }
+        if let Some(max) = found.max {
+            self.print(format_args!(" MAX {max}"));
+        }
+        // RFC 4731 §3.1: ALL is left out when nothing was found.
+        if !found.all.is_empty() {
+            self.print(format_args!(" ALL {}", found.all));
+        }
+        if let Some(count) = found.count {
+            self.print(format_args!(" COUNT {count}"));
+        }
+    }
+
+    /// `namespace = nil / "(" 1*namespace-descr ")"`
+    fn namespaces(&mut self, namespaces: &[Namespace]) {
+        if namespaces.is_empty() {
+            self.put("NIL");
+            return;
+        }
+        self.put("(");
+        for namespace in namespaces {
+            self.put("(");
+            if self.rev2 {
+                self.string(namespace.prefix.as_bytes());
+            } else {
+                self.string(utf7::encode(&namespace.prefix).as_bytes());
+            }
+            self.put(" ");
+            self.delimiter(namespace.delimiter);
+            self.put(")");
+        }
+        self.put(")");
+    }
+
+    /// `id-params-list = "(" [string SP nstring *(SP string SP nstring)] ")" / nil`
+    fn id(&mut self, pairs: &[(String, Option<String>)]) {
+        if pairs.is_empty() {
+            self.put("NIL");
+            return;
+        }
+        self.put("(");
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            if index > 0 {
+                self.put(" ");
+            }
+            self.string(name.as_bytes());
+            self.put(" ");
+            self.nstring(value.as_ref().map(String::as_bytes));
+        }
+        self.put(")");
+    }
+
+    /// `mailbox = "INBOX" / astring`
+    pub fn mailbox(&mut self, name: &MailboxName) {
+        if self.rev2 {
+            self.astring(name.as_str().as_bytes());
+        } else {
+            self.astring(utf7::encode(name.as_str()).as_bytes());
+        }
+    }
+
+    /// `astring = 1*ASTRING-CHAR / string`. Always quoted: older clients trip
+    /// over `]` or a number as an atom.
+    pub fn astring(&mut self, text: &[u8]) {
+        let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
+        let nil = text.eq_ignore_ascii_case(b"NIL");
+        if text.first().is_some_and(u8::is_ascii_alphabetic) && text.iter().all(plain) && !nil {
+            self.out.put_slice(text);
+        } else {
+            self.string(text);
+        }
+    }
+
+    /// `nstring = string / nil`
+    pub fn nstring(&mut self, text: Option<&[u8]>) {
+        match text {
+            Some(text) => self.string(text),
+            None => self.put("NIL"),
+        }
+    }
+
+    /// ```text
+    /// string = quoted / literal
+    /// ```
+    /// Quoted where the grammar lets it be. NUL, which no string may hold, is left out.
+    pub fn string(&mut self, text: &[u8]) {
+        if text.contains(&0) {
+            let without: Vec<u8> = text.iter().copied().filter(|&b| b != 0).collect();
+            return self.string(&without);
+        }
+        let quotable = text.len() <= QUOTED
+            && !text.iter().any(|b| matches!(b, b'\r' | b'\n'))
+            && (text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok());
+        if !quotable {
+            self.print(format_args!("{{{}}}\r\n", text.len()));
+            self.out.put_slice(text);
+            return;
+        }
+        self.put("\"");
+        if text.iter().any(|b| matches!(b, b'"' | b'\\')) {
+            for &byte in text {
+                if matches!(byte, b'"' | b'\\') {
+                    self.put("\\");
+                }
+                self.out.put_u8(byte);
+            }
+        } else {
+            self.out.put_slice(text);
+        }
+        self.put("\"");
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.put_slice(text.as_bytes());
+    }
+
+    fn print(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing into a BytesMut cannot fail: it grows.
+        let _ = self.out.write_fmt(text);
+    }
+}

@@ -1,0 +1,128 @@
+//! Command names, and the state each command needs.
+
+/// The name of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    Append,
+    Authenticate,
+    Capability,
+    Check,
+    Close,
+    Copy,
+    Create,
+    Delete,
+    Enable,
+    Examine,
+    Expunge,
+    Fetch,
+    Id,
+    Idle,
+    List,
+    Login,
+    Logout,
+    Lsub,
+    Move,
+    Namespace,
+    Noop,
+    Rename,
+    Search,
+    Select,
+    StartTls,
+    Status,
+    Store,
+    Subscribe,
+    UidCopy,
+    UidExpunge,
+    UidFetch,
+    UidMove,
+    UidSearch,
+    UidStore,
+    Unselect,
+    Unsubscribe,
+}
+
+/// The state a command needs.
+/// [RFC 9051 §6](https://www.rfc-editor.org/rfc/rfc9051#section-6)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    NotAuthenticated,
+    Authenticated,
+    Selected,
+}
+
+const NAMES: [(&str, Name, Needs); 30] = [
+    ("APPEND", Name::Append, Needs::Authenticated),
+    ("AUTHENTICATE", Name::Authenticate, Needs::NotAuthenticated),
+    ("CAPABILITY", Name::Capability, Needs::Nothing),
+    ("CHECK", Name::Check, Needs::Selected),
+    ("CLOSE", Name::Close, Needs::Selected),
+    ("COPY", Name::Copy, Needs::Selected),
+    ("CREATE", Name::Create, Needs::Authenticated),
+    ("DELETE", Name::Delete, Needs::Authenticated),
+    ("ENABLE", Name::Enable, Needs::Authenticated),
+    ("EXAMINE", Name::Examine, Needs::Authenticated),
+    ("EXPUNGE", Name::Expunge, Needs::Selected),
+    ("FETCH", Name::Fetch, Needs::Selected),
+    ("ID", Name::Id, Needs::Nothing),
+    ("IDLE", Name::Idle, Needs::Authenticated),
+    ("LIST", Name::List, Needs::Authenticated),
+    ("LOGIN", Name::Login, Needs::NotAuthenticated),
+    ("LOGOUT", Name::Logout, Needs::Nothing),
+    ("LSUB", Name::Lsub, Needs::Authenticated),
+    ("MOVE", Name::Move, Needs::Selected),
+    ("NAMESPACE", Name::Namespace, Needs::Authenticated),
+    ("NOOP", Name::Noop, Needs::Nothing),
+    ("RENAME", Name::Rename, Needs::Authenticated),
+    ("SEARCH", Name::Search, Needs::Selected),
+    ("SELECT", Name::Select, Needs::Authenticated),
+    ("STARTTLS", Name::StartTls, Needs::NotAuthenticated),
+    ("STATUS", Name::Status, Needs::Authenticated),
+    ("STORE", Name::Store, Needs::Selected),
+    ("SUBSCRIBE", Name::Subscribe, Needs::Authenticated),
+    ("UNSELECT", Name::Unselect, Needs::Selected),
+    ("UNSUBSCRIBE", Name::Unsubscribe, Needs::Authenticated),
+];
+
+impl Name {
+    /// The command of this name, in any case. Of `UID`, the word behind it.
+    pub(crate) fn find(word: &[u8], uid: bool) -> Option<Name> {
+        let &(_, name, _) = NAMES
+            .iter()
+            .find(|(text, ..)| text.as_bytes().eq_ignore_ascii_case(word))?;
+        if !uid {
+            return Some(name);
+        }
+        Some(match name {
+            Name::Copy => Name::UidCopy,
+            Name::Expunge => Name::UidExpunge,
+            Name::Fetch => Name::UidFetch,
+            Name::Move => Name::UidMove,
+            Name::Search => Name::UidSearch,
+            Name::Store => Name::UidStore,
+            _ => return None,
+        })
+    }
+
+    /// What state the command needs. All UID commands need a mailbox.
+    pub(crate) fn needs(self) -> Needs {
+        NAMES
+            .iter()
+            .find(|(_, name, _)| *name == self)
+            .map_or(Needs::Selected, |&(_, _, needs)| needs)
+    }
+
+    /// Whether the command changes the selected mailbox, which one that is
+    /// open read-only does not allow.
+    pub(crate) fn writes(self) -> bool {
+        matches!(
+            self,
+            Name::Expunge
+                | Name::Move
+                | Name::Store
+                | Name::UidExpunge
+                | Name::UidMove
+                | Name::UidStore
+        )
+    }
+}

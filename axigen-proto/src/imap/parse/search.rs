@@ -1,0 +1,136 @@
+//! The grammar of SEARCH.
+
+use nom::Parser;
+use nom::bytes::complete::tag_no_case;
+use nom::combinator::{map, opt};
+use nom::sequence::preceded;
+
+use super::Grammar;
+use super::fault::{Parsed, expect, expected, refused};
+use super::values::{astring_text, atom, date, list1, number64, sequence_set, sp, spaced1, word};
+use crate::imap::command::{Command, Search, SearchKey};
+use crate::imap::extensions::esearch;
+use crate::imap::response::{Code, Status};
+use crate::imap::types::{Date, Flag};
+
+/// ```text
+/// search         = "SEARCH" [search-return-opts] SP search-program
+/// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+/// ```
+pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
+    let (rest, (returns, _, ())) = (opt(esearch::return_options), opt(charset), sp).parse(input)?;
+    let (rest, keys) = spaced1(|i| search_key(grammar, 0, i))(rest)?;
+    Ok((rest, Command::Search(Search { uid, returns, keys })))
+}
+
+/// `SP "CHARSET" SP charset`, where `charset = atom / quoted`. RFC 9051 §6.4.4: US-ASCII and UTF-8
+/// must be known; others are refused with BADCHARSET.
+fn charset(input: &[u8]) -> Parsed<'_, ()> {
+    let (rest, name) = preceded((sp, tag_no_case("CHARSET"), sp), astring_text).parse(input)?;
+    if ["UTF-8", "US-ASCII"]
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(&name))
+    {
+        return Ok((rest, ()));
+    }
+    Err(refused(
+        input,
+        Status::no("This charset is not supported")
+            .with(Code::BadCharset(vec!["US-ASCII", "UTF-8"])),
+    ))
+}
+
+/// ```text
+/// search-key = "ALL" / "ANSWERED" / "BCC" SP astring / "BEFORE" SP date / "BODY" SP astring /
+///              "CC" SP astring / "DELETED" / "FLAGGED" / "FROM" SP astring /
+///              "KEYWORD" SP flag-keyword / "NEW" / "OLD" / "ON" SP date / "RECENT" / "SEEN" /
+///              "SINCE" SP date / "SUBJECT" SP astring / "TEXT" SP astring / "TO" SP astring /
+///              "UNANSWERED" / "UNDELETED" / "UNFLAGGED" / "UNKEYWORD" SP flag-keyword /
+///              "UNSEEN" / "DRAFT" / "HEADER" SP header-fld-name SP astring /
+///              "LARGER" SP number64 / "NOT" SP search-key / "OR" SP search-key SP search-key /
+///              "SENTBEFORE" SP date / "SENTON" SP date / "SENTSINCE" SP date /
+///              "SMALLER" SP number64 / "UID" SP sequence-set / "UNDRAFT" / sequence-set /
+///              "(" search-key *(SP search-key) ")"
+/// ```
+fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a, SearchKey> {
+    if depth > grammar.nesting {
+        return Err(refused(
+            input,
+            Status::bad("The search is nested too deeply").with(Code::Limit),
+        ));
+    }
+    let inner = |i| search_key(grammar, depth + 1, i);
+    match input.first() {
+        Some(b'(') => return map(list1(inner), SearchKey::And).parse(input),
+        Some(b'0'..=b'9' | b'*' | b'$') => {
+            return map(sequence_set, SearchKey::Sequence).parse(input);
+        }
+        _ => {}
+    }
+    let (rest, name) = expect("a search key", word).parse(input)?;
+    let simple = match name.as_str() {
+        "NOT" => {
+            return map(preceded(sp, inner), |key| SearchKey::Not(Box::new(key))).parse(rest);
+        }
+        "OR" => {
+            return map((preceded(sp, inner), preceded(sp, inner)), |(a, b)| {
+                SearchKey::Or(Box::new(a), Box::new(b))
+            })
+            .parse(rest);
+        }
+        "BCC" => return text(SearchKey::Bcc, rest),
+        "BODY" => return text(SearchKey::Body, rest),
+        "CC" => return text(SearchKey::Cc, rest),
+        "FROM" => return text(SearchKey::From, rest),
+        "SUBJECT" => return text(SearchKey::Subject, rest),
+        "TEXT" => return text(SearchKey::Text, rest),
+        "TO" => return text(SearchKey::To, rest),
+        "HEADER" => {
+            return map(
+                (preceded(sp, astring_text), preceded(sp, astring_text)),
+                |(field, value)| SearchKey::Header(field, value),
+            )
+            .parse(rest);
+        }
+        "BEFORE" => return day(SearchKey::Before, rest),
+        "ON" => return day(SearchKey::On, rest),
+        "SINCE" => return day(SearchKey::Since, rest),
+        "SENTBEFORE" => return day(SearchKey::SentBefore, rest),
+        "SENTON" => return day(SearchKey::SentOn, rest),
+        "SENTSINCE" => return day(SearchKey::SentSince, rest),
+        "LARGER" => return map(preceded(sp, number64), SearchKey::Larger).parse(rest),
+        "SMALLER" => return map(preceded(sp, number64), SearchKey::Smaller).parse(rest),
+        "KEYWORD" => return map(keyword, SearchKey::Keyword).parse(rest),
+        "UNKEYWORD" => return map(keyword, SearchKey::Unkeyword).parse(rest),
+        "UID" => return map(preceded(sp, sequence_set), SearchKey::Uid).parse(rest),
+        "ALL" => SearchKey::All,
+        "ANSWERED" => SearchKey::Answered,
+        "DELETED" => SearchKey::Deleted,
+        "DRAFT" => SearchKey::Draft,
+        "FLAGGED" => SearchKey::Flagged,
+        "NEW" => SearchKey::New,
+        "OLD" => SearchKey::Old,
+        "RECENT" => SearchKey::Recent,
+        "SEEN" => SearchKey::Seen,
+        "UNANSWERED" => SearchKey::Unanswered,
+        "UNDELETED" => SearchKey::Undeleted,
+        "UNDRAFT" => SearchKey::Undraft,
+        "UNFLAGGED" => SearchKey::Unflagged,
+        "UNSEEN" => SearchKey::Unseen,
+        _ => return Err(expected(input, "a search key")),
+    };
+    Ok((rest, simple))
+}
+
+fn text(make: fn(String) -> SearchKey, input: &[u8]) -> Parsed<'_, SearchKey> {
+    map(preceded(sp, astring_text), make).parse(input)
+}
+
+fn day(make: fn(Date) -> SearchKey, input: &[u8]) -> Parsed<'_, SearchKey> {
+    map(preceded(sp, date), make).parse(input)
+}
+
+/// `SP flag-keyword`
+fn keyword(input: &[u8]) -> Parsed<'_, Flag> {
+    map(preceded(sp, atom), |name| Flag::Keyword(name.into())).parse(input)
+}
