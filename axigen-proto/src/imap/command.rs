@@ -403,7 +403,8 @@ pub enum SectionText {
     Full,
     /// HEADER: of the message, or of the message/rfc822 in that part.
     Header,
-    /// HEADER.FIELDS: only these fields, names as the client wrote them.
+    /// HEADER.FIELDS: only these fields, names as the client wrote them (sent
+    /// back in capitals).
     HeaderFields(Vec<String>),
     /// HEADER.FIELDS.NOT: all fields but these.
     HeaderFieldsNot(Vec<String>),

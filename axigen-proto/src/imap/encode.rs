@@ -257,7 +257,7 @@ impl<'a> Encoder<'a> {
                 if index > 0 {
                     self.put(" ");
                 }
-                self.astring(field.as_bytes());
+                self.astring(field.to_ascii_uppercase().as_bytes());
             }
             self.put(")");
         }
@@ -516,8 +516,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// `astring = 1*ASTRING-CHAR / string`. Always quoted: older clients trip
-    /// over `]` or a number as an atom.
+    /// `astring = 1*ASTRING-CHAR / string`. An atom only where it is a plain
+    /// word: older clients trip over `]` or a number as an atom.
     pub fn astring(&mut self, text: &[u8]) {
         let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');
         let nil = text.eq_ignore_ascii_case(b"NIL");

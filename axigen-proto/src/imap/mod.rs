@@ -4,8 +4,10 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`server`] | the session: state, login, literals, IDLE, APPEND |
+//! | `frame` | bytes cut into commands under limits, before the grammar |
 //! | [`command`] | typed commands |
 //! | [`response`], [`structure`] | typed responses; ENVELOPE and BODYSTRUCTURE |
+//! | [`encode`] | responses written as bytes |
 //! | [`parse`] | the grammar of commands |
 //! | [`extensions`] | what came by RFCs of its own |
 //! | [`types`], [`sequence`], [`utf7`] | the values they are made of |
@@ -13,6 +15,7 @@
 pub mod command;
 pub mod encode;
 pub mod extensions;
+mod frame;
 mod list;
 mod name;
 pub mod parse;

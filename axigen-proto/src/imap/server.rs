@@ -1,32 +1,71 @@
-//! The server's side of an IMAP connection. (Signatures first.)
+//! The server's side of an IMAP connection.
 //!
 //! ```text
 //! Connected ──greet()──> not authenticated ──Auth/answer()──> authenticated ──SELECT──> selected
 //! ```
 //! One command at a time reaches the application. It sends untagged responses
-//! and ends the command with [`Server::finish`]; only then is the next command
-//! read. The session follows the state by itself: a SELECT that is finished with OK selects.
+//! with [`Server::untagged`] and ends the command with [`Server::finish`]; only
+//! then is the next command read. The session follows the state by itself: a
+//! SELECT that is finished with OK selects.
+//!
+//! | event | awaits |
+//! |---|---|
+//! | `Connected` | `greet` or `bye` |
+//! | `Auth` | `answer` |
+//! | `LoggedIn`, `ClientId` | nothing |
+//! | `Command` | `finish` |
+//! | `AppendStart` | `proceed`, or `finish` to refuse |
+//! | `AppendBody`, `AppendAborted` | nothing |
+//! | `AppendEnd` | `finish` |
+//! | `IdleStart` | nothing; the end of IDLE comes as `IdleEnd` |
+//! | `IdleEnd` | `finish` |
+//!
+//! The session does by itself: CAPABILITY, LOGOUT, STARTTLS, ENABLE, ID, the
+//! base64 of AUTHENTICATE, NOOP before login, the permission for literals, and
+//! every refusal of a command that is malformed, unknown, too large, or out of place.
+//!
+//! Once the session has closed, its methods do nothing and return `Ok`: a
+//! timeout may come while the application is about to send something.
 
+mod append;
+mod commands;
+mod idle;
+mod login;
+mod output;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::command::{Append, Command, FetchAttribute};
-use super::response::{FetchItem, Response, Status};
+use super::extensions::AFTER_LOGIN;
+use super::extensions::literal::Literal;
+use super::frame::CommandFramer;
+use super::response::{Code, FetchItem, Response, Status, StatusKind};
 use super::types::Tag;
 use crate::limits::ImapLimits;
 use crate::sasl;
-use crate::session::{Input, Misuse, Output, Session, TlsInfo};
+use crate::session::{Close, Input, Misuse, Output, Session, TlsInfo, Upgrade, Violation, Wait};
 
-/// What a session is allowed to do; shared by all sessions of a listener.
+use output::Outbox;
+
+/// Answers to pipelined commands are collected up to this size before they are sent.
+const FLUSH: usize = 4096;
+
+/// What sessions are allowed to do. One value serves any number of them.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Name of this host, shown in the greeting.
     pub hostname: String,
-    /// Limits.
+    /// Sizes, counts and times.
     pub limits: ImapLimits,
-    /// Whether STARTTLS can be done.
+    /// Whether TLS starts with the connection (port 993): the session waits for
+    /// [`Input::Upgraded`] before it does anything.
+    pub implicit_tls: bool,
+    /// Whether STARTTLS is offered.
     pub starttls: bool,
     /// Whether passwords may be sent without TLS (loopback, tests).
     pub allow_plaintext_login: bool,
@@ -45,6 +84,7 @@ impl Default for Config {
         Self {
             hostname: "localhost".to_owned(),
             limits: ImapLimits::default(),
+            implicit_tls: false,
             starttls: false,
             allow_plaintext_login: false,
             mechanisms: vec![sasl::Mechanism::ScramSha256, sasl::Mechanism::Plain],
@@ -55,28 +95,28 @@ impl Default for Config {
     }
 }
 
-/// What the session tells its application.
-#[derive(Debug)]
+/// What the session tells its application. The module's front page says which
+/// events await an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A client is there: answer with [`Server::greet`] or [`Server::bye`].
+    /// A client is there.
     Connected,
-    /// A login needs a decision: answer with [`Server::answer`].
+    /// A login needs a decision.
     Auth(sasl::Ask),
-    /// The client has logged in. Needs no answer; comes before any command.
+    /// The client has logged in. Comes before any command.
     LoggedIn(sasl::Identity),
-    /// The client said who made it (ID). Needs no answer.
+    /// The client said who made it (ID); empty for NIL.
     ClientId(Vec<(String, Option<String>)>),
-    /// A command: send what it asks for with [`Server::untagged`], then
-    /// [`Server::finish`]. Only commands that need a mailbox store come here
-    /// (see [`Command`]); what the state forbids has been refused already.
+    /// A command that needs mailboxes (see [`Command`]). It is well formed and
+    /// fits the state; a mailbox that is open read-only gets no command that
+    /// changes it.
     Command {
         /// The command's tag, for `finish`.
         tag: Tag,
         /// The command.
         command: Command,
     },
-    /// APPEND. Answer with [`Server::proceed`] to get the message, or refuse with
-    /// [`Server::finish`]. A message beyond the limit has been refused already.
+    /// APPEND. A message beyond the limit has been refused already.
     AppendStart {
         /// The command's tag, for `finish`.
         tag: Tag,
@@ -85,22 +125,23 @@ pub enum Event {
         /// Size of the message in bytes.
         size: u64,
     },
-    /// The next piece of the message. Needs no answer.
+    /// The next piece of the message. The command may be ended early with
+    /// [`Server::finish`]; the rest of the message is then thrown away.
     AppendBody(Bytes),
-    /// The message is complete: end the command with [`Server::finish`].
+    /// The message is complete.
     AppendEnd {
-        /// The command's tag.
+        /// The command's tag, for `finish`.
         tag: Tag,
     },
     /// The command was broken behind its message: drop the message. The session
-    /// has answered. Needs no answer.
+    /// has answered.
     AppendAborted,
     /// IDLE has begun (RFC 2177): send changes with [`Server::untagged`] as they happen.
     IdleStart {
         /// The command's tag.
         tag: Tag,
     },
-    /// IDLE is over: send what is left and end the command with [`Server::finish`].
+    /// IDLE is over: send what is left, then `finish`.
     IdleEnd {
         /// The command's tag, for `finish`.
         tag: Tag,
@@ -117,7 +158,7 @@ pub enum State {
     Authenticated,
     /// A mailbox is selected.
     Selected {
-        /// Whether it was opened by EXAMINE, or SELECT ended with [READ-ONLY].
+        /// Whether it was opened by EXAMINE, or SELECT ended with READ-ONLY.
         read_only: bool,
     },
     /// The connection is ending.
@@ -127,103 +168,547 @@ pub enum State {
 /// The server's side of an IMAP connection.
 #[derive(Debug)]
 pub struct Server {
-    _config: Arc<Config>,
+    config: Arc<Config>,
+    seed: [u8; 32],
+    logins: u64,
+    input: CommandFramer,
+    eof: bool,
+    out: Outbox,
+    events: VecDeque<Event>,
+    upgrade: bool,
+    close: Option<Close>,
+    phase: Phase,
+    tls: Option<TlsInfo>,
+    identity: Option<sasl::Identity>,
+    /// The selected mailbox, and whether it is read-only.
+    selected: Option<bool>,
+    rev2: bool,
+    errors: u32,
+    auth_failures: u32,
+    started: Option<Instant>,
+    deadline: Option<Instant>,
+    rearm: bool,
 }
 
-#[allow(unused_variables, clippy::todo)]
+/// What the session is doing.
+#[derive(Debug)]
+enum Phase {
+    /// A TLS handshake runs; `greeted` as the connection was before it.
+    Handshake { greeted: bool },
+    /// The application has not been told of the client.
+    New,
+    /// The greeting is to be decided.
+    Greet,
+    /// A command is read.
+    Command,
+    /// The application carries out a command.
+    Busy { tag: Tag, kind: Kind },
+    /// LOGIN awaits its answer.
+    Login { tag: Tag, user: String },
+    /// AUTHENTICATE; `asked` while the application is to answer.
+    Sasl {
+        tag: Tag,
+        exchange: Box<sasl::Server>,
+        asked: bool,
+    },
+    /// APPEND awaits its decision.
+    AppendAsked { tag: Tag, literal: Literal },
+    /// The message comes.
+    AppendBody { tag: Tag, left: u64 },
+    /// The end of the line behind the message comes.
+    AppendTail { tag: Tag },
+    /// IDLE; DONE is awaited.
+    Idle { tag: Tag },
+    /// The session has closed.
+    Closed,
+}
+
+/// What ending a command changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing.
+    Plain,
+    /// SELECT or EXAMINE.
+    Select { examine: bool },
+    /// CLOSE or UNSELECT.
+    Leave,
+    /// IDLE that something else than DONE has ended.
+    BrokenIdle,
+}
+
 impl Server {
-    /// A session. `seed` must be fresh random bytes: SCRAM's nonces are made of it.
-    pub fn new(config: Arc<Config>, seed: [u8; 32]) -> Server {
-        Server { _config: config }
+    /// A session at its beginning. `seed` must be fresh, unpredictable bytes
+    /// for each session: SCRAM's nonces are made of it, and this crate draws no
+    /// random numbers.
+    pub fn new(config: impl Into<Arc<Config>>, seed: [u8; 32]) -> Server {
+        let config = config.into();
+        Server {
+            phase: if config.implicit_tls {
+                Phase::Handshake { greeted: false }
+            } else {
+                Phase::New
+            },
+            config,
+            seed,
+            logins: 0,
+            input: CommandFramer::new(),
+            eof: false,
+            out: Outbox::default(),
+            events: VecDeque::new(),
+            upgrade: false,
+            close: None,
+            tls: None,
+            identity: None,
+            selected: None,
+            rev2: false,
+            errors: 0,
+            auth_failures: 0,
+            started: None,
+            deadline: None,
+            rearm: true,
+        }
     }
-    /// Answers [`Event::Connected`]: sends the greeting.
+
+    /// The answer to [`Event::Connected`]: sends the greeting.
+    ///
+    /// # Errors
+    /// [`Misuse`] when there is no client to greet.
     pub fn greet(&mut self) -> Result<(), Misuse> {
-        todo!()
+        match self.phase {
+            Phase::Greet => {}
+            Phase::Closed => return Ok(()),
+            _ => return Err(Misuse("no client awaits a greeting")),
+        }
+        self.phase = Phase::Command;
+        let text = format!("{} IMAP server ready", self.config.hostname);
+        let code = Code::Capability(self.capabilities());
+        self.say(&Response::Status(Status::ok(text).with(code)));
+        Ok(())
     }
+
     /// Ends the connection with `* BYE` from any state: too many connections,
-    /// the server stops, the account is gone. In the middle of a literal it
+    /// the server stops, the account is gone. In the middle of announced data it
     /// just closes, since the client would take the BYE for data.
     pub fn bye(&mut self, status: Status) {
-        todo!()
+        if self.close.is_none() {
+            self.end(Some(status), Close::Finish);
+        }
     }
-    /// Answers [`Event::Auth`].
-    pub fn answer(&mut self, answer: sasl::Answer) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// Sends an untagged response: during a command, during IDLE, or between commands.
-    pub fn untagged(&mut self, response: &Response) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// Answers [`Event::AppendStart`]: the message may come.
-    pub fn proceed(&mut self) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// Ends the command of this tag. SELECT and EXAMINE change the state by
-    /// it: OK selects (read-only for EXAMINE or the code READ-ONLY), NO leaves no
-    /// mailbox selected. CLOSE and UNSELECT that end with OK leave the mailbox.
-    pub fn finish(&mut self, tag: &Tag, status: Status) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// Leaves the selected mailbox without the client's doing: it was deleted.
-    /// Sends `* OK [CLOSED]`.
-    pub fn unselect(&mut self) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// Begins a FETCH response whose data are streamed: then any number of
-    /// [`Server::fetch_item`] and [`Server::fetch_data`], then [`Server::fetch_end`].
-    pub fn fetch_begin(&mut self, seq: u32) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// One small item of a FETCH response begun with [`Server::fetch_begin`].
-    pub fn fetch_item(&mut self, item: &FetchItem) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// An item of exactly `len` bytes, which follow by [`Server::body`].
-    pub fn fetch_data(&mut self, attribute: &FetchAttribute, len: u64) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// The next bytes announced by [`Server::fetch_data`], in pieces of any size;
-    /// not copied. Look at [`Server::pending_output`] between pieces.
-    pub fn body(&mut self, bytes: Bytes) -> Result<(), Misuse> {
-        todo!()
-    }
-    /// Ends a FETCH response.
-    pub fn fetch_end(&mut self) -> Result<(), Misuse> {
-        todo!()
-    }
+
     /// Closes at once, without BYE: for a failure in the middle of announced data.
     pub fn abort(&mut self) {
-        todo!()
+        if self.close.is_none() {
+            self.end(None, Close::Finish);
+        }
     }
-    /// Bytes made and not yet taken by [`Session::poll_output`].
+
+    /// Sends an untagged response: during a command, during IDLE, or between
+    /// commands (what the standard allows then is the caller's to know).
+    ///
+    /// # Errors
+    /// [`Misuse`] before the login, and while a FETCH response is open.
+    pub fn untagged(&mut self, response: &Response) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        if self.identity.is_none() {
+            return Err(Misuse("an untagged response before the login"));
+        }
+        if self.out.is_open() {
+            return Err(Misuse("a FETCH response is open"));
+        }
+        self.say(response);
+        Ok(())
+    }
+
+    /// Ends the command of this tag.
+    ///
+    /// SELECT and EXAMINE change the state by it: OK selects (read-only for
+    /// EXAMINE or the code READ-ONLY; READ-ONLY or READ-WRITE is added when
+    /// there is no code), anything else leaves no mailbox selected. CLOSE and
+    /// UNSELECT that end with OK leave the mailbox.
+    ///
+    /// # Errors
+    /// [`Misuse`] when no command of this tag awaits its end, or a FETCH
+    /// response is open.
+    pub fn finish(&mut self, tag: &Tag, status: Status) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        if self.out.is_open() {
+            return Err(Misuse("a FETCH response is open"));
+        }
+        match &self.phase {
+            Phase::Busy { tag: open, kind } if open == tag => {
+                let kind = *kind;
+                self.phase = Phase::Command;
+                self.rearm = true;
+                self.finish_kind(tag, kind, status);
+                Ok(())
+            }
+            Phase::AppendAsked { tag: open, .. }
+            | Phase::AppendBody { tag: open, .. }
+            | Phase::AppendTail { tag: open }
+                if open == tag =>
+            {
+                self.rearm = true;
+                self.refuse_append(status);
+                Ok(())
+            }
+            _ => Err(Misuse("no command of this tag awaits its end")),
+        }
+    }
+
+    /// Leaves the selected mailbox without the client's doing, for instance
+    /// because it was deleted. Sends `* OK [CLOSED]`.
+    ///
+    /// # Errors
+    /// [`Misuse`] when no mailbox is selected.
+    pub fn unselect(&mut self) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        if self.out.is_open() {
+            return Err(Misuse("a FETCH response is open"));
+        }
+        if self.selected.take().is_none() {
+            return Err(Misuse("no mailbox is selected"));
+        }
+        self.say(&Response::ok(Code::Closed, "The mailbox is closed"));
+        Ok(())
+    }
+
+    /// Begins a FETCH response whose data are streamed: then any number of
+    /// [`Server::fetch_item`] and [`Server::fetch_data`], then [`Server::fetch_end`].
+    ///
+    /// # Errors
+    /// [`Misuse`] before the login, and while another one is open.
+    pub fn fetch_begin(&mut self, seq: u32) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        if self.identity.is_none() {
+            return Err(Misuse("an untagged response before the login"));
+        }
+        self.out.fetch_begin(self.rev2, seq)
+    }
+
+    /// One small item of a FETCH response begun with [`Server::fetch_begin`].
+    ///
+    /// # Errors
+    /// [`Misuse`] when none is open, or bytes are missing from the item before.
+    pub fn fetch_item(&mut self, item: &FetchItem) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.out.fetch_item(self.rev2, item)
+    }
+
+    /// An item of exactly `len` bytes, which follow by [`Server::body`].
+    /// `attribute` is what the client asked for; it is answered by its response
+    /// name. Bytes of a partial have to be cut to it.
+    ///
+    /// # Errors
+    /// [`Misuse`] when no FETCH response is open, or bytes are missing from
+    /// the item before.
+    pub fn fetch_data(&mut self, attribute: &FetchAttribute, len: u64) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.out.fetch_data(self.rev2, attribute, len)
+    }
+
+    /// The next bytes announced by [`Server::fetch_data`], in pieces of any
+    /// size. Large ones are not copied. Look at [`Server::pending_output`]
+    /// between pieces.
+    ///
+    /// # Errors
+    /// [`Misuse`] for more bytes than were announced.
+    pub fn body(&mut self, bytes: Bytes) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.out.body(bytes)
+    }
+
+    /// Ends a FETCH response.
+    ///
+    /// # Errors
+    /// [`Misuse`] when none is open, or bytes are missing.
+    pub fn fetch_end(&mut self) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.out.fetch_end()
+    }
+
+    /// Bytes made and not yet taken by [`Session::poll_output`]: a producer
+    /// stops above a bound of its choice and goes on when they are sent.
     pub fn pending_output(&self) -> usize {
-        todo!()
+        self.out.len()
     }
+
     /// The connection's state.
     pub fn state(&self) -> State {
-        todo!()
+        match (self.close, &self.identity, self.selected) {
+            (Some(_), ..) => State::Logout,
+            (None, None, _) => State::NotAuthenticated,
+            (None, Some(_), None) => State::Authenticated,
+            (None, Some(_), Some(read_only)) => State::Selected { read_only },
+        }
     }
+
     /// Whether the client has enabled IMAP4rev2 ([`Response::found`] asks for it).
     pub fn is_rev2(&self) -> bool {
-        todo!()
+        self.rev2
     }
-    /// The TLS below, if any.
+
+    /// Whether the client can be sent away without harm: no command is being
+    /// read or carried out. An IDLE is no obstacle.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Command | Phase::Idle { .. })
+            && self.input.is_empty()
+            && !self.out.is_open()
+    }
+
+    /// The configuration of this session.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is known of TLS, once it is active.
     pub fn tls(&self) -> Option<&TlsInfo> {
-        todo!()
+        self.tls.as_ref()
     }
+
     /// Who has logged in.
     pub fn identity(&self) -> Option<&sasl::Identity> {
-        todo!()
+        self.identity.as_ref()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.close.is_some()
+    }
+
+    /// What is offered in the present state.
+    fn capabilities(&self) -> Vec<Cow<'static, str>> {
+        let config = &self.config;
+        let mut names: Vec<Cow<'static, str>> = vec!["IMAP4rev1".into()];
+        if config.rev2 {
+            names.push("IMAP4rev2".into());
+        }
+        names.push(
+            if config.literal_plus {
+                "LITERAL+"
+            } else {
+                "LITERAL-"
+            }
+            .into(),
+        );
+        names.extend(["ENABLE", "ID", "SASL-IR"].map(Cow::from));
+        if self.identity.is_some() {
+            names.extend(AFTER_LOGIN.map(Cow::from));
+            return names;
+        }
+        if config.starttls && self.tls.is_none() {
+            names.push("STARTTLS".into());
+        }
+        if !self.may_send_password() {
+            names.push("LOGINDISABLED".into());
+        }
+        for mechanism in &config.mechanisms {
+            if !mechanism.is_plaintext() || self.may_send_password() {
+                names.push(format!("AUTH={mechanism}").into());
+            }
+        }
+        names
+    }
+
+    fn may_send_password(&self) -> bool {
+        self.tls.is_some() || self.config.allow_plaintext_login
+    }
+
+    fn say(&mut self, response: &Response) {
+        self.out.response(self.rev2, response);
+    }
+
+    fn tagged(&mut self, tag: &Tag, status: &Status) {
+        self.out.tagged(self.rev2, tag, status);
+    }
+
+    /// Answers a command that was refused, and counts it if it was wrong.
+    fn complain(&mut self, tag: Option<&Tag>, status: Status) {
+        let wrong = status.kind == StatusKind::Bad;
+        match tag {
+            Some(tag) => self.tagged(tag, &status),
+            None => self.say(&Response::Status(status)),
+        }
+        if wrong {
+            self.errors += 1;
+            if self.errors >= self.config.limits.errors {
+                self.end(
+                    Some(Status::bad("Too many errors")),
+                    Close::Violate(Violation::TooManyErrors),
+                );
+            }
+        }
+    }
+
+    /// Ends the session, with a BYE where one can be said.
+    fn end(&mut self, bye: Option<Status>, close: Close) {
+        let handshake = matches!(self.phase, Phase::Handshake { .. });
+        if let Some(status) = bye
+            && !handshake
+            && !self.out.is_open()
+        {
+            self.say(&Response::Bye(status));
+        }
+        self.out.close();
+        self.events.clear();
+        self.upgrade = false;
+        self.input.clear();
+        self.phase = Phase::Closed;
+        self.close = Some(close);
+    }
+
+    /// Takes one step; whether there was one to take.
+    fn advance(&mut self) -> bool {
+        let advanced = match &self.phase {
+            Phase::New => {
+                self.phase = Phase::Greet;
+                self.events.push_back(Event::Connected);
+                true
+            }
+            Phase::Command => self.read_command(),
+            Phase::Sasl { asked: false, .. } => self.read_sasl(),
+            Phase::AppendBody { .. } => self.read_message(),
+            Phase::AppendTail { .. } => self.read_tail(),
+            Phase::Idle { .. } => self.read_idle(),
+            Phase::Handshake { .. }
+            | Phase::Greet
+            | Phase::Busy { .. }
+            | Phase::Login { .. }
+            | Phase::Sasl { .. }
+            | Phase::AppendAsked { .. }
+            | Phase::Closed => return false,
+        };
+        if !advanced && self.eof {
+            self.end(None, Close::PeerGone);
+            return true;
+        }
+        advanced
+    }
+
+    fn wants_input(&self) -> bool {
+        !self.eof
+            && matches!(
+                self.phase,
+                Phase::Command
+                    | Phase::Sasl { asked: false, .. }
+                    | Phase::AppendBody { .. }
+                    | Phase::AppendTail { .. }
+                    | Phase::Idle { .. }
+            )
+    }
+
+    /// The deadline of a wait that begins now.
+    fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
+        let limits = &self.config.limits;
+        if self.identity.is_none() {
+            // Measured from the beginning, so that a slow dribble gains nothing.
+            let handshake = matches!(self.phase, Phase::Handshake { .. });
+            return (self.wants_input() || handshake)
+                .then(|| self.started.unwrap_or(now) + limits.login_timeout);
+        }
+        if !self.wants_input() {
+            return None;
+        }
+        if self.rearm || self.deadline.is_none() {
+            self.rearm = false;
+            self.deadline = Some(now + limits.idle_timeout);
+        }
+        self.deadline
     }
 }
 
-#[allow(unused_variables, clippy::todo)]
 impl Session for Server {
     type Event = Event;
+
     fn handle_input(&mut self, now: Instant, input: Input) {
-        todo!()
+        self.started.get_or_insert(now);
+        if self.is_closed() {
+            return;
+        }
+        match input {
+            Input::Bytes(bytes) if matches!(self.phase, Phase::Handshake { .. }) => {
+                // CVE-2011-0411: bytes that came before the handshake are not
+                // commands that came inside TLS.
+                if !bytes.is_empty() {
+                    self.end(None, Close::Violate(Violation::PlaintextAfterStartTls));
+                }
+            }
+            Input::Bytes(bytes) => {
+                self.rearm = true;
+                self.input.push(bytes);
+            }
+            Input::Eof => {
+                self.eof = true;
+                if matches!(self.phase, Phase::Handshake { .. }) {
+                    self.end(None, Close::PeerGone);
+                }
+            }
+            Input::Timeout => {
+                if self
+                    .next_deadline(now)
+                    .is_some_and(|deadline| now >= deadline)
+                {
+                    let text = if self.identity.is_some() {
+                        "Nothing was heard for too long"
+                    } else {
+                        "The login took too long"
+                    };
+                    self.end(Some(Status::ok(text)), Close::TimedOut);
+                }
+            }
+            Input::Upgraded(info) => {
+                self.tls = Some(info);
+                match self.phase {
+                    Phase::Handshake { greeted: true } => self.phase = Phase::Command,
+                    Phase::Handshake { greeted: false } => self.phase = Phase::New,
+                    _ => {}
+                }
+            }
+        }
     }
+
     fn poll_output(&mut self, now: Instant) -> Output<Event> {
-        todo!()
+        self.started.get_or_insert(now);
+        loop {
+            let stop = self.out.len() >= FLUSH
+                || !self.events.is_empty()
+                || self.upgrade
+                || self.is_closed();
+            if !stop && self.advance() {
+                continue;
+            }
+            if let Some(bytes) = self.out.pop() {
+                return Output::Transmit(bytes);
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Output::Event(event);
+            }
+            if self.upgrade {
+                self.upgrade = false;
+                return Output::Upgrade(Upgrade::Tls);
+            }
+            if let Some(close) = self.close {
+                return Output::Close(close);
+            }
+            self.input.rest();
+            return Output::Wait(Wait {
+                read: self.wants_input(),
+                deadline: self.next_deadline(now),
+            });
+        }
     }
 }

@@ -1,0 +1,34 @@
+//! IDLE ([RFC 2177](https://www.rfc-editor.org/rfc/rfc2177)).
+
+use super::{Event, Kind, Phase, Server};
+use crate::frame::Line;
+use crate::imap::extensions::idle::is_done;
+use crate::imap::types::Tag;
+
+/// Longest line taken during IDLE; only DONE is expected.
+const LINE: usize = 1024;
+
+impl Server {
+    pub(super) fn idle(&mut self, tag: Tag) {
+        self.out.proceed("Waiting for changes; end with DONE");
+        self.phase = Phase::Idle { tag: tag.clone() };
+        self.events.push_back(Event::IdleStart { tag });
+    }
+
+    pub(super) fn read_idle(&mut self) -> bool {
+        let Phase::Idle { tag } = &self.phase else {
+            return false;
+        };
+        let Some(line) = self.input.line(LINE) else {
+            return false;
+        };
+        let done = matches!(&line, Line::Complete(line) if is_done(line));
+        let tag = tag.clone();
+        self.phase = Phase::Busy {
+            tag: tag.clone(),
+            kind: if done { Kind::Plain } else { Kind::BrokenIdle },
+        };
+        self.events.push_back(Event::IdleEnd { tag });
+        true
+    }
+}
