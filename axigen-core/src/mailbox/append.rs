@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axigen_store::{
-    AccountId, Expect, Slot,
-    batch::CommitPart,
-    blob::{BlobIn, BlobRef},
-};
+use axigen_store::{AccountId, Expect, Slot, batch::CommitPart, blob::BlobIn};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
@@ -16,7 +12,7 @@ use super::{
     draft::{Draft, TRIES, contended},
     error::{Error, Result},
     folders::{self, Folder, id_bytes},
-    item,
+    item::{self, Item, Kept},
     keys::{self, Account},
     keywords::{self, Words},
     label::Label,
@@ -62,13 +58,6 @@ struct Destination {
     count: u32,
 }
 
-/// A message whose content is durable.
-#[derive(Debug)]
-struct Content {
-    blob: BlobRef,
-    record: Bytes,
-}
-
 impl Mailboxes {
     /// Puts one message into all targets: its content is stored once, and one
     /// batch puts it into every mailbox, all or nothing, durable on `Ok`. The
@@ -83,7 +72,7 @@ impl Mailboxes {
     /// one account; [`Error::Store`]. Nothing was delivered then.
     pub async fn append(&self, message: NewMessage, targets: &[Target]) -> Result<Vec<Appended>> {
         let groups = group(targets)?;
-        let mut content = None;
+        let mut item = None;
         let mut turns = Vec::new();
         for _ in 0..TRIES {
             let plans = groups.iter().map(|group| self.plan(group, &message));
@@ -104,14 +93,14 @@ impl Mailboxes {
                 turns = self.turns(groups.iter().map(|group| group.account)).await;
                 continue;
             }
-            let content = match &mut content {
-                Some(content) => content,
-                none => none.insert(self.put_content(&message, &plans).await?),
+            let item = match &item {
+                Some(item) => item,
+                None => item.insert(self.put_content(&message, &plans).await?),
             };
             let drafts = groups
                 .iter()
                 .zip(&plans)
-                .map(|(group, plan)| self.draft(group, plan, &message, content))
+                .map(|(group, plan)| self.draft(group, plan, &message, item))
                 .collect();
             if let Some(commit) = self.commit(drafts).await? {
                 let mut appended: Vec<(usize, Appended)> = Vec::with_capacity(targets.len());
@@ -231,8 +220,8 @@ impl Mailboxes {
     }
 
     /// Parses the message and makes its content durable.
-    async fn put_content(&self, message: &NewMessage, plans: &[Plan]) -> Result<Content> {
-        let structure = item::parse(message.raw.clone()).await.encode();
+    async fn put_content(&self, message: &NewMessage, plans: &[Plan]) -> Result<Item> {
+        let structure = Bytes::from(item::parse(message.raw.clone()).await.encode());
         let places = plans.iter().flat_map(|plan| {
             plan.mailboxes
                 .iter()
@@ -242,26 +231,34 @@ impl Mailboxes {
             internal_date: message.internal_date,
             places: places.collect(),
         };
-        let blobs = self
-            .store
-            .put(vec![BlobIn {
-                bytes: message.raw.clone(),
-                label: label.encode().into(),
-            }])
-            .await?;
-        let blob = blobs.into_iter().next();
-        let blob = blob.ok_or_else(|| Error::corrupt("an answer of the store"))?;
-        let record = item::encode(&blob, &structure);
-        Ok(Content { blob, record })
+        let mut blobs = vec![BlobIn {
+            bytes: message.raw.clone(),
+            label: label.encode().into(),
+        }];
+        let apart = structure.len() > item::MOST_INLINE;
+        if apart {
+            // Without a label: it can be made again from the message.
+            blobs.push(BlobIn {
+                bytes: structure.clone(),
+                label: Bytes::new(),
+            });
+        }
+        let mut stored = self.store.put(blobs).await?.into_iter();
+        let mut next = || {
+            let missing = || Error::corrupt("an answer of the store");
+            stored.next().ok_or_else(missing)
+        };
+        Ok(Item {
+            content: next()?,
+            structure: match apart {
+                true => Kept::Apart(next()?),
+                false => Kept::Inline(structure),
+            },
+        })
     }
 
-    fn draft(
-        &self,
-        group: &Group<'_>,
-        plan: &Plan,
-        message: &NewMessage,
-        content: &Content,
-    ) -> Draft {
+    fn draft(&self, group: &Group<'_>, plan: &Plan, message: &NewMessage, item: &Item) -> Draft {
+        let record = item.encode();
         let mut draft = Draft::new(plan.account);
         for mailbox in plan.mailboxes.iter().filter(|mailbox| !mailbox.new) {
             // A name that is there has its mailbox there.
@@ -294,8 +291,8 @@ impl Mailboxes {
                 size: message.raw.len() as u64,
             };
             draft.add_row(mailbox.id, uid, &row, Some(id));
-            draft.set(keys::new_item(id), content.record.clone());
-            draft.retain(&content.blob);
+            draft.set(keys::new_item(id), record.clone());
+            item.retain(&mut draft);
         }
         for (at, mailbox) in plan.mailboxes.iter().enumerate() {
             let last = Slot::Counter(slot_of(at));

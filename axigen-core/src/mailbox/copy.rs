@@ -7,7 +7,8 @@ use super::{
     Mailboxes,
     draft::{CHUNK, Draft, TRIES, contended},
     error::Result,
-    item, keys,
+    item::Item,
+    keys,
     log::Record,
     row::Read,
     select::ascending,
@@ -139,7 +140,7 @@ impl Mailboxes {
                 let id = draft.next_item(ITEM);
                 draft.add_row(to, uid, &read.row, Some(id));
                 draft.set(keys::new_item(id), record.clone());
-                draft.retain(&item::blob(record)?);
+                Item::decode(record)?.retain(&mut draft);
             }
             let count = contents.len() as u32;
             draft.log(Record::added(to, Slot::Counter(UID), count));

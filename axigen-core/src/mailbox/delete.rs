@@ -12,8 +12,8 @@ use super::{
     draft::{CHUNK, Draft, TRIES, contended},
     error::{Error, Result},
     folders::{delete_counters, id_bytes},
-    item, keys,
-    keys::Account,
+    item::Item,
+    keys::{self, Account},
     log::Record,
     names::{self, INBOX},
     row::{Read, Stored},
@@ -101,7 +101,7 @@ impl Mailboxes {
         let mut draft = Draft::new(account).quiet();
         for (key, record) in page {
             draft.expect(key.clone(), Expect::Present);
-            draft.release(&item::blob(&record)?);
+            Item::decode(&record)?.release(&mut draft);
             draft.delete(key);
         }
         // On a conflict another call removes them too.

@@ -6,7 +6,8 @@ use super::{
     Mailboxes,
     draft::{CHUNK, Draft, TRIES, contended},
     error::Result,
-    item, keys,
+    item::Item,
+    keys,
     log::Record,
     row::Read,
     select::ascending,
@@ -115,7 +116,7 @@ impl Mailboxes {
             // the row's assert fails) or the store was damaged (then the row
             // must not stay for ever).
             if let Some(record) = record {
-                draft.release(&item::blob(&record)?);
+                Item::decode(&record)?.release(draft);
                 draft.delete(key);
             }
         }

@@ -1,7 +1,9 @@
 //! An item's content: its blob and its structure.
 //!
-//! The record is a version byte, the blob's length (8 bytes) and hash (32),
-//! then the structure record as [`Structure::encode`] made it.
+//! The record is a version byte, the content's length (8 bytes) and hash (32),
+//! then, with version 1, the structure record as [`Structure::encode`] made it,
+//! or, with version 2, length and hash of a blob that holds it: a large
+//! structure is then not written again for each recipient and each copy.
 
 use std::{ops::Range, sync::Arc};
 
@@ -10,37 +12,97 @@ use bytes::Bytes;
 
 use super::{
     Mailboxes,
+    draft::Draft,
     error::{Error, Result},
     keys,
     structure::Structure,
     types::ItemId,
 };
 
-const VERSION: u8 = 1;
-const HEAD: usize = 41;
+const INLINE: u8 = 1;
+const APART: u8 = 2;
+/// Structures beyond this many bytes are kept apart.
+pub(super) const MOST_INLINE: usize = 8 * 1024;
 
-/// The record of an item.
-pub(super) fn encode(blob: &BlobRef, structure: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(HEAD + structure.len());
-    bytes.push(VERSION);
-    bytes.extend_from_slice(&blob.len.to_be_bytes());
-    bytes.extend_from_slice(&blob.hash);
-    bytes.extend_from_slice(structure);
-    bytes.into()
+/// What an item's record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Item {
+    pub(super) content: BlobRef,
+    pub(super) structure: Kept,
 }
 
-/// The blob of a record.
-pub(super) fn blob(record: &[u8]) -> Result<BlobRef> {
-    let read = || {
-        let (&version, rest) = record.split_first()?;
-        let (len, rest) = rest.split_first_chunk::<8>()?;
-        let (hash, _) = rest.split_first_chunk::<32>()?;
-        (version == VERSION).then(|| BlobRef {
-            hash: *hash,
-            len: u64::from_be_bytes(*len),
-        })
+/// Where an item's structure is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// In the record.
+    Inline(Bytes),
+    /// In a blob.
+    Apart(BlobRef),
+}
+
+impl Item {
+    pub(super) fn encode(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(64);
+        bytes.push(match self.structure {
+            Kept::Inline(_) => INLINE,
+            Kept::Apart(_) => APART,
+        });
+        put_blob(&self.content, &mut bytes);
+        match &self.structure {
+            Kept::Inline(structure) => bytes.extend_from_slice(structure),
+            Kept::Apart(blob) => put_blob(blob, &mut bytes),
+        }
+        bytes.into()
+    }
+
+    pub(super) fn decode(record: &Bytes) -> Result<Item> {
+        decode(record).ok_or_else(|| Error::corrupt("an item's record"))
+    }
+
+    /// Refers to the item's blobs once more.
+    pub(super) fn retain(&self, draft: &mut Draft) {
+        draft.retain(&self.content);
+        if let Kept::Apart(blob) = &self.structure {
+            draft.retain(blob);
+        }
+    }
+
+    /// Gives the item's blobs back.
+    pub(super) fn release(&self, draft: &mut Draft) {
+        draft.release(&self.content);
+        if let Kept::Apart(blob) = &self.structure {
+            draft.release(blob);
+        }
+    }
+}
+
+fn decode(record: &Bytes) -> Option<Item> {
+    let (&version, rest) = record.split_first()?;
+    let (content, rest) = take_blob(rest)?;
+    let structure = match version {
+        INLINE => Kept::Inline(record.slice_ref(rest)),
+        APART => match take_blob(rest)? {
+            (blob, []) => Kept::Apart(blob),
+            _ => return None,
+        },
+        _ => return None,
     };
-    read().ok_or_else(|| Error::corrupt("an item's record"))
+    Some(Item { content, structure })
+}
+
+fn put_blob(blob: &BlobRef, out: &mut Vec<u8>) {
+    out.extend_from_slice(&blob.len.to_be_bytes());
+    out.extend_from_slice(&blob.hash);
+}
+
+fn take_blob(bytes: &[u8]) -> Option<(BlobRef, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<8>()?;
+    let (hash, rest) = rest.split_first_chunk::<32>()?;
+    let blob = BlobRef {
+        hash: *hash,
+        len: u64::from_be_bytes(*len),
+    };
+    Some((blob, rest))
 }
 
 impl Mailboxes {
@@ -83,7 +145,7 @@ impl Mailboxes {
     pub async fn body(&self, account: AccountId, item: ItemId, range: Range<u64>) -> Result<Bytes> {
         let mut got = self.store.get(account, &[keys::item(item)]).await?;
         let record = got.pop().flatten().ok_or(Error::NoSuchMessage)?;
-        let blob = blob(&record)?;
+        let blob = Item::decode(&record)?.content;
         let end = range.end.min(blob.len);
         let start = range.start.min(end);
         if start == end {
@@ -93,19 +155,29 @@ impl Mailboxes {
     }
 
     async fn decode_structure(&self, record: &Bytes) -> Result<Option<Structure>> {
-        let bytes = record.get(HEAD..).unwrap_or_default();
-        if let Some(structure) = Structure::decode(bytes) {
+        let item = Item::decode(record)?;
+        let bytes = match item.structure {
+            Kept::Inline(bytes) => Some(bytes),
+            Kept::Apart(blob) => self.whole(&blob).await?,
+        };
+        if let Some(structure) = bytes.and_then(|bytes| Structure::decode(&bytes)) {
             return Ok(Some(structure));
         }
         // Written by another version of the structure record: the message
         // itself is the truth.
-        let blob = blob(record)?;
-        let raw = match self.store.read(&blob, 0..blob.len).await {
-            Ok(raw) => raw,
-            Err(axigen_store::Error::NotFound) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Some(parse(raw).await))
+        match self.whole(&item.content).await? {
+            Some(raw) => Ok(Some(parse(raw).await)),
+            None => Ok(None),
+        }
+    }
+
+    /// A whole blob; `None` if it was released a moment ago.
+    async fn whole(&self, blob: &BlobRef) -> Result<Option<Bytes>> {
+        match self.store.read(blob, 0..blob.len).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(axigen_store::Error::NotFound) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -120,5 +192,41 @@ pub(super) async fn parse(raw: Bytes) -> Structure {
         Ok(structure) => structure,
         // The runtime is shutting down.
         Err(_) => Structure::parse(&raw),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn records_survive_and_others_are_corrupt() {
+        let blob = |byte| BlobRef {
+            hash: [byte; 32],
+            len: u64::from(byte) << 20,
+        };
+        for structure in [
+            Kept::Inline(Bytes::new()),
+            Kept::Inline(Bytes::from_static(b"structure")),
+            Kept::Apart(blob(9)),
+        ] {
+            let item = Item {
+                content: blob(7),
+                structure,
+            };
+            assert_eq!(Item::decode(&item.encode()).unwrap(), item);
+        }
+        let apart = Item {
+            content: blob(7),
+            structure: Kept::Apart(blob(9)),
+        };
+        let bytes = apart.encode();
+        for cut in 0..bytes.len() {
+            assert!(Item::decode(&bytes.slice(..cut)).is_err());
+        }
+        let longer = Bytes::from([&bytes[..], b"x"].concat());
+        assert!(Item::decode(&longer).is_err());
+        assert!(Item::decode(&Bytes::from(vec![3; 100])).is_err());
     }
 }

@@ -6,15 +6,16 @@
 use axigen_store::AccountId;
 
 const VERSION: u8 = 1;
-/// Recipients beyond this many are not named; the content is kept all the same.
-const MOST: usize = 1000;
+/// Longest label the store takes, less one place. Recipients beyond it are not
+/// named; the content is kept all the same.
+const MOST: usize = 60_000;
 
 /// Where and when a message was delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     /// The internal date, seconds since 1970.
     pub internal_date: i64,
-    /// Accounts and mailbox names, the first thousand.
+    /// Accounts and mailbox names; as many as fit into 60 KB.
     pub places: Vec<(AccountId, String)>,
 }
 
@@ -23,7 +24,10 @@ impl Label {
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend_from_slice(&self.internal_date.to_be_bytes());
-        for (account, name) in self.places.iter().take(MOST) {
+        for (account, name) in &self.places {
+            if bytes.len() > MOST {
+                break;
+            }
             let Ok(len) = u16::try_from(name.len()) else {
                 continue;
             };
@@ -72,5 +76,18 @@ mod tests {
         assert_eq!(Label::decode(&bytes[..bytes.len() - 1]), None);
         assert_eq!(Label::decode(b"\x02........"), None);
         assert_eq!(Label::decode(b""), None);
+    }
+
+    #[test]
+    fn fits_the_store_however_many_recipients() {
+        let place = |n| (AccountId(n), "x".repeat(1000));
+        let label = Label {
+            internal_date: 0,
+            places: (0..1000).map(place).collect(),
+        };
+        let bytes = label.encode();
+        assert!(bytes.len() <= 64 * 1024);
+        let back = Label::decode(&bytes).map(|label| label.places.len());
+        assert!(back.is_some_and(|count| count > 50));
     }
 }

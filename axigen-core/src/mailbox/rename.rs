@@ -92,7 +92,12 @@ impl Mailboxes {
         let parents = names::parents(to).map(str::to_owned).collect();
         let making = self.making(account, &parents).await?;
         self.make(&making, &mut draft);
-        Ok(self.commit(vec![draft]).await?.is_some())
+        match self.commit(vec![draft]).await {
+            Err(Error::Store(axigen_store::Error::TooLarge(_))) => {
+                Err(Error::TooMany("mailboxes below it to rename at once"))
+            }
+            done => Ok(done?.is_some()),
+        }
     }
 
     async fn rename_inbox(&self, account: AccountId, to: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{
     Mailboxes,
     error::{Error, Result},
     folders::{self, Folder},
-    item,
+    item::Item,
     keys::{self, Account, COUNTERS, Counter},
     row::Stored,
     types::MailboxId,
@@ -155,7 +155,7 @@ impl Mailboxes {
         for (key, record) in self.store.scan(account, from, to).await? {
             let id = key.last_chunk::<8>().map(|id| u64::from_be_bytes(*id));
             let id = id.ok_or_else(|| Error::corrupt("a key"))?;
-            items.insert(id, item::blob(&record)?.len);
+            items.insert(id, Item::decode(&record)?.content.len);
         }
         let words = self.keywords(account).await?.len();
         let last_item = self.account_counter(account, Account::Item).await?;
