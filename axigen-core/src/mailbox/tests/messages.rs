@@ -379,6 +379,40 @@ async fn structures_and_ranges() {
 }
 
 #[tokio::test]
+async fn a_large_structure_is_kept_once() {
+    let m = fresh().await;
+    let recipients: Vec<String> = (0..800)
+        .map(|n| format!("someone{n}@example.test"))
+        .collect();
+    let raw = format!("To: {}\r\n\r\nx\r\n", recipients.join(",\r\n "));
+    let structure = structure::Structure::parse(raw.as_bytes()).encode();
+    assert!(structure.len() > item::MOST_INLINE);
+    let large = NewMessage {
+        raw: raw.clone().into(),
+        ..message("")
+    };
+    let targets = [to(ALICE, "INBOX"), to(BOB, "INBOX")];
+    let got = m.append(large, &targets).await.unwrap();
+    let archive = m.find(ALICE, "Archive").await.unwrap().id;
+    let copied = m.copy(ALICE, got[0].mailbox, &[1], archive, None).await;
+    assert_eq!(copied.unwrap().uids, [(1, 1)]);
+    // Two blobs, content and structure, however many items.
+    let blobs = m.store.space().await.unwrap().blobs;
+    assert_eq!(blobs, 2);
+    assert_eq!(m.remove(ALICE, got[0].mailbox, &[1]).await.unwrap(), [1]);
+    m.remove_account(BOB).await.unwrap();
+    assert_eq!(m.store.space().await.unwrap().blobs, blobs);
+    let item = m.rows(ALICE, archive, &[1]).await.unwrap()[0].item;
+    let read = m.structure(ALICE, item).await.unwrap();
+    assert_eq!(read.encode(), structure);
+    assert_eq!(m.body(ALICE, item, 0..u64::MAX).await.unwrap(), raw);
+    sound(&m, ALICE).await;
+    // The last reference gone, both are dead.
+    m.delete(ALICE, "Archive").await.unwrap();
+    assert_eq!(m.store.space().await.unwrap().blobs, 0);
+}
+
+#[tokio::test]
 async fn recent_is_told_once() {
     let m = fresh().await;
     let inbox = fill(&m, "INBOX", 2).await;

@@ -180,3 +180,38 @@ async fn delivery_while_the_mailbox_is_deleted() {
         assert_eq!(sound(&m, ALICE).await.messages, 0);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..3u32 {
+        let store = Store::open(dir.path()).await.unwrap();
+        let m = Mailboxes::new(store.clone());
+        m.create_account(ALICE).await.unwrap();
+        assert_eq!(m.find(ALICE, "INBOX").await.unwrap().messages, round * 30);
+        let tasks = (0..30).map(|task| {
+            let m = m.clone();
+            let text = format!("round {round} task {task}");
+            let target = flagged(ALICE, "INBOX", words(0, &[&format!("round{round}")]));
+            tokio::spawn(async move { m.append(message(&text), &[target]).await.unwrap() })
+        });
+        let mut uids = BTreeSet::new();
+        for result in join_all(tasks).await {
+            uids.insert(result.unwrap()[0].uid);
+        }
+        assert!(uids.into_iter().eq(round * 30 + 1..=round * 30 + 30));
+        let inbox = m.find(ALICE, "INBOX").await.unwrap().id;
+        let (uids, _) = m.uids(ALICE, inbox).await.unwrap();
+        for row in m.rows(ALICE, inbox, &uids).await.unwrap() {
+            let body = m.body(ALICE, row.item, 0..u64::MAX).await.unwrap();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            let [word] = &row.flags.keywords[..] else {
+                panic!("{row:?}");
+            };
+            let number = word.strip_prefix("round").unwrap();
+            assert!(text.contains(&format!("Subject: round {number} task")));
+        }
+        sound(&m, ALICE).await;
+        store.close().await.unwrap();
+    }
+}
