@@ -6,6 +6,7 @@
 //! session's `answer` method.
 
 mod base64;
+pub mod client;
 mod login;
 mod plain;
 mod scram;

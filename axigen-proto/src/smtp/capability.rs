@@ -57,7 +57,7 @@ impl Capabilities {
             let mut line = "AUTH".to_owned();
             for mechanism in &self.auth {
                 line.push(' ');
-                line.push_str(mechanism_name(*mechanism));
+                line.push_str(mechanism.name());
             }
             lines.push(line);
         }
@@ -97,7 +97,7 @@ impl Capabilities {
                 self.size = Some(limit.filter(|&n| n != 0));
             }
             "AUTH" => {
-                for mechanism in words.filter_map(mechanism_of_name) {
+                for mechanism in words.filter_map(Mechanism::from_name) {
                     if !self.auth.contains(&mechanism) {
                         self.auth.push(mechanism);
                     }
@@ -106,22 +106,6 @@ impl Capabilities {
             _ => self.other.push(line.to_owned()),
         }
     }
-}
-
-/// The name of a mechanism as AUTH writes it.
-pub(super) fn mechanism_name(mechanism: Mechanism) -> &'static str {
-    match mechanism {
-        Mechanism::Plain => "PLAIN",
-        Mechanism::Login => "LOGIN",
-        Mechanism::ScramSha256 => "SCRAM-SHA-256",
-    }
-}
-
-/// The mechanism of a name, in any case.
-pub(super) fn mechanism_of_name(name: &str) -> Option<Mechanism> {
-    [Mechanism::Plain, Mechanism::Login, Mechanism::ScramSha256]
-        .into_iter()
-        .find(|&mechanism| mechanism_name(mechanism).eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@
 //! | [`parse`] | text to values, one function for each rule of the grammar |
 //! | [`encode`] | values to text |
 //! | [`server`] | the server session: MX, submission, LMTP |
+//! | [`client`] | the client session: SMTP and LMTP |
 
 pub mod address;
 pub mod capability;
+pub mod client;
 pub mod command;
 mod data;
 pub mod encode;
@@ -22,3 +24,4 @@ pub mod parse;
 pub mod reply;
 pub mod server;
 pub mod standard;
+mod stuffing;

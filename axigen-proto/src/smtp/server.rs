@@ -162,7 +162,7 @@ impl Config {
             implicit_tls: false,
             auth_plaintext: Vec::new(),
             auth_tls: if submission {
-                vec![Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login]
+                Mechanism::ALL.to_vec()
             } else {
                 Vec::new()
             },

@@ -124,7 +124,7 @@ pub const MAIL_FIRST: Standard = row(503, (5, 5, 1), "send MAIL first");
 /// DATA or BDAT before any RCPT.
 pub const RCPT_FIRST: Standard = row(503, (5, 5, 1), "send RCPT first");
 /// DATA or BDAT when every RCPT was refused (RFC 5321 §3.3).
-pub const NO_VALID_RECIPIENTS: Standard = row(554, (5, 5, 1), "no valid recipients");
+pub const NO_VALID_RECIPIENTS: Standard = row(503, (5, 5, 1), "no valid recipients");
 /// MAIL inside a transaction.
 pub const NESTED_MAIL: Standard = row(
     503,

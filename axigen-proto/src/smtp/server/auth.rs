@@ -5,9 +5,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Awaiting, Event, Phase, Server, is_extended};
 use crate::frame::Line;
-use crate::sasl::{self, Refusal, Step};
+use crate::sasl::{self, Mechanism, Refusal, Step};
 use crate::session::{Close, Violation};
-use crate::smtp::capability::mechanism_of_name;
 use crate::smtp::command::InitialResponse;
 use crate::smtp::standard::{self, Standard};
 use crate::smtp::{encode, parse};
@@ -27,7 +26,7 @@ impl Server {
         if !is_extended(&self.hello) {
             return self.complain(standard::AUTH_NEEDS_EHLO);
         }
-        let Some(mechanism) = mechanism_of_name(name) else {
+        let Some(mechanism) = Mechanism::from_name(name) else {
             return self.complain(standard::UNKNOWN_MECHANISM);
         };
         if !self.mechanisms().contains(&mechanism) {

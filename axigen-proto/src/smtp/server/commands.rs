@@ -241,10 +241,8 @@ impl Server {
             None if self.hello.is_none() => Err(standard::HELLO_FIRST),
             None => Err(standard::MAIL_FIRST),
             Some(open) if open.recipients() > 0 => Ok(open),
-            // RFC 2033 §4.2 wants 503 in LMTP; RFC 5321 §3.3 allows 554 in SMTP.
-            Some(open) if open.any_refused() && self.config.role != Role::Lmtp => {
-                Err(standard::NO_VALID_RECIPIENTS)
-            }
+            // RFC 5321 §3.3 allows 503 and 554; RFC 2033 §4.2 wants 503.
+            Some(open) if open.any_refused() => Err(standard::NO_VALID_RECIPIENTS),
             Some(_) => Err(standard::RCPT_FIRST),
         }
     }
