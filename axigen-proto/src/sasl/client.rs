@@ -245,7 +245,7 @@ impl Client {
         );
         let client_key = Zeroizing::new(mac(&*salted, &[b"Client Key"]));
         let server_key = Zeroizing::new(mac(&*salted, &[b"Server Key"]));
-        let stored_key: [u8; 32] = Sha256::digest(&*client_key).into();
+        let stored_key: [u8; 32] = Sha256::digest(client_key.as_slice()).into();
         let binding = BASE64.encode(self.gs2_header());
         let without_proof = format!("c={binding},r={}", first.nonce);
         let auth_message = format!("{first_bare},{},{without_proof}", first.message);
@@ -253,7 +253,7 @@ impl Client {
         for (byte, key) in proof.iter_mut().zip(client_key.iter()) {
             *byte ^= key;
         }
-        let message = format!("{without_proof},p={}", BASE64.encode(&*proof));
+        let message = format!("{without_proof},p={}", BASE64.encode(proof.as_slice()));
         let server_signature = mac(&*server_key, &[auth_message.as_bytes()]);
         (Zeroizing::new(message.into_bytes()), server_signature)
     }

@@ -442,6 +442,13 @@ impl Client {
         self.tls.as_ref()
     }
 
+    /// Bytes held, for tests of the limits.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let partial: usize = self.partial.lines.iter().map(String::len).sum();
+        self.input.len() + partial
+    }
+
     /// Writes a command and remembers what its reply will answer.
     fn command(&mut self, command: &Command, expect: Expect) {
         self.out.write(|out| encode::command(command, out));

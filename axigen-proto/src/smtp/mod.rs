@@ -25,3 +25,6 @@ pub mod reply;
 pub mod server;
 pub mod standard;
 mod stuffing;
+
+#[cfg(test)]
+mod tests;

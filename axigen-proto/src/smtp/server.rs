@@ -407,6 +407,12 @@ impl Server {
         self.transaction.as_ref().map_or(0, Transaction::recipients)
     }
 
+    /// Bytes held, for tests of the limits.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.input.len() + self.out.len() + self.events.len()
+    }
+
     fn connected(&mut self, yes: bool, reply: &Reply) {
         if yes {
             let text = format!("{} {}", self.config.hostname, self.config.greeting);
@@ -474,7 +480,9 @@ impl Server {
             }
             Phase::Command | Phase::Refused => {
                 // A TLS record of type handshake: the client started TLS where it is not spoken.
-                if self.hello.is_none() && self.input.unread().first() == Some(&0x16) {
+                let line_start = !self.input.is_discarding();
+                if self.hello.is_none() && line_start && self.input.unread().first() == Some(&0x16)
+                {
                     self.say_standard(standard::NOT_THIS_PROTOCOL);
                     self.end(Close::Violate(Violation::NotThisProtocol));
                     return true;

@@ -66,10 +66,6 @@ impl Outbox {
         Some(bytes)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.length == 0
-    }
-
     /// Bytes in the box.
     pub(super) fn len(&self) -> u64 {
         self.length
@@ -223,7 +219,7 @@ mod tests {
             all.extend_from_slice(&bytes);
         }
         assert_eq!(all.len() as u64, length);
-        assert!(out.is_empty());
+        assert_eq!(out.len(), 0);
         Ok(all)
     }
 

@@ -1,0 +1,8 @@
+//! Tests of the sessions, without a network.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod auth;
+mod dialogues;
+mod noise;
+mod peer;
+mod transfer;
