@@ -1,4 +1,15 @@
-//! An embeddable mail server.
+//! An embeddable mail server: engine, listeners, services, filters, mailboxes,
+//! directory, settings.
+//!
+//! Start at [`engine::Engine`]. The state machines of the protocols are in
+//! [`proto`], the store is in [`store`]; both are usable alone.
+
+pub mod delivery;
+pub mod directory;
+pub mod filter;
 pub mod mailbox;
+pub mod net;
+pub mod settings;
+
 pub use axigen_proto as proto;
 pub use axigen_store as store;

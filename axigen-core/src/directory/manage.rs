@@ -1,0 +1,443 @@
+//! Adding, listing, changing and removing domains, accounts and aliases.
+
+use axigen_proto::sasl::{ITERATIONS, ScramKeys};
+use axigen_store::{AccountId, Batch, Expect, Key, Op, Part, Patch, Slot, Template};
+use bytes::Bytes;
+
+use super::records::{Record, Scram, decode, encode};
+use super::{Account, Class, Directory, Domain, Error, Result, keys, normalise, password, random};
+use crate::settings::AccountSettings;
+
+/// Times a change is tried again when another one came in between.
+const TRIES: usize = 20;
+
+/// What an account begins with.
+#[derive(Debug, Clone, Default)]
+pub struct NewAccount {
+    /// `local@domain`; the domain must be one of this server's.
+    pub address: String,
+    /// The name of the person.
+    pub name: String,
+    /// The password, in the clear; it is hashed here and not kept.
+    pub password: String,
+    /// The account's class.
+    pub class: Option<String>,
+    /// What is set for this account alone.
+    pub settings: AccountSettings,
+}
+
+impl Directory {
+    /// Adds a domain.
+    ///
+    /// # Errors
+    /// [`Error::BadDomain`], [`Error::Exists`], [`Error::Store`].
+    pub async fn add_domain(&self, name: &str) -> Result<Domain> {
+        let valid = axigen_proto::smtp::address::DomainName::new(name);
+        let name = valid
+            .map_err(|_| Error::BadDomain(name.to_owned()))?
+            .as_str()
+            .to_lowercase();
+        let domain = Domain {
+            name: name.clone(),
+            ..Domain::default()
+        };
+        let key = keys::domain(&name);
+        let ops = vec![Op::Set {
+            key: key.clone().into(),
+            val: encode(&domain)?.into(),
+        }];
+        match self.change(vec![(key, Expect::Absent)], ops).await? {
+            true => Ok(domain),
+            false => Err(Error::Exists(format!("the domain {name}"))),
+        }
+    }
+
+    /// Replaces a domain's record.
+    ///
+    /// # Errors
+    /// [`Error::NotOurDomain`], [`Error::Store`].
+    pub async fn set_domain(&self, domain: &Domain) -> Result<()> {
+        let key = keys::domain(&domain.name);
+        let ops = vec![Op::Set {
+            key: key.clone().into(),
+            val: encode(domain)?.into(),
+        }];
+        match self.change(vec![(key, Expect::Present)], ops).await? {
+            true => Ok(()),
+            false => Err(Error::NotOurDomain(domain.name.clone())),
+        }
+    }
+
+    /// Removes a domain that has no accounts and no aliases.
+    ///
+    /// # Errors
+    /// [`Error::NotOurDomain`], [`Error::NotEmpty`], [`Error::Store`].
+    pub async fn remove_domain(&self, name: &str) -> Result<()> {
+        let name = name.to_lowercase();
+        for (from, to) in [keys::addresses(&name), keys::aliases(&name)] {
+            if !self
+                .store
+                .scan(AccountId::SYSTEM, from, to)
+                .await?
+                .is_empty()
+            {
+                return Err(Error::NotEmpty(name));
+            }
+        }
+        let key = keys::domain(&name);
+        match self
+            .change(vec![(key.clone(), Expect::Present)], vec![Op::Delete(key)])
+            .await?
+        {
+            true => Ok(()),
+            false => Err(Error::NotOurDomain(name)),
+        }
+    }
+
+    /// All domains, by name.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Store`].
+    pub async fn domains(&self) -> Result<Vec<Domain>> {
+        let (from, to) = keys::all(b'd');
+        let rows = self.store.scan(AccountId::SYSTEM, from, to).await?;
+        rows.iter()
+            .map(|(_, value)| decode("a domain", value))
+            .collect()
+    }
+
+    /// One domain, if it is one of this server's.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Store`].
+    pub async fn domain(&self, name: &str) -> Result<Option<Domain>> {
+        let got = self.read(keys::domain(&name.to_lowercase())).await?;
+        got.map(|value| decode(name, &value)).transpose()
+    }
+
+    /// Adds an account, with its mailboxes.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], [`Error::NotOurDomain`], [`Error::Exists`], [`Error::Store`].
+    pub async fn add_account(&self, new: NewAccount) -> Result<Account> {
+        let secrets = Secrets::of(&new.password).await?;
+        self.add_account_with(new, &secrets).await
+    }
+
+    /// Adds accounts that share one password: it is hashed once. For load
+    /// tests and demos.
+    ///
+    /// # Errors
+    /// As [`add_account`](Directory::add_account); those before the error stay.
+    pub async fn add_accounts(&self, password: &str, addresses: &[String]) -> Result<Vec<Account>> {
+        let secrets = Secrets::of(password).await?;
+        let mut accounts = Vec::with_capacity(addresses.len());
+        for chunk in addresses.chunks(64) {
+            let added = chunk.iter().map(|address| {
+                let new = NewAccount {
+                    address: address.clone(),
+                    ..NewAccount::default()
+                };
+                self.add_account_with(new, &secrets)
+            });
+            accounts.extend(futures_util::future::try_join_all(added).await?);
+        }
+        Ok(accounts)
+    }
+
+    async fn add_account_with(&self, new: NewAccount, secrets: &Secrets) -> Result<Account> {
+        let (local, domain) = normalise(&new.address)?;
+        let address = format!("{local}@{domain}");
+        let record = Record {
+            address: address.clone(),
+            name: new.name,
+            enabled: true,
+            class: new.class,
+            settings: new.settings,
+            password: secrets.hash.clone(),
+            scram: secrets.scram.clone(),
+        };
+        let id = Template {
+            bytes: Bytes::from_static(&[0; 8]),
+            patches: vec![Patch {
+                at: 0,
+                width: 8,
+                slot: Slot::Counter(0),
+            }],
+        };
+        let part = Part {
+            account: AccountId::SYSTEM,
+            asserts: vec![
+                (keys::domain(&domain), Expect::Present),
+                (keys::address(&local, &domain), Expect::Absent),
+                (keys::alias(&local, &domain), Expect::Absent),
+            ],
+            ops: vec![
+                Op::Add {
+                    key: Bytes::from_static(keys::NEXT_ID),
+                    delta: 1,
+                    min: None,
+                    max: None,
+                    slot: Some(0),
+                },
+                Op::Set {
+                    key: keys::address(&local, &domain).into(),
+                    val: id,
+                },
+                Op::Set {
+                    key: keys::new_account(0),
+                    val: encode(&record)?.into(),
+                },
+            ],
+            advance: true,
+        };
+        let id = match self.store.commit(Batch { parts: vec![part] }).await {
+            Ok(commit) => commit
+                .parts
+                .first()
+                .and_then(|part| part.slots.first())
+                .copied()
+                .unwrap_or(0),
+            Err(axigen_store::Error::Conflict { index: 0, .. }) => {
+                return Err(Error::NotOurDomain(domain));
+            }
+            Err(axigen_store::Error::Conflict { .. }) => return Err(Error::Exists(address)),
+            Err(error) => return Err(error.into()),
+        };
+        let id = AccountId(id.unsigned_abs());
+        self.mailboxes.create_account(id).await?;
+        Ok(record.account(id))
+    }
+
+    /// All accounts, by domain and local part.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Store`].
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        let (from, to) = keys::all(b'i');
+        let mut accounts = Vec::new();
+        for (key, value) in self.store.scan(AccountId::SYSTEM, from, to).await? {
+            let id = key
+                .last_chunk::<8>()
+                .map_or(0, |id| u64::from_be_bytes(*id));
+            let record: Record = decode("an account", &value)?;
+            accounts.push(record.account(AccountId(id)));
+        }
+        accounts.sort_by(|a, b| {
+            let by_domain = |address: &str| {
+                address
+                    .rsplit_once('@')
+                    .map(|(l, d)| (d.to_owned(), l.to_owned()))
+            };
+            by_domain(&a.address).cmp(&by_domain(&b.address))
+        });
+        Ok(accounts)
+    }
+
+    /// One account by its address.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], [`Error::NotFound`], [`Error::Store`].
+    pub async fn account(&self, address: &str) -> Result<Account> {
+        let (id, record, _) = self.record(address).await?;
+        Ok(record.account(id))
+    }
+
+    /// Gives an account another password; remembered logins are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Hash`], [`Error::Store`].
+    pub async fn set_password(&self, address: &str, password: &str) -> Result<()> {
+        let secrets = Secrets::of(password).await?;
+        self.update(address, |record| {
+            record.password = secrets.hash.clone();
+            record.scram = secrets.scram.clone();
+        })
+        .await
+    }
+
+    /// Opens or closes an account for logins and mail.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Store`].
+    pub async fn set_enabled(&self, address: &str, enabled: bool) -> Result<()> {
+        self.update(address, |record| record.enabled = enabled)
+            .await
+    }
+
+    /// Replaces what is set for an account alone.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Store`].
+    pub async fn set_account_settings(
+        &self,
+        address: &str,
+        settings: &AccountSettings,
+    ) -> Result<()> {
+        self.update(address, |record| record.settings = settings.clone())
+            .await
+    }
+
+    /// Removes an account with all its mail.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Store`].
+    pub async fn remove_account(&self, address: &str) -> Result<()> {
+        let (local, domain) = normalise(address)?;
+        let (id, _, value) = self.record(address).await?;
+        let asserts = vec![(keys::account(id.0), Expect::Equals(value))];
+        let ops = vec![
+            Op::Delete(keys::account(id.0)),
+            Op::Delete(keys::address(&local, &domain)),
+        ];
+        if !self.change(asserts, ops).await? {
+            return Err(Error::NotFound(format!("account {address}")));
+        }
+        self.forget_logins(id);
+        // Nothing leads to the mail any more; a crash here leaves bytes, not an account.
+        self.mailboxes.remove_account(id).await?;
+        Ok(())
+    }
+
+    /// Lets an address lead to others, inside or outside.
+    ///
+    /// # Errors
+    /// [`Error::BadAddress`], [`Error::NotOurDomain`], [`Error::Exists`], [`Error::Store`].
+    pub async fn add_alias(&self, address: &str, targets: &[String]) -> Result<()> {
+        let (local, domain) = normalise(address)?;
+        let targets = targets
+            .iter()
+            .map(|target| normalise(target).map(|(local, domain)| format!("{local}@{domain}")))
+            .collect::<Result<Vec<String>>>()?;
+        let asserts = vec![
+            (keys::domain(&domain), Expect::Present),
+            (keys::address(&local, &domain), Expect::Absent),
+            (keys::alias(&local, &domain), Expect::Absent),
+        ];
+        let key = keys::alias(&local, &domain);
+        let ops = vec![Op::Set {
+            key: key.into(),
+            val: encode(&targets)?.into(),
+        }];
+        if self.domain(&domain).await?.is_none() {
+            return Err(Error::NotOurDomain(domain));
+        }
+        match self.change(asserts, ops).await? {
+            true => Ok(()),
+            false => Err(Error::Exists(address.to_owned())),
+        }
+    }
+
+    /// Removes an alias.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Store`].
+    pub async fn remove_alias(&self, address: &str) -> Result<()> {
+        let (local, domain) = normalise(address)?;
+        let key = keys::alias(&local, &domain);
+        match self
+            .change(vec![(key.clone(), Expect::Present)], vec![Op::Delete(key)])
+            .await?
+        {
+            true => Ok(()),
+            false => Err(Error::NotFound(format!("alias {address}"))),
+        }
+    }
+
+    /// A class, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::Store`].
+    pub async fn class(&self, name: &str) -> Result<Option<Class>> {
+        let got = self.read(keys::class(name)).await?;
+        got.map(|value| decode(name, &value)).transpose()
+    }
+
+    /// Adds or replaces a class.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn set_class(&self, class: &Class) -> Result<()> {
+        let ops = vec![Op::Set {
+            key: keys::class(&class.name).into(),
+            val: encode(class)?.into(),
+        }];
+        self.change(Vec::new(), ops).await.map(drop)
+    }
+
+    pub(super) async fn read(&self, key: Key) -> Result<Option<Bytes>> {
+        let got = self.store.get(AccountId::SYSTEM, &[key]).await?;
+        Ok(got.into_iter().next().flatten())
+    }
+
+    /// An account's id, its record, and the record's bytes.
+    pub(super) async fn record(&self, address: &str) -> Result<(AccountId, Record, Bytes)> {
+        let (local, domain) = normalise(address)?;
+        let missing = || Error::NotFound(format!("account {address}"));
+        let id = self
+            .read(keys::address(&local, &domain))
+            .await?
+            .ok_or_else(missing)?;
+        let id = id
+            .first_chunk::<8>()
+            .map_or(0, |id| u64::from_be_bytes(*id));
+        let value = self.read(keys::account(id)).await?.ok_or_else(missing)?;
+        let record = decode(address, &value)?;
+        Ok((AccountId(id), record, value))
+    }
+
+    async fn update(&self, address: &str, change: impl Fn(&mut Record)) -> Result<()> {
+        for _ in 0..TRIES {
+            let (id, mut record, before) = self.record(address).await?;
+            change(&mut record);
+            let key = keys::account(id.0);
+            let ops = vec![Op::Set {
+                key: key.clone().into(),
+                val: encode(&record)?.into(),
+            }];
+            if self
+                .change(vec![(key, Expect::Equals(before))], ops)
+                .await?
+            {
+                self.forget_logins(id);
+                return Ok(());
+            }
+        }
+        Err(Error::Store(axigen_store::Error::Unavailable(
+            "too many changes at once".into(),
+        )))
+    }
+
+    /// One batch in the system range. `false` if an assert did not hold.
+    pub(super) async fn change(&self, asserts: Vec<(Key, Expect)>, ops: Vec<Op>) -> Result<bool> {
+        let part = Part {
+            account: AccountId::SYSTEM,
+            asserts,
+            ops,
+            advance: true,
+        };
+        match self.store.commit(Batch { parts: vec![part] }).await {
+            Ok(_) => Ok(true),
+            Err(axigen_store::Error::Conflict { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// What is kept of a password.
+struct Secrets {
+    hash: String,
+    scram: Scram,
+}
+
+impl Secrets {
+    async fn of(password: &str) -> Result<Secrets> {
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        let salt: [u8; 16] = random()?;
+        let made = tokio::task::spawn_blocking(move || {
+            let scram = ScramKeys::derive(&password, &salt, ITERATIONS).into();
+            password::hash(&password).map(|hash| Secrets { hash, scram })
+        });
+        made.await.map_err(|error| Error::Hash(error.to_string()))?
+    }
+}

@@ -1,0 +1,157 @@
+//! Who exists: domains, accounts, aliases, and who may log in.
+//!
+//! Everything is kept in the store's system range, in atomic batches with
+//! asserts, so that no two accounts ever get the same address.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `records` | what is kept of a domain, an account, a class |
+//! | `manage` | adding, listing, changing, removing |
+//! | `resolve` | an address to accounts: aliases, plus-addresses, postmaster |
+//! | `login` | passwords and SCRAM, at the same cost for everyone |
+//! | [`password`] | argon2id hashes |
+
+mod keys;
+mod login;
+mod manage;
+pub mod password;
+mod records;
+mod resolve;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axigen_store::{AccountId, Store};
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::mailbox::Mailboxes;
+
+pub use login::Login;
+pub use manage::NewAccount;
+pub use records::{Account, Class, Domain};
+pub use resolve::{Delivery, Resolution};
+
+/// Most logins that are hashed at the same time; more wait.
+pub const HASHES_AT_ONCE: usize = 4;
+/// Most logins remembered, so that a client that connects again and again does
+/// not pay for the hash each time.
+pub const REMEMBERED_LOGINS: usize = 10_000;
+/// How long a login is remembered, in seconds.
+pub const REMEMBERED_SECONDS: u64 = 300;
+/// Most aliases followed for one address, and most addresses they may lead to.
+pub const ALIAS_STEPS: usize = 100;
+
+/// What can go wrong in the directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address is not of the form `local@domain`.
+    #[error("{0:?} is not an address of the form local@domain")]
+    BadAddress(String),
+    /// The domain is not a domain name.
+    #[error("{0:?} is not a domain name")]
+    BadDomain(String),
+    /// Something of that name exists already.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// Nothing of that name exists.
+    #[error("there is no {0}")]
+    NotFound(String),
+    /// The domain is not one of this server's.
+    #[error("{0} is not a domain of this server")]
+    NotOurDomain(String),
+    /// The domain still has accounts or aliases.
+    #[error("the domain {0} still has accounts or aliases")]
+    NotEmpty(String),
+    /// An alias leads through too many steps or to too many addresses.
+    #[error("the alias leads to itself or to too many addresses")]
+    AliasTooLarge,
+    /// A record cannot be read.
+    #[error("the record of {0} cannot be read: {1}")]
+    Corrupt(String, String),
+    /// A password could not be hashed.
+    #[error("the password could not be hashed: {0}")]
+    Hash(String),
+    /// The operating system gave no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(String),
+    /// The account's mailboxes could not be made or removed.
+    #[error(transparent)]
+    Mailbox(#[from] crate::mailbox::Error),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] axigen_store::Error),
+}
+
+/// A result of this module.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    store: Store,
+    mailboxes: Mailboxes,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    hashing: Arc<Semaphore>,
+    /// Digests of logins that were good, under a key of this process.
+    remembered: Mutex<HashMap<[u8; 32], (AccountId, Instant)>>,
+    remember_key: [u8; 32],
+    decoy_secret: OnceCell<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Shared {
+    /// Without secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Directory {
+    /// The directory kept in a store.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn new(store: Store, mailboxes: Mailboxes) -> Result<Directory> {
+        let shared = Shared {
+            hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
+            remembered: Mutex::default(),
+            remember_key: random()?,
+            decoy_secret: OnceCell::new(),
+        };
+        Ok(Directory {
+            store,
+            mailboxes,
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+/// Fresh, unpredictable bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0u8; N];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Splits an address and folds its case: `Local@Domain` is `local@domain`.
+/// Local parts of this server's addresses do not depend on case.
+///
+/// # Errors
+/// [`Error::BadAddress`].
+pub fn normalise(address: &str) -> Result<(String, String)> {
+    let bad = || Error::BadAddress(address.to_owned());
+    let (local, domain) = address.rsplit_once('@').ok_or_else(bad)?;
+    if local.is_empty()
+        || local.len() > 255
+        || local.chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        return Err(bad());
+    }
+    let domain = axigen_proto::smtp::address::DomainName::new(domain).map_err(|_| bad())?;
+    Ok((local.to_lowercase(), domain.as_str().to_lowercase()))
+}

@@ -1,0 +1,488 @@
+//! The driver: carries bytes between a stream and a protocol session, and
+//! hands the session's events to a service.
+//!
+//! A service is a plain loop:
+//!
+//! ```text
+//! while let Some(event) = conn.next().await? {
+//!     match event { … => conn.session().reply(…)?, … }
+//! }
+//! ```
+//!
+//! While the session waits, the driver reads and writes at the same time: a
+//! client may send twenty thousand commands before it reads the first reply.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axigen_proto::{Close, Input, Output, Session, TlsInfo, Upgrade, Wait};
+use bytes::{Buf, Bytes, BytesMut};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use super::stream::{Io, Stream};
+use super::tls;
+
+/// Above this many unsent bytes nothing more is read from the peer.
+pub const UNSENT_HIGH: usize = 512 * 1024;
+/// [`Conn::flush`] returns when no more than this many bytes are unsent.
+pub const UNSENT_LOW: usize = 64 * 1024;
+/// Longest wait for a peer that does not read what is streamed to it.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest wait for the last bytes of a closing connection to leave.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest TLS handshake.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A read into a buffer of this size on the stack costs an idle connection nothing.
+const SMALL_READ: usize = 8 * 1024;
+/// Once a peer fills the small buffer, reads go straight into one of this size.
+const LARGE_READ: usize = 64 * 1024;
+
+/// A session on a stream.
+pub struct Conn<S: Session> {
+    session: S,
+    transport: Transport,
+    tls: Tls,
+    tls_info: Option<TlsInfo>,
+    unsent: VecDeque<Bytes>,
+    unsent_bytes: usize,
+    large_reads: bool,
+    eof: bool,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    close: Option<Close>,
+}
+
+enum Transport {
+    Open(Box<dyn Io>),
+    Handshake(
+        Pin<Box<dyn Future<Output = io::Result<(Box<dyn Io>, TlsInfo)>> + Send>>,
+        Instant,
+    ),
+    Closed,
+}
+
+enum Tls {
+    None,
+    Server(Arc<ServerConfig>),
+    Client(Arc<ClientConfig>, ServerName<'static>),
+}
+
+impl<S: Session> std::fmt::Debug for Conn<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conn")
+            .field("tls", &self.tls_info)
+            .field("unsent", &self.unsent_bytes)
+            .field("close", &self.close)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Session> Conn<S> {
+    /// The server side of a connection. `tls` serves STARTTLS and the like.
+    pub fn server(stream: Stream, session: S, tls: Option<Arc<ServerConfig>>) -> Conn<S> {
+        Conn::new(stream, session, tls.map_or(Tls::None, Tls::Server))
+    }
+
+    /// The server side of a connection that begins with a TLS handshake.
+    pub fn server_tls(stream: Stream, session: S, tls: Arc<ServerConfig>) -> Conn<S> {
+        let mut conn = Conn::new(stream, session, Tls::Server(tls));
+        conn.begin_handshake();
+        conn
+    }
+
+    /// The client side of a connection. `tls` serves STARTTLS.
+    pub fn client(
+        stream: Stream,
+        session: S,
+        tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    ) -> Conn<S> {
+        Conn::new(
+            stream,
+            session,
+            tls.map_or(Tls::None, |(config, name)| Tls::Client(config, name)),
+        )
+    }
+
+    /// The client side of a connection that begins with a TLS handshake.
+    pub fn client_tls(
+        stream: Stream,
+        session: S,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Conn<S> {
+        let mut conn = Conn::new(stream, session, Tls::Client(config, name));
+        conn.begin_handshake();
+        conn
+    }
+
+    fn new(stream: Stream, session: S, tls: Tls) -> Conn<S> {
+        Conn {
+            session,
+            transport: Transport::Open(stream.0),
+            tls,
+            tls_info: None,
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            large_reads: false,
+            eof: false,
+            timer: None,
+            close: None,
+        }
+    }
+
+    /// The session, for its own methods.
+    pub fn session(&mut self) -> &mut S {
+        &mut self.session
+    }
+
+    /// What is known of TLS, once it runs.
+    pub fn tls_info(&self) -> Option<&TlsInfo> {
+        self.tls_info.as_ref()
+    }
+
+    /// Why the session ended, after [`next`](Conn::next) returned `None`.
+    pub fn close_reason(&self) -> Option<Close> {
+        self.close
+    }
+
+    /// The session's next event; `None` after the connection was closed, which
+    /// [`close_reason`](Conn::close_reason) explains.
+    ///
+    /// Cancel safe: nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    /// A failure of the stream or the TLS handshake; a service that asks for
+    /// the next event while the session still awaits its answer to the last.
+    pub async fn next(&mut self) -> io::Result<Option<S::Event>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// Sends until at most [`UNSENT_LOW`] bytes are unsent, so that a service
+    /// can stream a large answer piece by piece. Reads nothing.
+    ///
+    /// # Errors
+    /// A failure of the stream; a peer that does not read for [`WRITE_TIMEOUT`].
+    pub async fn flush(&mut self) -> io::Result<()> {
+        self.drain_session()?;
+        self.send_down_to(UNSENT_LOW, WRITE_TIMEOUT).await
+    }
+
+    /// Sends all there is to send, for a service that will be busy for a while
+    /// and does not want the peer to wait for what is already decided.
+    ///
+    /// # Errors
+    /// As [`flush`](Conn::flush).
+    pub async fn flush_all(&mut self) -> io::Result<()> {
+        self.drain_session()?;
+        self.send_down_to(0, WRITE_TIMEOUT).await
+    }
+
+    /// Takes what the session wants to transmit, up to its next wait. Events
+    /// cannot come here: they follow input, and none was given.
+    fn drain_session(&mut self) -> io::Result<()> {
+        loop {
+            match self.session.poll_output(Instant::now()) {
+                Output::Transmit(bytes) => self.enqueue(bytes),
+                Output::Wait(_) | Output::Close(_) => return Ok(()),
+                Output::Event(_) | Output::Upgrade(_) => {
+                    return Err(io::Error::other("flush was called with an event pending"));
+                }
+            }
+        }
+    }
+
+    async fn send_down_to(&mut self, low: usize, timeout: Duration) -> io::Result<()> {
+        while self.unsent_bytes > low {
+            // Any progress starts the clock anew.
+            match tokio::time::timeout(timeout, poll_fn(|cx| self.poll_send(cx))).await {
+                Ok(sent) => sent?,
+                Err(_) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the peer does not read",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.unsent_bytes += bytes.len();
+            self.unsent.push_back(bytes);
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<S::Event>>> {
+        loop {
+            if let Transport::Handshake(handshake, deadline) = &mut self.transport {
+                let deadline = *deadline;
+                match handshake.as_mut().poll(cx) {
+                    Poll::Ready(Ok((io, info))) => {
+                        self.transport = Transport::Open(io);
+                        self.timer = None;
+                        self.tls_info = Some(info.clone());
+                        self.session
+                            .handle_input(Instant::now(), Input::Upgraded(info));
+                    }
+                    Poll::Ready(Err(error)) => {
+                        self.transport = Transport::Closed;
+                        return Poll::Ready(Err(error));
+                    }
+                    Poll::Pending => {
+                        if self.poll_timer(cx, Some(deadline)) {
+                            self.transport = Transport::Closed;
+                            return Poll::Ready(Err(io::Error::new(
+                                io::ErrorKind::TimedOut,
+                                "TLS handshake",
+                            )));
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            if let Some(close) = self.close {
+                return self.poll_close(cx, close);
+            }
+            match self.session.poll_output(Instant::now()) {
+                Output::Transmit(bytes) => self.enqueue(bytes),
+                Output::Event(event) => return Poll::Ready(Ok(Some(event))),
+                Output::Upgrade(Upgrade::Tls) => {
+                    // All output leaves before the handshake begins.
+                    while self.unsent_bytes > 0 {
+                        match self.poll_send(cx) {
+                            Poll::Ready(Ok(())) => {}
+                            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                            // The session says `Upgrade` again until it has happened.
+                            Poll::Pending => return Poll::Pending,
+                        }
+                    }
+                    if !self.begin_handshake() {
+                        return Poll::Ready(Err(io::Error::other(
+                            "TLS was started but is not configured",
+                        )));
+                    }
+                }
+                Output::Upgrade(Upgrade::Deflate) => {
+                    return Poll::Ready(Err(io::Error::other("compression is not available")));
+                }
+                Output::Close(close) => {
+                    self.close = Some(close);
+                    self.timer = None;
+                }
+                Output::Wait(wait) => match self.poll_wait(cx, wait) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                },
+            }
+        }
+    }
+
+    /// Reads and writes at the same time. Ready when the session has
+    /// something to look at.
+    fn poll_wait(&mut self, cx: &mut Context<'_>, wait: Wait) -> Poll<io::Result<()>> {
+        let mut pending = false;
+        while self.unsent_bytes > 0 {
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    // The peer is gone; the session decides what that means.
+                    self.unsent.clear();
+                    self.unsent_bytes = 0;
+                    self.eof = true;
+                    self.session.handle_input(Instant::now(), Input::Eof);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Pending => {
+                    pending = true;
+                    break;
+                }
+            }
+        }
+        if wait.read && !self.eof && self.unsent_bytes <= UNSENT_HIGH {
+            match self.poll_read(cx) {
+                Poll::Ready(input) => {
+                    self.session.handle_input(Instant::now(), input);
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Pending => pending = true,
+            }
+        }
+        if self.poll_timer(cx, wait.deadline) {
+            self.timer = None;
+            self.session.handle_input(Instant::now(), Input::Timeout);
+            return Poll::Ready(Ok(()));
+        }
+        if !pending && !wait.read {
+            return Poll::Ready(Err(io::Error::other(
+                "the session awaits the service's answer",
+            )));
+        }
+        if !pending && self.eof && wait.deadline.is_none() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Pending
+    }
+
+    /// Whether the deadline has passed.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, deadline: Option<Instant>) -> bool {
+        let Some(deadline) = deadline else {
+            self.timer = None;
+            return false;
+        };
+        match &mut self.timer {
+            Some((at, _)) if *at == deadline => {}
+            Some((at, sleep)) => {
+                *at = deadline;
+                sleep.as_mut().reset(deadline.into());
+            }
+            none => *none = Some((deadline, Box::pin(sleep_until(deadline.into())))),
+        }
+        match &mut self.timer {
+            Some((_, sleep)) => sleep.as_mut().poll(cx).is_ready(),
+            None => false,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let Transport::Open(io) = &mut self.transport else {
+            return Poll::Ready(Input::Eof);
+        };
+        let (bytes, filled) = if self.large_reads {
+            let mut bytes = BytesMut::zeroed(LARGE_READ);
+            let mut buf = ReadBuf::new(&mut bytes);
+            let read = Pin::new(io).poll_read(cx, &mut buf);
+            let n = buf.filled().len();
+            match read {
+                Poll::Pending => {
+                    self.large_reads = false;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) if n > 0 => {}
+                Poll::Ready(_) => {
+                    self.eof = true;
+                    return Poll::Ready(Input::Eof);
+                }
+            }
+            bytes.truncate(n);
+            (bytes, n >= SMALL_READ)
+        } else {
+            let mut small = [0u8; SMALL_READ];
+            let mut buf = ReadBuf::new(&mut small);
+            match Pin::new(io).poll_read(cx, &mut buf) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => {
+                    self.eof = true;
+                    return Poll::Ready(Input::Eof);
+                }
+            }
+            (
+                BytesMut::from(buf.filled()),
+                buf.filled().len() == SMALL_READ,
+            )
+        };
+        self.large_reads = filled;
+        Poll::Ready(Input::Bytes(bytes))
+    }
+
+    /// Sends some of what is unsent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Transport::Open(io) = &mut self.transport else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let mut slices = [IoSlice::new(&[]); 16];
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(&self.unsent) {
+            *slot = IoSlice::new(bytes);
+            count += 1;
+        }
+        let sent =
+            match Pin::new(&mut *io).poll_write_vectored(cx, slices.get(..count).unwrap_or(&[])) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(sent)) => sent,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            };
+        self.unsent_bytes = self.unsent_bytes.saturating_sub(sent);
+        let mut left = sent;
+        while left > 0 {
+            let Some(first) = self.unsent.front_mut() else {
+                break;
+            };
+            if first.len() > left {
+                first.advance(left);
+                break;
+            }
+            left -= first.len();
+            self.unsent.pop_front();
+        }
+        if self.unsent.is_empty() {
+            // An idle connection keeps no buffer.
+            self.unsent = VecDeque::new();
+            // TLS keeps records until it is flushed.
+            return match Pin::new(io).poll_flush(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                _ => Poll::Ready(Ok(())),
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what is left, says goodbye, and is done.
+    fn poll_close(
+        &mut self,
+        cx: &mut Context<'_>,
+        _close: Close,
+    ) -> Poll<io::Result<Option<S::Event>>> {
+        let deadline = match &self.timer {
+            Some((at, _)) => *at,
+            None => Instant::now() + CLOSE_TIMEOUT,
+        };
+        while self.unsent_bytes > 0 {
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => self.unsent_bytes = 0,
+                Poll::Pending if self.poll_timer(cx, Some(deadline)) => self.unsent_bytes = 0,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if let Transport::Open(io) = &mut self.transport
+            && Pin::new(io).poll_shutdown(cx).is_pending()
+            && !self.poll_timer(cx, Some(deadline))
+        {
+            return Poll::Pending;
+        }
+        self.transport = Transport::Closed;
+        Poll::Ready(Ok(None))
+    }
+
+    /// `false` if TLS is not configured.
+    fn begin_handshake(&mut self) -> bool {
+        let Transport::Open(io) = std::mem::replace(&mut self.transport, Transport::Closed) else {
+            return false;
+        };
+        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+        self.transport = match &self.tls {
+            Tls::None => return false,
+            Tls::Server(config) => {
+                Transport::Handshake(Box::pin(tls::accept(io, config.clone())), deadline)
+            }
+            Tls::Client(config, name) => Transport::Handshake(
+                Box::pin(tls::connect(io, config.clone(), name.clone())),
+                deadline,
+            ),
+        };
+        true
+    }
+}

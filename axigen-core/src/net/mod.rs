@@ -1,0 +1,9 @@
+//! Between the sockets and the sessions: connections, TLS, listeners and the
+//! rules that accept or deny.
+
+pub mod conn;
+pub mod stream;
+pub mod tls;
+
+pub use conn::Conn;
+pub use stream::Stream;

@@ -1,0 +1,125 @@
+//! The settings model: every option, its default, its document. The file, and
+//! later the command line and WebAdmin, are faces of it; it is the only way an
+//! option reaches a service.
+//!
+//! Options resolve from near to far: listener, service, server for what
+//! concerns connections; account, account class, domain, server for what
+//! concerns accounts.
+
+mod account;
+mod file;
+mod render;
+mod service;
+mod values;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use account::{AccountSettings, Effective, explain};
+pub use file::{Problem, load, parse};
+pub use render::render;
+pub use service::{
+    AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Settings,
+    SmtpSettings, TlsMode, default_connection_limits,
+};
+pub use values::{Size, Span};
+
+/// The certificate and its key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// PEM file with the certificate chain, the server's own first. Empty means
+    /// no TLS.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// All settings of a server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The name the server calls itself in greetings and headers.
+    pub hostname: String,
+    /// Where everything is kept. A relative path starts at the file's own
+    /// directory.
+    pub directory: PathBuf,
+    /// Most bytes of messages on their way in, all connections together. Above
+    /// it new messages get 452 until others are done.
+    pub in_flight: Size,
+    /// Most processing threads that services share; 0 means one a core.
+    pub threads: usize,
+    /// How long a shutdown waits for commands in flight.
+    pub shutdown_timeout: Span,
+    /// The certificate and its key.
+    pub tls: TlsSettings,
+    /// What accounts inherit when neither they, their class nor their domain set it.
+    pub accounts: AccountSettings,
+    /// Limits on connections for all services.
+    pub limits: ConnectionLimits,
+    /// SMTP Incoming: takes mail from other servers.
+    pub smtp_in: SmtpSettings,
+    /// Submission: takes mail from the server's own users, after a login.
+    pub submission: SmtpSettings,
+    /// LMTP: takes mail from a server in front, with a reply for each recipient.
+    pub lmtp: SmtpSettings,
+    /// IMAP.
+    pub imap: ImapSettings,
+    /// POP3.
+    pub pop3: Pop3Settings,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            hostname: "localhost".into(),
+            directory: "mail".into(),
+            in_flight: Size(512 * 1024 * 1024),
+            threads: 0,
+            shutdown_timeout: Span(std::time::Duration::from_secs(10)),
+            tls: TlsSettings::default(),
+            accounts: AccountSettings::default(),
+            limits: default_connection_limits(),
+            smtp_in: SmtpSettings::default(),
+            submission: SmtpSettings::default(),
+            lmtp: SmtpSettings::default(),
+            imap: ImapSettings::default(),
+            pop3: Pop3Settings::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// What the services have in common, by name.
+    pub fn services(&self) -> [(&'static str, &Common); 5] {
+        [
+            ("smtp_in", &self.smtp_in.common),
+            ("submission", &self.submission.common),
+            ("lmtp", &self.lmtp.common),
+            ("imap", &self.imap.common),
+            ("pop3", &self.pop3.common),
+        ]
+    }
+
+    /// The limits of a listener, nothing left open.
+    pub fn limits_of(&self, service: &str, listener: &ListenerSettings) -> ConnectionLimits {
+        let of_service = self
+            .services()
+            .into_iter()
+            .find(|(name, _)| *name == service);
+        let limits = listener.limits.clone();
+        let limits = match of_service {
+            Some((_, common)) => limits.or(&common.limits),
+            None => limits,
+        };
+        limits.or(&self.limits).or(&default_connection_limits())
+    }
+
+    /// Everything that is wrong, each with the option's name. Empty means it
+    /// can be served.
+    pub fn problems(&self) -> Vec<Problem> {
+        file::validate(self)
+    }
+}

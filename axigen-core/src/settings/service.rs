@@ -1,0 +1,322 @@
+//! What can be set for a service and its listeners.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axigen_proto::limits::{ImapLimits, Pop3Limits, SmtpLimits};
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{Size, Span};
+
+/// How a listener uses TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// No TLS at all.
+    None,
+    /// The client may start TLS (STARTTLS, STLS).
+    #[default]
+    Starttls,
+    /// TLS from the first byte.
+    Implicit,
+}
+
+/// Limits on connections. What a listener leaves open is the service's, then
+/// the server's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionLimits {
+    /// Most connections at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Most connections of one peer address at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_connections: Option<u32>,
+    /// Most new connections in an interval; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_connections: Option<u32>,
+    /// Most new connections of one peer address in an interval; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_interval_connections: Option<u32>,
+    /// How long an interval is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+}
+
+impl ConnectionLimits {
+    /// These, and what they leave open from `parent`.
+    #[must_use]
+    pub fn or(self, parent: &ConnectionLimits) -> ConnectionLimits {
+        ConnectionLimits {
+            connections: self.connections.or(parent.connections),
+            peer_connections: self.peer_connections.or(parent.peer_connections),
+            interval_connections: self.interval_connections.or(parent.interval_connections),
+            peer_interval_connections: self
+                .peer_interval_connections
+                .or(parent.peer_interval_connections),
+            interval: self.interval.or(parent.interval),
+        }
+    }
+}
+
+/// What a rule does with the peers it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Let them in.
+    Allow,
+    /// Keep them out.
+    Deny,
+}
+
+/// A rule that accepts or denies connections.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRule {
+    /// allow or deny.
+    pub action: Action,
+    /// The peers: addresses or networks, as "192.0.2.7" or "2001:db8::/32".
+    #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "networks")]
+    pub peers: Vec<IpNet>,
+    /// 1 to 1000; the smallest that names the peer decides.
+    #[serde(default = "default_priority")]
+    pub priority: u16,
+    /// Limits of its own for the peers an allow rule lets in.
+    #[serde(default)]
+    pub limits: ConnectionLimits,
+}
+
+fn default_priority() -> u16 {
+    500
+}
+
+/// Networks, or single addresses.
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts
+        .iter()
+        .map(|text| {
+            text.parse::<IpNet>()
+                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+                .map_err(|_| {
+                    serde::de::Error::custom(format!(
+                        "{text:?} is neither an address nor a network"
+                    ))
+                })
+        })
+        .collect()
+}
+
+/// Where a service listens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerSettings {
+    /// Address and port, as "0.0.0.0:25" or "[::]:993".
+    #[schemars(with = "String")]
+    pub address: SocketAddr,
+    /// none, starttls or implicit.
+    #[serde(default)]
+    pub tls: TlsMode,
+    /// Whether a login may cross the wire without TLS. Allowed on loopback
+    /// addresses only.
+    #[serde(default)]
+    pub plaintext_login: bool,
+    /// Limits on connections.
+    #[serde(default)]
+    pub limits: ConnectionLimits,
+    /// Rules that accept or deny, looked at by priority. Without a rule that
+    /// names the peer it is let in.
+    #[serde(default)]
+    pub rules: Vec<AccessRule>,
+}
+
+impl ListenerSettings {
+    /// A listener on an address, everything else as it is by default.
+    pub fn new(address: SocketAddr, tls: TlsMode) -> ListenerSettings {
+        ListenerSettings {
+            address,
+            tls,
+            plaintext_login: false,
+            limits: ConnectionLimits::default(),
+            rules: Vec::new(),
+        }
+    }
+}
+
+/// What all services have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Common {
+    /// Whether the service runs.
+    pub enable: bool,
+    /// Processing threads of its own; 0 means it shares the server's.
+    pub threads: usize,
+    /// Most errors of a peer before the connection is closed.
+    pub errors: u32,
+    /// Most failed logins before the connection is closed.
+    pub auth_failures: u32,
+    /// Limits on connections for all its listeners.
+    pub limits: ConnectionLimits,
+    /// Where it listens.
+    pub listeners: Vec<ListenerSettings>,
+}
+
+impl Default for Common {
+    fn default() -> Common {
+        Common {
+            enable: false,
+            threads: 0,
+            errors: 20,
+            auth_failures: 5,
+            limits: ConnectionLimits::default(),
+            listeners: Vec::new(),
+        }
+    }
+}
+
+/// SMTP Incoming, submission or LMTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SmtpSettings {
+    /// What all services have in common.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Largest message, announced with SIZE.
+    pub message_size: Size,
+    /// Most recipients of one message.
+    pub recipients: usize,
+    /// Longest wait for the next command.
+    pub command_timeout: Span,
+    /// Longest wait for the next piece of a message.
+    pub data_timeout: Span,
+    /// Most Received headers before a message is refused as looping.
+    pub received_headers: usize,
+}
+
+impl Default for SmtpSettings {
+    fn default() -> SmtpSettings {
+        let limits = SmtpLimits::default();
+        SmtpSettings {
+            common: Common::default(),
+            message_size: Size(limits.message_size),
+            recipients: limits.recipients,
+            command_timeout: Span(limits.command_timeout),
+            data_timeout: Span(limits.data_timeout),
+            received_headers: 30,
+        }
+    }
+}
+
+impl SmtpSettings {
+    /// The session's limits.
+    pub fn session_limits(&self) -> SmtpLimits {
+        SmtpLimits {
+            message_size: self.message_size.0,
+            recipients: self.recipients,
+            errors: self.common.errors,
+            auth_failures: self.common.auth_failures,
+            command_timeout: self.command_timeout.0,
+            data_timeout: self.data_timeout.0,
+            ..SmtpLimits::default()
+        }
+    }
+}
+
+/// IMAP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ImapSettings {
+    /// What all services have in common.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Largest message that can be appended.
+    pub message_size: Size,
+    /// Longest command without its literals.
+    pub command_size: Size,
+    /// Longest wait for the next command; the standard asks for 30 minutes.
+    pub idle_timeout: Span,
+    /// Longest wait before login.
+    pub login_timeout: Span,
+}
+
+impl Default for ImapSettings {
+    fn default() -> ImapSettings {
+        let limits = ImapLimits::default();
+        ImapSettings {
+            common: Common {
+                errors: limits.errors,
+                ..Common::default()
+            },
+            message_size: Size(limits.message_size),
+            command_size: Size(limits.command as u64),
+            idle_timeout: Span(limits.idle_timeout),
+            login_timeout: Span(limits.login_timeout),
+        }
+    }
+}
+
+impl ImapSettings {
+    /// The session's limits.
+    pub fn session_limits(&self) -> ImapLimits {
+        ImapLimits {
+            message_size: self.message_size.0,
+            command: usize::try_from(self.command_size.0).unwrap_or(usize::MAX),
+            errors: self.common.errors,
+            auth_failures: self.common.auth_failures,
+            idle_timeout: self.idle_timeout.0,
+            login_timeout: self.login_timeout.0,
+            ..ImapLimits::default()
+        }
+    }
+}
+
+/// POP3.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Pop3Settings {
+    /// What all services have in common.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Longest wait for the next command; the standard asks for 10 minutes.
+    pub idle_timeout: Span,
+    /// Longest wait before login.
+    pub login_timeout: Span,
+}
+
+impl Default for Pop3Settings {
+    fn default() -> Pop3Settings {
+        let limits = Pop3Limits::default();
+        Pop3Settings {
+            common: Common::default(),
+            idle_timeout: Span(limits.idle_timeout),
+            login_timeout: Span(limits.login_timeout),
+        }
+    }
+}
+
+impl Pop3Settings {
+    /// The session's limits.
+    pub fn session_limits(&self) -> Pop3Limits {
+        Pop3Limits {
+            errors: self.common.errors,
+            auth_failures: self.common.auth_failures,
+            idle_timeout: self.idle_timeout.0,
+            login_timeout: self.login_timeout.0,
+            ..Pop3Limits::default()
+        }
+    }
+}
+
+/// The server's limits on connections, where nothing nearer is set.
+pub fn default_connection_limits() -> ConnectionLimits {
+    ConnectionLimits {
+        connections: Some(10_000),
+        peer_connections: Some(1000),
+        interval_connections: Some(0),
+        peer_interval_connections: Some(0),
+        interval: Some(Span(Duration::from_secs(60))),
+    }
+}
