@@ -6,9 +6,12 @@
 
 pub mod delivery;
 pub mod directory;
+pub mod engine;
+pub mod error;
 pub mod filter;
 pub mod mailbox;
 pub mod net;
+pub mod service;
 pub mod settings;
 
 pub use axigen_proto as proto;

@@ -91,8 +91,7 @@ impl Trace<'_> {
 
 /// The date as RFC 5322 §3.3 writes it, in UTC.
 pub fn date(now: jiff::Timestamp) -> String {
-    now.strftime("%a, %d %b %Y %H:%M:%S +0000")
-        .to_string()
+    now.strftime("%a, %d %b %Y %H:%M:%S +0000").to_string()
 }
 
 /// Nothing that could end a line, open a comment or close a bracket.

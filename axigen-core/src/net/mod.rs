@@ -2,6 +2,8 @@
 //! rules that accept or deny.
 
 pub mod conn;
+pub mod listener;
+pub mod rules;
 pub mod stream;
 pub mod tls;
 

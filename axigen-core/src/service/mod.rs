@@ -1,0 +1,149 @@
+//! Services: one event loop each, over a session and the mailbox API. They
+//! parse nothing and know no keys.
+
+pub mod smtp_in;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use rustls::ServerConfig;
+use tokio::sync::watch;
+
+use crate::delivery::Delivery;
+use crate::directory::Directory;
+use crate::filter::Chain;
+use crate::mailbox::Mailboxes;
+use crate::net::Stream;
+use crate::settings::{ListenerSettings, Settings, TlsMode};
+
+/// What serves connections of one protocol.
+#[async_trait]
+pub trait Service: std::fmt::Debug + Send + Sync + 'static {
+    /// The name in settings and logs: `smtp_in`, `imap`, …
+    fn name(&self) -> &'static str;
+
+    /// Serves one connection to its end. Watches `peer.stop` and ends the
+    /// session politely between two commands when it turns true.
+    async fn serve(&self, stream: Stream, peer: Peer);
+}
+
+/// The other side of a connection, and the listener it came through.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The peer's address.
+    pub addr: SocketAddr,
+    /// Our address.
+    pub local: SocketAddr,
+    /// The listener's settings.
+    pub listener: Arc<ListenerSettings>,
+    /// Turns true when the server shuts down.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Peer {
+    /// Whether TLS starts with the connection.
+    pub fn implicit_tls(&self) -> bool {
+        self.listener.tls == TlsMode::Implicit
+    }
+
+    /// Waits until the server shuts down.
+    pub async fn stopped(&mut self) {
+        if self.stop.wait_for(|stop| *stop).await.is_err() {
+            // The engine is gone: as good as stopped.
+        }
+    }
+}
+
+/// What all services work with. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Mailboxes of all accounts.
+    pub mailboxes: Mailboxes,
+    /// Who exists and who may log in.
+    pub directory: Directory,
+    /// From recipients to mailboxes.
+    pub delivery: Delivery,
+    /// Filters in order.
+    pub filters: Chain,
+    /// The settings as they are now.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// TLS, if there is a certificate.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Bytes of messages on their way in, all connections together.
+    pub in_flight: InFlight,
+}
+
+/// The budget for bytes of messages on their way in. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    used: Arc<AtomicU64>,
+    limit: u64,
+}
+
+/// A share of the budget, given back when dropped.
+#[derive(Debug)]
+pub struct Share {
+    used: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl InFlight {
+    /// A budget of `limit` bytes.
+    pub fn new(limit: u64) -> InFlight {
+        InFlight {
+            used: Arc::default(),
+            limit,
+        }
+    }
+
+    /// An empty share, to grow as bytes come.
+    pub fn share(&self) -> Share {
+        Share {
+            used: self.used.clone(),
+            bytes: 0,
+        }
+    }
+
+    /// Grows a share. `false` if the budget does not allow it.
+    pub fn grow(&self, share: &mut Share, bytes: u64) -> bool {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.limit {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        share.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A nonce for a session's authentication exchanges.
+pub(crate) fn nonce() -> Option<[u8; 32]> {
+    crate::directory::random()
+        .inspect_err(|error| tracing::error!(%error, "no session can be served"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_given_back() {
+        let budget = InFlight::new(100);
+        let (mut a, mut b) = (budget.share(), budget.share());
+        assert!(budget.grow(&mut a, 60));
+        assert!(!budget.grow(&mut b, 60));
+        assert!(budget.grow(&mut b, 40));
+        drop(a);
+        assert!(budget.grow(&mut b, 60));
+    }
+}
