@@ -136,7 +136,7 @@ impl Model {
 /// One random name: few, so that batches meet, and some a prefix of another.
 fn name(dice: &mut Dice) -> Key {
     let n = dice.below(NAMES);
-    key(if n % 3 == 0 {
+    key(if n.is_multiple_of(3) {
         format!("k{n}\0")
     } else {
         format!("k{n}")

@@ -202,3 +202,176 @@ fn noted(synced: &File) -> Option<(u64, u64)> {
         u64::from_be_bytes(end.try_into().ok()?),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::blob::{BlobLoc, BlobStore, SealedBlob};
+    use crate::pack::{Packs, pack_path};
+
+    fn blob(seed: u8, len: usize) -> SealedBlob {
+        let mut bytes = vec![0; len];
+        let mut noise = blake3::Hasher::new().update(&[seed]).finalize_xof();
+        noise.fill(&mut bytes);
+        SealedBlob {
+            hash: [seed; 32],
+            raw_len: len as u64,
+            label: Bytes::from(vec![seed; usize::from(seed)]),
+            bytes: bytes.into(),
+        }
+    }
+
+    fn open(dir: &Path) -> Packs {
+        Packs::open(dir, 100_000, 0).unwrap()
+    }
+
+    fn end(packs: &Packs) -> u64 {
+        packs.tail.lock().pack.as_ref().unwrap().2
+    }
+
+    async fn is_there(packs: &Packs, loc: &BlobLoc, blob: &SealedBlob) -> bool {
+        matches!(packs.get(loc, 0..u64::MAX).await, Ok(bytes) if bytes == blob.bytes)
+    }
+
+    /// A pack with three promised blobs; its directory, their places, its end.
+    fn promised() -> (TempDir, Vec<BlobLoc>, u64) {
+        let dir = TempDir::new().unwrap();
+        let packs = open(dir.path());
+        let locs = packs
+            .put_now(&[blob(1, 500), blob(2, 3), blob(3, 9000)])
+            .unwrap();
+        let end = end(&packs);
+        (dir, locs, end)
+    }
+
+    #[tokio::test]
+    async fn a_tail_torn_at_any_byte_is_cut() {
+        let (dir, locs, before) = promised();
+        let note = std::fs::read(dir.path().join("synced")).unwrap();
+        let packs = open(dir.path());
+        let last = packs.put_now(&[blob(5, 333)]).unwrap().remove(0);
+        let after = end(&packs);
+        drop(packs);
+        let path = pack_path(dir.path(), 0);
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(whole.len() as u64, after);
+        for cut in before..=after {
+            // The note is of the last group, or lost.
+            for note in [&note[..], &[]] {
+                std::fs::write(&path, &whole[..cut as usize]).unwrap();
+                std::fs::write(dir.path().join("synced"), note).unwrap();
+                let packs = open(dir.path());
+                let kept = if cut == after { after } else { before };
+                assert_eq!(end(&packs), kept, "cut at {cut}");
+                assert_eq!(packs.held().await.unwrap(), kept);
+                for (loc, seed) in locs.iter().zip([blob(1, 500), blob(2, 3), blob(3, 9000)]) {
+                    assert!(is_there(&packs, loc, &seed).await);
+                }
+                let next = packs.put_now(&[blob(6, 400)]).unwrap().remove(0);
+                assert!(is_there(&packs, &next, &blob(6, 400)).await);
+                assert_eq!(is_there(&packs, &last, &blob(5, 333)).await, cut == after);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tail_of_anything_else_is_cut() {
+        let (dir, _, before) = promised();
+        let path = pack_path(dir.path(), 0);
+        let whole = std::fs::read(&path).unwrap();
+        let moved = whole[FILE_HEADER as usize..].to_vec();
+        let noise = blob(9, 5000).bytes.to_vec();
+        let half = [&MAGIC[..], &[0; 60], &[0xff; 8]].concat();
+        // A good record at another place is not one: a mail may contain it.
+        for tail in [
+            vec![0; 4096],
+            noise,
+            half,
+            MAGIC.repeat(100),
+            moved,
+            vec![0; 5],
+        ] {
+            std::fs::write(&path, [&whole[..], &tail].concat()).unwrap();
+            assert_eq!(end(&open(dir.path())), before);
+            assert_eq!(std::fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_before_a_good_record_cuts_nothing() {
+        let (dir, locs, before) = promised();
+        std::fs::remove_file(dir.path().join("synced")).unwrap();
+        let path = pack_path(dir.path(), 0);
+        let whole = std::fs::read(&path).unwrap();
+        for at in (FILE_HEADER..locs[1].offset).step_by(13) {
+            let mut bad = whole.clone();
+            bad[at as usize] ^= 0x40;
+            std::fs::write(&path, &bad).unwrap();
+            let packs = open(dir.path());
+            assert_eq!(end(&packs), before, "damage at {at}");
+            assert!(is_there(&packs, &locs[2], &blob(3, 9000)).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pack_begun_and_not_finished_is_begun_again() {
+        let (dir, locs, _) = promised();
+        let path = pack_path(dir.path(), 1);
+        for len in 0..=FILE_HEADER as usize {
+            std::fs::write(&path, &file_header(1)[..len]).unwrap();
+            let packs = open(dir.path());
+            let loc = packs.put_now(&[blob(4, 700)]).unwrap().remove(0);
+            assert_eq!(loc.file, 1);
+            assert!(is_there(&packs, &loc, &blob(4, 700)).await);
+            assert!(is_there(&packs, &locs[0], &blob(1, 500)).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_header_sends_the_next_blob_elsewhere() {
+        let (dir, locs, before) = promised();
+        let path = pack_path(dir.path(), 0);
+        let mut bad = std::fs::read(&path).unwrap();
+        bad[9] ^= 1;
+        std::fs::write(&path, &bad).unwrap();
+        let packs = open(dir.path());
+        let loc = packs.put_now(&[blob(4, 700)]).unwrap().remove(0);
+        assert_eq!(loc.file, 1);
+        assert!(is_there(&packs, &locs[2], &blob(3, 9000)).await);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), before);
+    }
+
+    #[tokio::test]
+    async fn packs_end_at_their_limit_and_go_on_after_opening() {
+        let dir = TempDir::new().unwrap();
+        let mut locs = Vec::new();
+        for round in 0..4 {
+            let packs = open(dir.path());
+            for n in 0..5 {
+                let item = blob(round * 5 + n + 1, 30_000);
+                locs.push((
+                    packs
+                        .put_now(std::slice::from_ref(&item))
+                        .unwrap()
+                        .remove(0),
+                    item,
+                ));
+            }
+        }
+        let packs = open(dir.path());
+        let big = blob(99, 300_000);
+        locs.push((
+            packs.put_now(std::slice::from_ref(&big)).unwrap().remove(0),
+            big,
+        ));
+        assert!(locs.is_sorted_by_key(|(loc, _)| (loc.file, loc.offset)));
+        assert_eq!(locs.last().unwrap().0.file, 7);
+        for (loc, item) in &locs {
+            assert!(is_there(&packs, loc, item).await);
+        }
+    }
+}
