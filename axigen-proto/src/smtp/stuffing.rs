@@ -45,9 +45,11 @@ impl Outbox {
 
     /// Writes with a function that appends to a buffer.
     pub(super) fn write(&mut self, writer: impl FnOnce(&mut BytesMut)) {
-        let before = self.joined.len();
-        writer(self.joined());
-        self.length += (self.joined.len() - before) as u64;
+        let joined = self.joined();
+        let before = joined.len();
+        writer(joined);
+        let written = joined.len() - before;
+        self.length += written as u64;
     }
 
     /// Moves everything out of another box.

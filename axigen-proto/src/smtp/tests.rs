@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod auth;
+mod client;
 mod dialogues;
+mod differential;
 mod noise;
 mod peer;
 mod transfer;

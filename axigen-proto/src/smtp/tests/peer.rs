@@ -27,6 +27,7 @@ pub(super) struct App {
     pub(super) connect: Option<Reply>,
     pub(super) open: Received,
     pub(super) next: usize,
+    pub(super) taken: bool,
 }
 
 /// The one user who can log in.
@@ -87,10 +88,11 @@ impl App {
                     Reply::ok()
                 };
                 self.next += 1;
+                self.taken |= reply.is_positive();
                 let all = !lmtp || self.next == self.open.to.len();
                 if all {
                     self.next = 0;
-                    if reply.is_positive() {
+                    if std::mem::take(&mut self.taken) {
                         self.messages.push(std::mem::take(&mut self.open));
                     }
                 }
