@@ -358,13 +358,13 @@ pub enum FetchAttribute {
     Flags,
     /// INTERNALDATE
     InternalDate,
-    /// RFC822 (RFC 3501): as BODY[].
+    /// RFC822 (RFC 3501): as `BODY[]`.
     Rfc822,
-    /// RFC822.HEADER (RFC 3501): as BODY.PEEK[HEADER].
+    /// RFC822.HEADER (RFC 3501): as `BODY.PEEK[HEADER]`.
     Rfc822Header,
     /// RFC822.SIZE
     Rfc822Size,
-    /// RFC822.TEXT (RFC 3501): as BODY[TEXT].
+    /// RFC822.TEXT (RFC 3501): as `BODY[TEXT]`.
     Rfc822Text,
     /// UID
     Uid,

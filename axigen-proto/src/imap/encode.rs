@@ -1,4 +1,4 @@
-//! Responses written as bytes.
+//! Responses written as bytes, and commands.
 
 use std::fmt::Write as _;
 
@@ -11,12 +11,13 @@ use super::response::{
 use super::types::{Flag, MailboxName, Tag};
 use super::utf7;
 
+mod command;
 mod structure;
 
 /// Longest text sent as a quoted string; longer ones go as literals.
 const QUOTED: usize = 1024;
 
-/// Writes responses into a buffer.
+/// Writes responses (or, for a client, commands) into a buffer.
 #[derive(Debug)]
 pub struct Encoder<'a> {
     out: &'a mut BytesMut,
@@ -553,6 +554,11 @@ impl<'a> Encoder<'a> {
             self.out.put_slice(text);
             return;
         }
+        self.quoted(text);
+    }
+
+    /// `quoted = DQUOTE *QUOTED-CHAR DQUOTE`
+    fn quoted(&mut self, text: &[u8]) {
         self.put("\"");
         if text.iter().any(|b| matches!(b, b'"' | b'\\')) {
             for &byte in text {

@@ -25,3 +25,6 @@ pub mod server;
 pub mod structure;
 pub mod types;
 pub mod utf7;
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::parse::values::sequence_set;
+
 /// A set of sequence numbers or UIDs as the client wrote it.
 ///
 /// ```text
@@ -66,6 +68,14 @@ impl SequenceSet {
             set.push_range(low, high);
         }
         set
+    }
+
+    /// Reads a set; `None` for anything else, however it goes on.
+    pub fn parse(text: &[u8]) -> Option<SequenceSet> {
+        match sequence_set(text) {
+            Ok((b"", set)) => Some(set),
+            _ => None,
+        }
     }
 
     /// Whether the set names a sequence number above `largest`. RFC 9051 §9: that

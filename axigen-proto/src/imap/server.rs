@@ -486,6 +486,12 @@ impl Server {
         self.identity.as_ref()
     }
 
+    /// Bytes of input held.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.input.held()
+    }
+
     fn is_closed(&self) -> bool {
         self.close.is_some()
     }

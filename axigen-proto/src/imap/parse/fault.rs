@@ -8,6 +8,9 @@ use crate::imap::response::{Code, Status};
 /// The result of every function of the grammar.
 pub(crate) type Parsed<'a, T> = IResult<&'a [u8], T, Fault<'a>>;
 
+/// What is expected where no one has given it a name.
+const UNNAMED: &str = "something else";
+
 /// Where the grammar stopped, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fault<'a> {
@@ -30,7 +33,7 @@ impl<'a> ParseError<&'a [u8]> for Fault<'a> {
     fn from_error_kind(at: &'a [u8], _: ErrorKind) -> Self {
         Fault {
             at,
-            reason: Reason::Expected("something else"),
+            reason: Reason::Expected(UNNAMED),
         }
     }
 
@@ -40,7 +43,8 @@ impl<'a> ParseError<&'a [u8]> for Fault<'a> {
 
     /// Of two ways that failed, the one that came further knows better.
     fn or(self, other: Self) -> Self {
-        if other.at.len() < self.at.len() {
+        let unnamed = self.reason == Reason::Expected(UNNAMED);
+        if other.at.len() < self.at.len() || unnamed && other.at.len() == self.at.len() {
             other
         } else {
             self

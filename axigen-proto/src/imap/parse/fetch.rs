@@ -3,14 +3,15 @@
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, tag_no_case};
-use nom::combinator::{map, opt, value};
+use nom::combinator::{cut, map, opt, value};
 use nom::multi::separated_list1;
 use nom::sequence::{delimited, preceded};
 
-use super::fault::{Parsed, expect, expected};
+use super::fault::{Parsed, expect, expected, refused};
 use super::values::{astring_text, list1, number64, nz_number, sequence_set, sp, word};
 use crate::imap::command::{Command, FetchAttribute, Partial, Section, SectionText};
 use crate::imap::extensions::binary;
+use crate::imap::response::Status;
 
 /// ```text
 /// fetch = "FETCH" SP sequence-set SP
@@ -166,14 +167,21 @@ fn section_msgtext(input: &[u8]) -> Parsed<'_, SectionText> {
 
 /// `partial = "<" number64 "." nz-number64 ">"`
 fn partial(input: &[u8]) -> Parsed<'_, Partial> {
-    let (rest, (offset, length)) = delimited(
+    let (rest, (offset, length)) = preceded(
         tag("<"),
-        (number64, preceded(expect(".", tag(".")), number64)),
-        expect(">", tag(">")),
+        cut((
+            number64,
+            preceded(expect(".", tag(".")), number64),
+            expect(">", tag(">")),
+        )),
     )
+    .map(|(offset, length, _)| (offset, length))
     .parse(input)?;
     if length == 0 {
-        return Err(expected(input, "a length above 0"));
+        return Err(refused(
+            input,
+            Status::bad("The length of a partial has to be above 0"),
+        ));
     }
     Ok((rest, Partial { offset, length }))
 }

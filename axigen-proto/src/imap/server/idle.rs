@@ -5,9 +5,6 @@ use crate::frame::Line;
 use crate::imap::extensions::idle::is_done;
 use crate::imap::types::Tag;
 
-/// Longest line taken during IDLE; only DONE is expected.
-const LINE: usize = 1024;
-
 impl Server {
     pub(super) fn idle(&mut self, tag: Tag) {
         self.out.proceed("Waiting for changes; end with DONE");
@@ -16,10 +13,11 @@ impl Server {
     }
 
     pub(super) fn read_idle(&mut self) -> bool {
+        let limit = self.command_limit();
         let Phase::Idle { tag } = &self.phase else {
             return false;
         };
-        let Some(line) = self.input.line(LINE) else {
+        let Some(line) = self.input.line(limit) else {
             return false;
         };
         let done = matches!(&line, Line::Complete(line) if is_done(line));

@@ -1,0 +1,361 @@
+//! Commands written as bytes, as a client sends them.
+
+use bytes::BufMut;
+
+use super::Encoder;
+use crate::imap::command::{
+    Append, Command, FetchAttribute, List, ListSelect, Partial, Search, SearchKey, SearchReturn,
+    StoreAction,
+};
+use crate::imap::types::{SpecialUse, StatusItem, Tag};
+use crate::imap::utf7;
+
+impl Encoder<'_> {
+    /// A command, line end included. Texts that cannot be quoted go as
+    /// non-synchronising literals (RFC 7888). Of APPEND everything up to the
+    /// space before the literal is written, and no line end.
+    pub fn command(&mut self, tag: &Tag, command: &Command) {
+        self.print(format_args!("{tag} "));
+        match command {
+            Command::Capability => self.put("CAPABILITY"),
+            Command::Logout => self.put("LOGOUT"),
+            Command::StartTls => self.put("STARTTLS"),
+            Command::Authenticate { mechanism, initial } => {
+                self.print(format_args!("AUTHENTICATE {mechanism}"));
+                if let Some(initial) = initial {
+                    self.print(format_args!(" {}", initial.0.as_str()));
+                }
+            }
+            Command::Login { user, password } => {
+                self.put("LOGIN ");
+                self.client_string(user.as_bytes());
+                self.put(" ");
+                self.client_string(password.0.as_bytes());
+            }
+            Command::Enable(names) => self.print(format_args!("ENABLE {}", names.join(" "))),
+            Command::Id(pairs) => self.client_id(pairs),
+            Command::Append(append) => return self.append(append),
+            Command::Idle => self.put("IDLE"),
+            Command::Noop => self.put("NOOP"),
+            Command::Select { mailbox } => self.of_mailbox("SELECT", mailbox.as_str()),
+            Command::Examine { mailbox } => self.of_mailbox("EXAMINE", mailbox.as_str()),
+            Command::Create {
+                mailbox,
+                special_use,
+            } => {
+                self.of_mailbox("CREATE", mailbox.as_str());
+                if !special_use.is_empty() {
+                    let names: Vec<_> = special_use
+                        .iter()
+                        .copied()
+                        .map(SpecialUse::as_str)
+                        .collect();
+                    self.print(format_args!(" (USE ({}))", names.join(" ")));
+                }
+            }
+            Command::Delete { mailbox } => self.of_mailbox("DELETE", mailbox.as_str()),
+            Command::Rename { from, to } => {
+                self.of_mailbox("RENAME", from.as_str());
+                self.put(" ");
+                self.client_mailbox(to.as_str());
+            }
+            Command::Subscribe { mailbox } => self.of_mailbox("SUBSCRIBE", mailbox.as_str()),
+            Command::Unsubscribe { mailbox } => self.of_mailbox("UNSUBSCRIBE", mailbox.as_str()),
+            Command::List(list) => self.client_list(list),
+            Command::Lsub { reference, pattern } => {
+                self.of_mailbox("LSUB", reference);
+                self.put(" ");
+                self.client_mailbox(&pattern.0);
+            }
+            Command::Namespace => self.put("NAMESPACE"),
+            Command::Status { mailbox, items } => {
+                self.of_mailbox("STATUS", mailbox.as_str());
+                self.print(format_args!(" ({})", status_items(items)));
+            }
+            Command::Check => self.put("CHECK"),
+            Command::Close => self.put("CLOSE"),
+            Command::Unselect => self.put("UNSELECT"),
+            Command::Expunge => self.put("EXPUNGE"),
+            Command::UidExpunge { set } => self.print(format_args!("UID EXPUNGE {set}")),
+            Command::Search(search) => self.client_search(search),
+            Command::Fetch {
+                uid,
+                set,
+                attributes,
+            } => {
+                self.print(format_args!("{}FETCH {set} (", uid_prefix(*uid)));
+                for (index, attribute) in attributes.iter().enumerate() {
+                    if index > 0 {
+                        self.put(" ");
+                    }
+                    self.client_attribute(attribute);
+                }
+                self.put(")");
+            }
+            Command::Store {
+                uid,
+                set,
+                action,
+                silent,
+                flags,
+            } => {
+                let sign = match action {
+                    StoreAction::Replace => "",
+                    StoreAction::Add => "+",
+                    StoreAction::Remove => "-",
+                };
+                let silent = if *silent { ".SILENT" } else { "" };
+                let uid = uid_prefix(*uid);
+                self.print(format_args!("{uid}STORE {set} {sign}FLAGS{silent} "));
+                self.flags(flags, false);
+            }
+            Command::Copy { uid, set, mailbox } => {
+                self.print(format_args!("{}COPY {set} ", uid_prefix(*uid)));
+                self.client_mailbox(mailbox.as_str());
+            }
+            Command::Move { uid, set, mailbox } => {
+                self.print(format_args!("{}MOVE {set} ", uid_prefix(*uid)));
+                self.client_mailbox(mailbox.as_str());
+            }
+        }
+        self.put("\r\n");
+    }
+
+    fn append(&mut self, append: &Append) {
+        self.of_mailbox("APPEND", append.mailbox.as_str());
+        if !append.flags.is_empty() {
+            self.put(" ");
+            self.flags(&append.flags, false);
+        }
+        if let Some(date) = append.date {
+            self.print(format_args!(" \"{date}\""));
+        }
+        self.put(" ");
+    }
+
+    fn client_id(&mut self, pairs: &[(String, Option<String>)]) {
+        if pairs.is_empty() {
+            return self.put("ID NIL");
+        }
+        self.put("ID (");
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            if index > 0 {
+                self.put(" ");
+            }
+            self.client_string(name.as_bytes());
+            self.put(" ");
+            match value {
+                Some(value) => self.client_string(value.as_bytes()),
+                None => self.put("NIL"),
+            }
+        }
+        self.put(")");
+    }
+
+    fn client_list(&mut self, list: &List) {
+        self.put("LIST ");
+        if list.select != ListSelect::default() {
+            let chosen = [
+                (list.select.subscribed, "SUBSCRIBED"),
+                (list.select.remote, "REMOTE"),
+                (list.select.recursive_match, "RECURSIVEMATCH"),
+                (list.select.special_use, "SPECIAL-USE"),
+            ];
+            self.print(format_args!("({}) ", words(&chosen)));
+        }
+        self.client_mailbox(&list.reference);
+        self.put(" ");
+        if let [pattern] = list.patterns.as_slice() {
+            self.client_mailbox(&pattern.0);
+        } else {
+            self.put("(");
+            for (index, pattern) in list.patterns.iter().enumerate() {
+                if index > 0 {
+                    self.put(" ");
+                }
+                self.client_mailbox(&pattern.0);
+            }
+            self.put(")");
+        }
+        if !list.extended {
+            return;
+        }
+        let returns = &list.returns;
+        let status = if returns.status.is_empty() {
+            String::new()
+        } else {
+            format!("STATUS ({})", status_items(&returns.status))
+        };
+        let chosen = [
+            (returns.subscribed, "SUBSCRIBED"),
+            (returns.children, "CHILDREN"),
+            (returns.special_use, "SPECIAL-USE"),
+            (!status.is_empty(), status.as_str()),
+        ];
+        self.print(format_args!(" RETURN ({})", words(&chosen)));
+    }
+
+    fn client_search(&mut self, search: &Search) {
+        self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
+        if let Some(returns) = search.returns {
+            let SearchReturn {
+                min,
+                max,
+                all,
+                count,
+                save,
+            } = returns;
+            let chosen = [
+                (min, "MIN"),
+                (max, "MAX"),
+                (all, "ALL"),
+                (count, "COUNT"),
+                (save, "SAVE"),
+            ];
+            self.print(format_args!(" RETURN ({})", words(&chosen)));
+        }
+        self.put(" CHARSET UTF-8");
+        for key in &search.keys {
+            self.put(" ");
+            self.search_key(key);
+        }
+    }
+
+    fn search_key(&mut self, key: &SearchKey) {
+        let (name, text) = match key {
+            SearchKey::And(keys) => {
+                self.put("(");
+                for (index, key) in keys.iter().enumerate() {
+                    if index > 0 {
+                        self.put(" ");
+                    }
+                    self.search_key(key);
+                }
+                return self.put(")");
+            }
+            SearchKey::Not(key) => {
+                self.put("NOT ");
+                return self.search_key(key);
+            }
+            SearchKey::Or(a, b) => {
+                self.put("OR ");
+                self.search_key(a);
+                self.put(" ");
+                return self.search_key(b);
+            }
+            SearchKey::Sequence(set) => return self.print(format_args!("{set}")),
+            SearchKey::Uid(set) => return self.print(format_args!("UID {set}")),
+            SearchKey::All => return self.put("ALL"),
+            SearchKey::Answered => return self.put("ANSWERED"),
+            SearchKey::Deleted => return self.put("DELETED"),
+            SearchKey::Draft => return self.put("DRAFT"),
+            SearchKey::Flagged => return self.put("FLAGGED"),
+            SearchKey::Seen => return self.put("SEEN"),
+            SearchKey::Unanswered => return self.put("UNANSWERED"),
+            SearchKey::Undeleted => return self.put("UNDELETED"),
+            SearchKey::Undraft => return self.put("UNDRAFT"),
+            SearchKey::Unflagged => return self.put("UNFLAGGED"),
+            SearchKey::Unseen => return self.put("UNSEEN"),
+            SearchKey::New => return self.put("NEW"),
+            SearchKey::Old => return self.put("OLD"),
+            SearchKey::Recent => return self.put("RECENT"),
+            SearchKey::Keyword(flag) => return self.print(format_args!("KEYWORD {flag}")),
+            SearchKey::Unkeyword(flag) => return self.print(format_args!("UNKEYWORD {flag}")),
+            SearchKey::Before(day) => return self.print(format_args!("BEFORE {day}")),
+            SearchKey::On(day) => return self.print(format_args!("ON {day}")),
+            SearchKey::Since(day) => return self.print(format_args!("SINCE {day}")),
+            SearchKey::SentBefore(day) => return self.print(format_args!("SENTBEFORE {day}")),
+            SearchKey::SentOn(day) => return self.print(format_args!("SENTON {day}")),
+            SearchKey::SentSince(day) => return self.print(format_args!("SENTSINCE {day}")),
+            SearchKey::Larger(size) => return self.print(format_args!("LARGER {size}")),
+            SearchKey::Smaller(size) => return self.print(format_args!("SMALLER {size}")),
+            SearchKey::Header(field, text) => {
+                self.put("HEADER ");
+                self.client_string(field.as_bytes());
+                self.put(" ");
+                return self.client_string(text.as_bytes());
+            }
+            SearchKey::Bcc(text) => ("BCC ", text),
+            SearchKey::Body(text) => ("BODY ", text),
+            SearchKey::Cc(text) => ("CC ", text),
+            SearchKey::From(text) => ("FROM ", text),
+            SearchKey::Subject(text) => ("SUBJECT ", text),
+            SearchKey::Text(text) => ("TEXT ", text),
+            SearchKey::To(text) => ("TO ", text),
+        };
+        self.put(name);
+        self.client_string(text.as_bytes());
+    }
+
+    fn client_attribute(&mut self, attribute: &FetchAttribute) {
+        match attribute {
+            FetchAttribute::BodySection {
+                section,
+                partial,
+                peek,
+            } => {
+                self.put(if *peek { "BODY.PEEK" } else { "BODY" });
+                self.section(section);
+                self.client_partial(*partial);
+            }
+            FetchAttribute::Binary {
+                part,
+                partial,
+                peek,
+            } => {
+                self.put(if *peek { "BINARY.PEEK[" } else { "BINARY[" });
+                self.part(part);
+                self.put("]");
+                self.client_partial(*partial);
+            }
+            _ => self.fetch_name(attribute),
+        }
+    }
+
+    fn client_partial(&mut self, partial: Option<Partial>) {
+        if let Some(Partial { offset, length }) = partial {
+            self.print(format_args!("<{offset}.{length}>"));
+        }
+    }
+
+    fn of_mailbox(&mut self, name: &str, mailbox: &str) {
+        self.print(format_args!("{name} "));
+        self.client_mailbox(mailbox);
+    }
+
+    fn client_mailbox(&mut self, name: &str) {
+        if self.rev2 {
+            self.client_string(name.as_bytes());
+        } else {
+            self.client_string(utf7::encode(name).as_bytes());
+        }
+    }
+
+    /// A string that a server takes without a word: quoted, or a literal with `+`.
+    fn client_string(&mut self, text: &[u8]) {
+        let quotable = text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok();
+        if quotable && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
+            return self.quoted(text);
+        }
+        self.print(format_args!("{{{}+}}\r\n", text.len()));
+        self.out.put_slice(text);
+    }
+}
+
+fn uid_prefix(uid: bool) -> &'static str {
+    if uid { "UID " } else { "" }
+}
+
+fn words(chosen: &[(bool, &str)]) -> String {
+    let words: Vec<&str> = chosen
+        .iter()
+        .filter(|(chosen, _)| *chosen)
+        .map(|&(_, word)| word)
+        .collect();
+    words.join(" ")
+}
+
+fn status_items(items: &[StatusItem]) -> String {
+    let names: Vec<_> = items.iter().copied().map(StatusItem::as_str).collect();
+    names.join(" ")
+}

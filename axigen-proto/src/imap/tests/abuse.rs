@@ -1,0 +1,334 @@
+//! What hostile or broken clients send: answered, bounded, survived.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::drive::{Act, every_chunk, lines, open, run, yes};
+use super::round_trip::written;
+use super::values;
+use crate::imap::server::{Config, Event};
+use crate::session::{Close, Violation};
+
+fn small() -> Config {
+    let mut config = open();
+    config.limits.command = 100;
+    config.limits.command_before_login = 60;
+    config.limits.literal = 40;
+    config.limits.literals = 3;
+    config.limits.message_size = 200;
+    config.limits.errors = 50;
+    config
+}
+
+#[test]
+fn too_long_and_bare_lf() {
+    let outcome = every_chunk(
+        small(),
+        &[
+            Act::Send(format!("a NOOP{}\r\n", " ".repeat(100)).into_bytes()),
+            Act::Send(b"b NOOP\nc NOOP\r\n\r\n\nd NOOP\r\n".to_vec()),
+            Act::Send(b"e LOGIN alice secret\r\n".to_vec()),
+            Act::Send(format!("f NOOP{}\r\n", " ".repeat(90)).into_bytes()),
+            Act::Send(format!("g NOOP{}\r\n", " ".repeat(93)).into_bytes()),
+            Act::Send(b"h N\rOOP\r\ni NOOP\r\r\n".to_vec()),
+        ],
+        &mut yes,
+    );
+    let answers = outcome.answers();
+    assert_eq!(
+        answers[..6],
+        [
+            "a BAD [TOOBIG] The command is too long",
+            "b BAD A line has to end with CRLF, not with LF alone",
+            "c OK NOOP completed",
+            "* BAD Expected a command, found an empty line",
+            "* BAD A line has to end with CRLF, not with LF alone",
+            "d OK NOOP completed",
+        ]
+    );
+    assert_eq!(
+        answers[7..],
+        [
+            "f BAD Expected the end of the command at column 7",
+            "g BAD [TOOBIG] The command is too long",
+            "h BAD Unknown command",
+            "i BAD Expected the end of the command at column 7",
+        ]
+    );
+}
+
+#[test]
+fn literals_within_limits() {
+    let forty = "x".repeat(40);
+    let fifty = "y".repeat(50);
+    let outcome = every_chunk(
+        small(),
+        &lines(&[
+            "a LOGIN {41}",
+            "b FROB {1}",
+            "c SELECT {1}",
+            "d {3}",
+            "e LOGIN ~{3}",
+            "f LOGIN {5}",
+            "alice {6}",
+            "secret",
+            "g CREATE {40}",
+            &forty,
+            "h CREATE {41}",
+            "i CREATE {50+}",
+            &fifty,
+            "j RENAME {30+}",
+            "012345678901234567890123456789 {11}",
+            "k SEARCH {1+}",
+            "a {1+}",
+            "b {1+}",
+            "c {1+}",
+            "d",
+            "l CREATE ~{3+}",
+            "abc",
+            "m NOOP",
+        ]),
+        &mut yes,
+    );
+    let answers = outcome.answers();
+    assert_eq!(
+        answers[..7],
+        [
+            "a BAD [TOOBIG] The literal is too large",
+            "b BAD Unknown command",
+            "c BAD You have to log in first",
+            "d BAD Expected the name of a command",
+            "e BAD A literal8 is not allowed here",
+            "+ Go on",
+            "+ Go on",
+        ]
+    );
+    assert_eq!(
+        answers[8..],
+        [
+            "+ Go on",
+            "g OK Done",
+            "h BAD [TOOBIG] The literal is too large",
+            "i BAD [TOOBIG] The literal is too large",
+            "j BAD [TOOBIG] The literal is too large",
+            "k BAD No mailbox is selected",
+            "l BAD A literal8 is not allowed here",
+            "m OK Done",
+        ]
+    );
+}
+
+#[test]
+fn too_many_literals() {
+    let outcome = every_chunk(
+        small(),
+        &lines(&[
+            "a LOGIN x secret",
+            "b SELECT x",
+            "c SEARCH TEXT {1+}",
+            "a TEXT {1+}",
+            "b TEXT {1+}",
+            "c TEXT {1+}",
+            "d",
+            "e NOOP",
+        ]),
+        &mut yes,
+    );
+    assert_eq!(
+        outcome.answers()[2..],
+        [
+            "c BAD [TOOBIG] The command holds too many literals",
+            "e OK Done"
+        ]
+    );
+}
+
+#[test]
+fn literal_minus() {
+    let config = || Config {
+        literal_plus: false,
+        ..open()
+    };
+    let big = "x".repeat(4097);
+    let fits = "y".repeat(4096);
+    let outcome = every_chunk(
+        config(),
+        &lines(&[
+            "a LOGIN x secret",
+            "b APPEND INBOX {4097+}",
+            &big,
+            "c APPEND INBOX {4096+}",
+            &fits,
+            "d APPEND INBOX {4097}",
+            &big,
+            "e CREATE {4097+}",
+            &big,
+            "f NOOP",
+        ]),
+        &mut yes,
+    );
+    let answers = outcome.answers();
+    assert!(answers[0].contains(" LITERAL- "), "{}", answers[0]);
+    assert_eq!(
+        answers[1..],
+        [
+            "b BAD [TOOBIG] A non-synchronising literal may have at most 4096 bytes",
+            "c OK Done",
+            "+ Ready for the message",
+            "d OK Done",
+            "e BAD [TOOBIG] A non-synchronising literal may have at most 4096 bytes",
+            "f OK Done",
+        ]
+    );
+}
+
+#[test]
+fn giant_literals_before_login_end_the_session() {
+    for line in [
+        "a LOGIN {4294967295+}",
+        "a LOGIN {18446744073709551616+}",
+        "a APPEND INBOX {100000000+}",
+        "a FROB {5000+}",
+    ] {
+        let outcome = every_chunk(open(), &lines(&[line, "x", "b NOOP"]), &mut yes);
+        assert_eq!(outcome.close, Some(Close::Violate(Violation::TooLarge)));
+        assert_eq!(outcome.events, [Event::Connected]);
+    }
+    // The client that asks is only told no.
+    let outcome = every_chunk(
+        open(),
+        &lines(&["a LOGIN {4294967295}", "b NOOP"]),
+        &mut yes,
+    );
+    assert_eq!(outcome.answers()[1], "b OK NOOP completed");
+}
+
+#[test]
+fn parentheses_before_login_cost_nothing() {
+    // CVE-2026-27857
+    let outcome = every_chunk(
+        open(),
+        &[Act::Send(
+            format!("a SEARCH {}\r\nb NOOP\r\n", "(".repeat(3000)).into_bytes(),
+        )],
+        &mut yes,
+    );
+    assert_eq!(
+        outcome.answers(),
+        ["a BAD You have to log in first", "b OK NOOP completed"]
+    );
+}
+
+#[test]
+fn too_many_errors_and_failures() {
+    let many: Vec<&str> = vec!["a FROB"; 60];
+    let outcome = every_chunk(open(), &lines(&many), &mut yes);
+    let answers = outcome.answers();
+    assert_eq!(answers.len(), 51);
+    assert_eq!(answers[50], "* BYE Too many errors");
+    assert_eq!(
+        outcome.close,
+        Some(Close::Violate(Violation::TooManyErrors))
+    );
+
+    let many: Vec<&str> = vec!["a LOGIN x wrong"; 9];
+    let outcome = every_chunk(open(), &lines(&many), &mut yes);
+    assert_eq!(outcome.answers().len(), 6);
+    assert_eq!(
+        outcome.close,
+        Some(Close::Violate(Violation::TooManyAuthFailures))
+    );
+}
+
+#[test]
+fn browsers_are_sent_away() {
+    let outcome = every_chunk(
+        open(),
+        &lines(&["POST / HTTP/1.1", "Host: x", "", "a LOGIN alice secret"]),
+        &mut yes,
+    );
+    assert_eq!(
+        outcome.close,
+        Some(Close::Violate(Violation::NotThisProtocol))
+    );
+    assert_eq!(outcome.events, [Event::Connected]);
+}
+
+#[test]
+fn twenty_thousand_pipelined() {
+    let mut all = b"a LOGIN x secret\r\n".to_vec();
+    for _ in 0..20_000 {
+        all.extend_from_slice(b"b NOOP\r\n");
+    }
+    let outcome = run(&Arc::new(open()), &[Act::Send(all)], 4096, &mut yes);
+    assert_eq!(outcome.answers().len(), 20_001);
+}
+
+#[test]
+fn odd_login_names() {
+    let outcome = every_chunk(
+        open(),
+        &lines(&[
+            "a LOGIN \"\" \"\"",
+            "b LOGIN {2+}",
+            "\u{0}x secret",
+            &format!("c LOGIN {} x", "u".repeat(513)),
+            "d LOGIN {1+}",
+        ]),
+        &mut yes,
+    );
+    let answers = outcome.answers();
+    assert!(answers[0].starts_with("a NO [AUTHENTICATIONFAILED]"));
+    assert_eq!(answers[1], "b BAD A literal holds a NUL byte");
+    assert_eq!(
+        answers[2],
+        "c BAD The user name or the password is too long"
+    );
+}
+
+/// Bytes that look a little like IMAP.
+fn noise() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => values::command().prop_map(|command| {
+            let mut wire = written(false, &command);
+            wire.extend_from_slice(b"\r\n");
+            wire
+        }),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+        1 => prop::sample::select(vec![
+            &b"a LOGIN x secret\r\n"[..], b"b SELECT x\r\n", b"{5}\r\n", b"{3+}\r\n", b"~{7+}\r\n",
+            b"\r\n", b"\n", b"DONE\r\n", b"c APPEND x {4+}\r\n", b"*\r\n", b"d AUTHENTICATE PLAIN\r\n",
+            b"e IDLE\r\n", b" {99999999999+}\r\n", b"(((((((", b"\"",
+        ]).prop_map(<[u8]>::to_vec),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn no_bytes_make_the_session_panic_or_grow(bytes in noise(), chunk in 1usize..50, login in any::<bool>()) {
+        let mut all = if login { b"z LOGIN x secret\r\ny SELECT x\r\n".to_vec() } else { Vec::new() };
+        all.extend_from_slice(&bytes);
+        let config = Arc::new(small());
+        // STARTTLS is the one command after which pieces of input matter.
+        prop_assume!(!String::from_utf8_lossy(&all).to_ascii_uppercase().contains("STARTTLS"));
+        let acts = [Act::Send(all), Act::Eof];
+        let whole = run(&config, &acts, usize::MAX, &mut yes);
+        let cut = run(&config, &acts, chunk, &mut yes);
+        prop_assert_eq!(whole.text(), cut.text());
+        prop_assert_eq!(whole, cut);
+    }
+
+    #[test]
+    fn pure_noise(bytes in prop::collection::vec(any::<u8>(), 0..600), chunk in 1usize..50) {
+        let config = Arc::new(small());
+        let acts = [Act::Send(bytes), Act::Eof];
+        prop_assert_eq!(
+            run(&config, &acts, usize::MAX, &mut yes),
+            run(&config, &acts, chunk, &mut yes)
+        );
+    }
+}

@@ -1,0 +1,676 @@
+//! Our grammar against imap-codec's: the same lines are taken and refused, and
+//! mean the same. Where the two differ, [`explained`] says why we keep ours.
+
+use imap_codec::CommandCodec;
+use imap_codec::decode::Decoder;
+use imap_codec::imap_types::IntoStatic;
+use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::core::{AString, IString};
+use imap_codec::imap_types::datetime::NaiveDate;
+use imap_codec::imap_types::fetch::{
+    MacroOrMessageDataItemNames, MessageDataItemName, Part, Section as TheirSection,
+};
+use imap_codec::imap_types::flag::{Flag as TheirFlag, StoreResponse, StoreType};
+use imap_codec::imap_types::mailbox::{ListMailbox, Mailbox};
+use imap_codec::imap_types::search::SearchKey as TheirKey;
+use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet as TheirSet};
+use imap_codec::imap_types::status::StatusDataItemName;
+use proptest::prelude::*;
+
+use super::round_trip::written;
+use super::values;
+use crate::imap::command::{
+    Append, Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search,
+    SearchKey, Section, SectionText, StoreAction,
+};
+use crate::imap::extensions::literal::announced;
+use crate::imap::parse::{self, Grammar, Rejection};
+use crate::imap::response::{Status, StatusKind};
+use crate::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
+use crate::imap::types::{Date, DateTime, Flag, MailboxName, StatusItem};
+use crate::imap::utf7;
+
+/// Why a value of theirs has no counterpart of ours.
+type Different = &'static str;
+
+fn text(string: &AString<'_>) -> Result<String, Different> {
+    utf8(string.as_ref())
+}
+
+fn utf8(bytes: &[u8]) -> Result<String, Different> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| "we take texts that are UTF-8 only")
+}
+
+fn name(mailbox: &Mailbox<'_>) -> Result<MailboxName, Different> {
+    match mailbox {
+        Mailbox::Inbox => Ok("INBOX".into()),
+        Mailbox::Other(other) => utf7_text(other.inner().as_ref()).map(MailboxName::new),
+    }
+}
+
+fn utf7_text(bytes: &[u8]) -> Result<String, Different> {
+    let text = utf7::decode(bytes).map_err(|_| "they leave modified UTF-7 undecoded")?;
+    if text.contains(['\0', '\r', '\n']) {
+        return Err("we take no line breaks in names");
+    }
+    Ok(text)
+}
+
+fn reference(mailbox: &Mailbox<'_>) -> Result<String, Different> {
+    match mailbox {
+        // Theirs has lost the case.
+        Mailbox::Inbox => Ok("INBOX".to_owned()),
+        Mailbox::Other(other) => utf7_text(other.inner().as_ref()),
+    }
+}
+
+fn pattern(pattern: &ListMailbox<'_>) -> Result<ListPattern, Different> {
+    let bytes = match pattern {
+        ListMailbox::Token(token) => token.as_ref(),
+        ListMailbox::String(IString::Literal(literal)) => literal.as_ref(),
+        ListMailbox::String(IString::Quoted(quoted)) => quoted.as_ref().as_bytes(),
+    };
+    utf7_text(bytes).map(ListPattern)
+}
+
+fn set(theirs: &TheirSet) -> SequenceSet {
+    let number = |n: SeqOrUid| match n {
+        SeqOrUid::Value(n) => SequenceNumber::Number(n.get()),
+        SeqOrUid::Asterisk => SequenceNumber::Largest,
+    };
+    SequenceSet::Ranges(
+        theirs
+            .0
+            .as_ref()
+            .iter()
+            .map(|range| match *range {
+                Sequence::Single(n) => SequenceRange {
+                    from: number(n),
+                    to: number(n),
+                },
+                Sequence::Range(a, b) => SequenceRange {
+                    from: number(a),
+                    to: number(b),
+                },
+            })
+            .collect(),
+    )
+}
+
+fn flag(theirs: &TheirFlag<'_>) -> Flag {
+    Flag::new(&theirs.to_string()).unwrap()
+}
+
+fn flags(theirs: &[TheirFlag<'_>]) -> Vec<Flag> {
+    theirs.iter().map(flag).collect()
+}
+
+fn date(theirs: &NaiveDate) -> Date {
+    let text = theirs.as_ref().to_string();
+    let mut numbers = text.split('-').map(|n| n.parse::<u16>().unwrap());
+    let mut next = || numbers.next().unwrap();
+    Date::new(next(), next() as u8, next() as u8).unwrap()
+}
+
+fn items(theirs: &[StatusDataItemName]) -> Result<Vec<StatusItem>, Different> {
+    theirs
+        .iter()
+        .map(|item| {
+            Ok(match item {
+                StatusDataItemName::Messages => StatusItem::Messages,
+                StatusDataItemName::Recent => StatusItem::Recent,
+                StatusDataItemName::UidNext => StatusItem::UidNext,
+                StatusDataItemName::UidValidity => StatusItem::UidValidity,
+                StatusDataItemName::Unseen => StatusItem::Unseen,
+                StatusDataItemName::Deleted => StatusItem::Deleted,
+                _ => return Err("an extension of theirs"),
+            })
+        })
+        .collect()
+}
+
+fn key(theirs: &TheirKey<'_>) -> Result<SearchKey, Different> {
+    Ok(match theirs {
+        TheirKey::And(keys) => {
+            SearchKey::And(keys.as_ref().iter().map(key).collect::<Result<_, _>>()?)
+        }
+        TheirKey::Not(inner) => SearchKey::Not(Box::new(key(inner)?)),
+        TheirKey::Or(a, b) => SearchKey::Or(Box::new(key(a)?), Box::new(key(b)?)),
+        TheirKey::SequenceSet(theirs) => SearchKey::Sequence(set(theirs)),
+        TheirKey::Uid(theirs) => SearchKey::Uid(set(theirs)),
+        TheirKey::All => SearchKey::All,
+        TheirKey::Answered => SearchKey::Answered,
+        TheirKey::Deleted => SearchKey::Deleted,
+        TheirKey::Draft => SearchKey::Draft,
+        TheirKey::Flagged => SearchKey::Flagged,
+        TheirKey::Seen => SearchKey::Seen,
+        TheirKey::Unanswered => SearchKey::Unanswered,
+        TheirKey::Undeleted => SearchKey::Undeleted,
+        TheirKey::Undraft => SearchKey::Undraft,
+        TheirKey::Unflagged => SearchKey::Unflagged,
+        TheirKey::Unseen => SearchKey::Unseen,
+        TheirKey::New => SearchKey::New,
+        TheirKey::Old => SearchKey::Old,
+        TheirKey::Recent => SearchKey::Recent,
+        TheirKey::Keyword(name) => SearchKey::Keyword(Flag::Keyword(name.as_ref().into())),
+        TheirKey::Unkeyword(name) => SearchKey::Unkeyword(Flag::Keyword(name.as_ref().into())),
+        TheirKey::Bcc(string) => SearchKey::Bcc(text(string)?),
+        TheirKey::Body(string) => SearchKey::Body(text(string)?),
+        TheirKey::Cc(string) => SearchKey::Cc(text(string)?),
+        TheirKey::From(string) => SearchKey::From(text(string)?),
+        TheirKey::Subject(string) => SearchKey::Subject(text(string)?),
+        TheirKey::Text(string) => SearchKey::Text(text(string)?),
+        TheirKey::To(string) => SearchKey::To(text(string)?),
+        TheirKey::Header(field, string) => SearchKey::Header(text(field)?, text(string)?),
+        TheirKey::Before(day) => SearchKey::Before(date(day)),
+        TheirKey::On(day) => SearchKey::On(date(day)),
+        TheirKey::Since(day) => SearchKey::Since(date(day)),
+        TheirKey::SentBefore(day) => SearchKey::SentBefore(date(day)),
+        TheirKey::SentOn(day) => SearchKey::SentOn(date(day)),
+        TheirKey::SentSince(day) => SearchKey::SentSince(date(day)),
+        TheirKey::Larger(size) => SearchKey::Larger((*size).into()),
+        TheirKey::Smaller(size) => SearchKey::Smaller((*size).into()),
+        #[allow(unreachable_patterns)]
+        _ => return Err("an extension of theirs"),
+    })
+}
+
+fn part(theirs: &Part) -> Vec<u32> {
+    theirs.0.as_ref().iter().map(|n| n.get()).collect()
+}
+
+fn section(theirs: Option<&TheirSection<'_>>) -> Result<Section, Different> {
+    let fields = |names: &[AString<'_>]| names.iter().map(text).collect::<Result<Vec<_>, _>>();
+    let (number, what) = match theirs {
+        None => (None, SectionText::Full),
+        Some(TheirSection::Part(number)) => (Some(number), SectionText::Full),
+        Some(TheirSection::Header(number)) => (number.as_ref(), SectionText::Header),
+        Some(TheirSection::HeaderFields(number, names)) => (
+            number.as_ref(),
+            SectionText::HeaderFields(fields(names.as_ref())?),
+        ),
+        Some(TheirSection::HeaderFieldsNot(number, names)) => (
+            number.as_ref(),
+            SectionText::HeaderFieldsNot(fields(names.as_ref())?),
+        ),
+        Some(TheirSection::Text(number)) => (number.as_ref(), SectionText::Text),
+        Some(TheirSection::Mime(number)) => (Some(number), SectionText::Mime),
+    };
+    Ok(Section {
+        part: number.map(part).unwrap_or_default(),
+        text: what,
+    })
+}
+
+fn attribute(theirs: &MessageDataItemName<'_>) -> Result<FetchAttribute, Different> {
+    let whole = |theirs: &[std::num::NonZeroU32]| theirs.iter().map(|n| n.get()).collect();
+    let partial = |theirs: Option<(u32, std::num::NonZeroU32)>| {
+        theirs.map(|(offset, length)| Partial {
+            offset: offset.into(),
+            length: length.get().into(),
+        })
+    };
+    Ok(match theirs {
+        MessageDataItemName::Body => FetchAttribute::Body,
+        MessageDataItemName::BodyExt {
+            section: theirs,
+            partial: cut,
+            peek,
+        } => FetchAttribute::BodySection {
+            section: section(theirs.as_ref())?,
+            partial: partial(*cut),
+            peek: *peek,
+        },
+        MessageDataItemName::BodyStructure => FetchAttribute::BodyStructure,
+        MessageDataItemName::Envelope => FetchAttribute::Envelope,
+        MessageDataItemName::Flags => FetchAttribute::Flags,
+        MessageDataItemName::InternalDate => FetchAttribute::InternalDate,
+        MessageDataItemName::Rfc822 => FetchAttribute::Rfc822,
+        MessageDataItemName::Rfc822Header => FetchAttribute::Rfc822Header,
+        MessageDataItemName::Rfc822Size => FetchAttribute::Rfc822Size,
+        MessageDataItemName::Rfc822Text => FetchAttribute::Rfc822Text,
+        MessageDataItemName::Uid => FetchAttribute::Uid,
+        MessageDataItemName::Binary {
+            section,
+            partial: cut,
+            peek,
+        } => FetchAttribute::Binary {
+            part: whole(section),
+            partial: partial(*cut),
+            peek: *peek,
+        },
+        MessageDataItemName::BinarySize { section } => FetchAttribute::BinarySize {
+            part: whole(section),
+        },
+        #[allow(unreachable_patterns)]
+        _ => return Err("an extension of theirs"),
+    })
+}
+
+/// Their command as ours.
+fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
+    Ok(match theirs {
+        CommandBody::Capability => Command::Capability,
+        CommandBody::Noop => Command::Noop,
+        CommandBody::Logout => Command::Logout,
+        CommandBody::StartTLS => Command::StartTls,
+        CommandBody::Login { username, password } => Command::Login {
+            user: text(username)?,
+            password: text(password.declassify())?.into(),
+        },
+        CommandBody::Select { mailbox, .. } => Command::Select {
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::Examine { mailbox, .. } => Command::Examine {
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::Unselect => Command::Unselect,
+        CommandBody::Create { mailbox } => Command::Create {
+            mailbox: name(mailbox)?,
+            special_use: Vec::new(),
+        },
+        CommandBody::Delete { mailbox } => Command::Delete {
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::Rename { from, to } => Command::Rename {
+            from: name(from)?,
+            to: name(to)?,
+        },
+        CommandBody::Subscribe { mailbox } => Command::Subscribe {
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::Unsubscribe { mailbox } => Command::Unsubscribe {
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::List {
+            reference: theirs,
+            mailbox_wildcard,
+        } => Command::List(List {
+            select: ListSelect::default(),
+            reference: reference(theirs)?,
+            patterns: vec![pattern(mailbox_wildcard)?],
+            returns: ListReturn::default(),
+            extended: false,
+        }),
+        CommandBody::Lsub {
+            reference: theirs,
+            mailbox_wildcard,
+        } => Command::Lsub {
+            reference: reference(theirs)?,
+            pattern: pattern(mailbox_wildcard)?,
+        },
+        CommandBody::Status {
+            mailbox,
+            item_names,
+        } => Command::Status {
+            mailbox: name(mailbox)?,
+            items: items(item_names)?,
+        },
+        CommandBody::Append {
+            mailbox,
+            flags: theirs,
+            date,
+            ..
+        } => Command::Append(Append {
+            mailbox: name(mailbox)?,
+            flags: flags(theirs),
+            date: date.as_ref().map(|date| DateTime {
+                unix: date.as_ref().timestamp(),
+                zone: (date.as_ref().offset().local_minus_utc() / 60) as i16,
+            }),
+        }),
+        CommandBody::Check => Command::Check,
+        CommandBody::Close => Command::Close,
+        CommandBody::Expunge => Command::Expunge,
+        CommandBody::ExpungeUid { sequence_set } => Command::UidExpunge {
+            set: set(sequence_set),
+        },
+        CommandBody::Search { criteria, uid, .. } => Command::Search(Search {
+            uid: *uid,
+            returns: None,
+            keys: criteria
+                .as_ref()
+                .iter()
+                .map(key)
+                .collect::<Result<_, _>>()?,
+        }),
+        CommandBody::Fetch {
+            sequence_set,
+            macro_or_item_names,
+            uid,
+            ..
+        } => Command::Fetch {
+            uid: *uid,
+            set: set(sequence_set),
+            attributes: match macro_or_item_names {
+                MacroOrMessageDataItemNames::Macro(short) => short
+                    .expand()
+                    .iter()
+                    .map(attribute)
+                    .collect::<Result<_, _>>()?,
+                MacroOrMessageDataItemNames::MessageDataItemNames(names) => {
+                    names.iter().map(attribute).collect::<Result<_, _>>()?
+                }
+            },
+        },
+        CommandBody::Store {
+            sequence_set,
+            kind,
+            response,
+            flags: theirs,
+            uid,
+            ..
+        } => Command::Store {
+            uid: *uid,
+            set: set(sequence_set),
+            action: match kind {
+                StoreType::Replace => StoreAction::Replace,
+                StoreType::Add => StoreAction::Add,
+                StoreType::Remove => StoreAction::Remove,
+            },
+            silent: *response == StoreResponse::Silent,
+            flags: flags(theirs),
+        },
+        CommandBody::Copy {
+            sequence_set,
+            mailbox,
+            uid,
+        } => Command::Copy {
+            uid: *uid,
+            set: set(sequence_set),
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::Move {
+            sequence_set,
+            mailbox,
+            uid,
+        } => Command::Move {
+            uid: *uid,
+            set: set(sequence_set),
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::Idle => Command::Idle,
+        CommandBody::Namespace => Command::Namespace,
+        CommandBody::Enable { capabilities } => Command::Enable(
+            capabilities
+                .as_ref()
+                .iter()
+                .map(|name| name.to_string().to_ascii_uppercase())
+                .collect(),
+        ),
+        CommandBody::Id { parameters } => Command::Id(
+            parameters
+                .iter()
+                .flatten()
+                .map(|(name, value)| {
+                    let value = value.0.as_ref().map(|value| utf8(value.as_ref()));
+                    Ok::<_, Different>((utf8(name.as_ref())?, value.transpose()?))
+                })
+                .collect::<Result<_, _>>()?,
+        ),
+        CommandBody::Authenticate {
+            mechanism,
+            initial_response,
+        } => Command::Authenticate {
+            mechanism: mechanism.to_string().to_ascii_uppercase(),
+            initial: initial_response.as_ref().map(|bytes| {
+                let bytes = bytes.declassify();
+                if bytes.is_empty() {
+                    "=".to_owned().into()
+                } else {
+                    crate::sasl::encode_line(bytes).into()
+                }
+            }),
+        },
+        _ => return Err("a command of an extension we do not have"),
+    })
+}
+
+/// Sets are normalised by them: `3:1,2` becomes `1:3`.
+fn same_sets(command: &mut Command) {
+    fn settle(set: &mut SequenceSet) {
+        if let SequenceSet::Ranges(ranges) = set {
+            let ends: Vec<_> = set_ranges(ranges);
+            *ranges = ends;
+        }
+    }
+    fn set_ranges(ranges: &[SequenceRange]) -> Vec<SequenceRange> {
+        SequenceSet::Ranges(ranges.to_vec())
+            .resolve(u32::MAX)
+            .ranges()
+            .map(|(from, to)| SequenceRange {
+                from: SequenceNumber::Number(from),
+                to: SequenceNumber::Number(to),
+            })
+            .collect()
+    }
+    fn settle_key(key: &mut SearchKey) {
+        match key {
+            SearchKey::And(keys) => keys.iter_mut().for_each(settle_key),
+            SearchKey::Not(key) => settle_key(key),
+            SearchKey::Or(a, b) => {
+                settle_key(a);
+                settle_key(b);
+            }
+            SearchKey::Sequence(set) | SearchKey::Uid(set) => settle(set),
+            _ => {}
+        }
+    }
+    match command {
+        Command::UidExpunge { set }
+        | Command::Fetch { set, .. }
+        | Command::Store { set, .. }
+        | Command::Copy { set, .. }
+        | Command::Move { set, .. } => settle(set),
+        Command::Search(search) => {
+            search.keys.iter_mut().for_each(settle_key);
+            // They keep one list in parentheses apart only if it is not the whole search.
+            if let [SearchKey::And(keys)] = search.keys.as_mut_slice() {
+                search.keys = std::mem::take(keys);
+            }
+        }
+        Command::List(List { reference, .. }) | Command::Lsub { reference, .. }
+            if reference.eq_ignore_ascii_case("INBOX") =>
+        {
+            *reference = "INBOX".to_owned();
+        }
+        _ => {}
+    }
+}
+
+/// What each makes of a line (without its CRLF).
+fn both(
+    line: &[u8],
+) -> (
+    Result<Command, Rejection>,
+    Result<CommandBody<'static>, String>,
+) {
+    // Of APPEND our grammar sees what stands before the message.
+    let is_append =
+        parse::head(line).is_ok_and(|head| matches!(head.name, crate::imap::name::Name::Append));
+    let mut whole = line.to_vec();
+    whole.extend_from_slice(b"\r\n");
+    let ours = match announced(line) {
+        Some(literal) if is_append => {
+            whole.extend(std::iter::repeat_n(b'x', literal.size.min(99) as usize));
+            whole.extend_from_slice(b"\r\n");
+            parse::command(&Grammar::default(), &line[..line.len() - literal.length])
+        }
+        // The session refuses this (`append_with_something_behind`).
+        None if is_append => Err(Rejection {
+            tag: None,
+            status: Status::bad("no message"),
+        }),
+        _ => parse::command(&Grammar::default(), line),
+    };
+    let theirs = match CommandCodec::default().decode(&whole) {
+        Ok((b"", command)) => Ok(command.body.into_static()),
+        Ok((rest, _)) => Err(format!("{} bytes left", rest.len())),
+        Err(error) => Err(format!("{error:?}")),
+    };
+    (ours.map(|(_, command)| command), theirs)
+}
+
+/// Why the two may differ on a line. Anything else is a bug of ours.
+fn explained(
+    line: &[u8],
+    ours: &Result<Command, Rejection>,
+    theirs: &Result<CommandBody<'static>, String>,
+) -> Option<Different> {
+    match (ours, theirs) {
+        (Ok(_), Ok(_)) => None,
+        (Err(_), Err(_)) => Some("both refuse"),
+        (Ok(ours), Err(_)) => newer(line, ours),
+        (Err(ours), Ok(theirs)) => {
+            let text = ours.status.text.as_ref();
+            if ours.status.kind == StatusKind::No {
+                return Some("we refuse what is well formed but impossible here");
+            }
+            match ours_of(theirs) {
+                Err(why) => return Some(why),
+                // RFC 3501 has no base64 of an odd length: both refuse it, they late.
+                Ok(Command::Authenticate { .. }) => {}
+                Ok(_) => {}
+            }
+            if text.contains("nested too deeply") {
+                return Some("another limit");
+            }
+            if text.contains("more than 30 pairs") || text.contains("value of ID is too long") {
+                return Some("RFC 2971 §3.3 has limits");
+            }
+            if text.contains("end of the command") && line.ends_with(b" ") {
+                return Some("they take a space at the end");
+            }
+            if matches!(theirs, CommandBody::Id { .. }) && line.ends_with(b" )") {
+                return Some("they take a space before the closing parenthesis");
+            }
+            if leading_zero(line) {
+                return Some("RFC 3501: nz-number = digit-nz *DIGIT");
+            }
+            None
+        }
+    }
+}
+
+/// Whether a number begins with 0.
+fn leading_zero(line: &[u8]) -> bool {
+    line.windows(3)
+        .any(|w| !w[0].is_ascii_alphanumeric() && w[1] == b'0' && w[2].is_ascii_digit())
+}
+
+/// What we take and they do not.
+fn newer(line: &[u8], ours: &Command) -> Option<Different> {
+    let _ = line;
+    let debug = format!("{ours:?}");
+    if !line.is_ascii() {
+        return Some("RFC 9051: UTF-8 in quoted strings");
+    }
+    if debug.contains("Saved") {
+        return Some("RFC 5182: $");
+    }
+    match ours {
+        Command::Authenticate {
+            initial: Some(initial),
+            ..
+        } if crate::sasl::decode_line(initial.0.as_bytes()).is_err() => {
+            Some("the session decodes the base64, and refuses it then")
+        }
+        Command::Create { special_use, .. } if !special_use.is_empty() => {
+            Some("RFC 6154: CREATE with USE")
+        }
+        Command::List(list) if list.extended => Some("RFC 5258: LIST with options"),
+        Command::List(list) if !list.returns.status.is_empty() => Some("RFC 5819"),
+        Command::Search(search) if search.returns.is_some() => Some("RFC 4731: RETURN"),
+        Command::Status { items, .. } if items.contains(&StatusItem::Size) => {
+            Some("RFC 8438: SIZE")
+        }
+        Command::Search(_) | Command::Fetch { .. } if debug.contains_large() => {
+            Some("RFC 9051: numbers of 63 bits")
+        }
+        _ => None,
+    }
+}
+
+trait ContainsLarge {
+    fn contains_large(&self) -> bool;
+}
+
+impl ContainsLarge for String {
+    /// Whether a number above 32 bits stands in the text.
+    fn contains_large(&self) -> bool {
+        self.split(|c: char| !c.is_ascii_digit())
+            .any(|digits| digits.parse::<u64>().is_ok_and(|n| n > u64::from(u32::MAX)))
+    }
+}
+
+fn compare(line: &[u8]) -> Result<(), TestCaseError> {
+    let (ours, theirs) = both(line);
+    if let (Ok(ours), Ok(theirs)) = (&ours, &theirs) {
+        return match ours_of(theirs) {
+            Ok(mut theirs) => {
+                let mut ours = ours.clone();
+                same_sets(&mut ours);
+                same_sets(&mut theirs);
+                prop_assert_eq!(ours, theirs, "{}", line.escape_ascii());
+                Ok(())
+            }
+            Err(why) => Err(TestCaseError::fail(format!(
+                "{why}: {}",
+                line.escape_ascii()
+            ))),
+        };
+    }
+    prop_assert!(
+        explained(line, &ours, &theirs).is_some(),
+        "{}\nours {ours:?}\ntheirs {theirs:?}",
+        line.escape_ascii()
+    );
+    Ok(())
+}
+
+/// APPEND gets its literal back.
+fn line_of(command: &Command) -> Vec<u8> {
+    let mut line = written(false, command);
+    if matches!(command, Command::Append(_)) {
+        line.extend_from_slice(b"{3+}");
+    }
+    line
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3000))]
+
+    #[test]
+    fn on_commands(command in values::command()) {
+        compare(&line_of(&command))?;
+    }
+
+    #[test]
+    fn on_broken_commands(
+        command in values::command(),
+        edits in prop::collection::vec(
+            (
+                any::<prop::sample::Index>(),
+                prop_oneof![
+                    any::<u8>(),
+                    prop::sample::select(b" ()\"\\{}+*%$:,.<>[]01aA\r\n&-".to_vec()),
+                ],
+                0u8..4,
+            ),
+            1..3,
+        ),
+    ) {
+        let mut line = line_of(&command);
+        for (at, byte, kind) in edits {
+            let at = at.index(line.len());
+            match kind {
+                0 => line[at] = byte,
+                1 => line.insert(at, byte),
+                2 => line.truncate(at.max(1)),
+                _ if line.len() > 1 => { line.remove(at); }
+                _ => {}
+            }
+        }
+        compare(&line)?;
+    }
+}

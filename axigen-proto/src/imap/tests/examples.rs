@@ -1,0 +1,322 @@
+//! The commands in the examples of RFC 3501 §6, RFC 9051 §6 and the extensions.
+
+use crate::imap::command::{
+    Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search, SearchKey,
+    SearchReturn, Section, SectionText, StoreAction,
+};
+use crate::imap::parse::{self, Grammar};
+use crate::imap::response::{Code, StatusKind};
+use crate::imap::sequence::SequenceSet;
+use crate::imap::types::{Date, Flag, SpecialUse, StatusItem};
+
+fn read(line: &str) -> Command {
+    match parse::command(&Grammar::default(), line.as_bytes()) {
+        Ok((_, command)) => command,
+        Err(error) => panic!("{line}: {error:?}"),
+    }
+}
+
+fn refused(line: &[u8]) -> (StatusKind, Option<Code>, String) {
+    let error = parse::command(&Grammar::default(), line)
+        .map(|found| format!("{found:?}"))
+        .expect_err(&line.escape_ascii().to_string());
+    (
+        error.status.kind,
+        error.status.code,
+        error.status.text.into(),
+    )
+}
+
+fn set(text: &str) -> SequenceSet {
+    SequenceSet::parse(text.as_bytes()).unwrap()
+}
+
+/// Lines of the RFCs' examples; each has to be understood.
+const EXAMPLES: &[&str] = &[
+    "abcd CAPABILITY",
+    "a002 NOOP",
+    "A023 LOGOUT",
+    "a002 STARTTLS",
+    "a001 AUTHENTICATE GSSAPI",
+    "A01 AUTHENTICATE PLAIN dGVzdAB0ZXN0AHRlc3Q=",
+    "a001 LOGIN SMITH SESAME",
+    "A142 SELECT INBOX",
+    "A932 EXAMINE blurdybloop",
+    "A003 CREATE owatagusiam/",
+    "A004 CREATE owatagusiam/blurdybloop",
+    "A682 LIST \"\" *",
+    "A683 DELETE blurdybloop",
+    "A684 DELETE foo",
+    "A683 RENAME blurdybloop sarasoop",
+    "Z433 RENAME INBOX old-mail",
+    "A002 SUBSCRIBE #news.comp.mail.mime",
+    "A002 UNSUBSCRIBE #news.comp.mail.mime",
+    "A101 LIST \"\" \"\"",
+    "A102 LIST #news.comp.mail.misc \"\"",
+    "A103 LIST /usr/staff/jones \"\"",
+    "A202 LIST ~/Mail/ %",
+    "A002 LSUB \"#news.\" \"comp.mail.*\"",
+    "A042 STATUS blurdybloop (UIDNEXT MESSAGES)",
+    "A044 STATUS INBOX (DELETED SIZE)",
+    "FXXZ CHECK",
+    "A341 CLOSE",
+    "A342 UNSELECT",
+    "A202 EXPUNGE",
+    "A282 SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
+    "A283 SEARCH TEXT \"string not in mailbox\"",
+    "A284 SEARCH CHARSET UTF-8 TEXT {6}\r\n\u{43c}\u{430}\u{442}",
+    "A282 SEARCH RETURN (MIN COUNT) FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
+    "A283 SEARCH RETURN () FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\"",
+    "A301 SEARCH RETURN (SAVE) CHARSET UTF-8 (OR $ 1,3000:3021) TEXT {8+}\r\n\u{442}\u{435}\u{441}\u{442}",
+    "E282 SEARCH RETURN (SAVE) NOT SUBJECT {11+}\r\nspecial set",
+    "E283 FETCH $ (UID)",
+    "A303 UID SEARCH UID $ SMALLER 4096",
+    "A654 FETCH 2:4 (FLAGS BODY[HEADER.FIELDS (DATE FROM)])",
+    "A003 STORE 2:4 +FLAGS (\\Deleted)",
+    "A003 COPY 2:4 MEETING",
+    "a UID MOVE 42:69 foo",
+    "A999 UID FETCH 4827313:4828442 FLAGS",
+    "A003 UID EXPUNGE 3000:3002",
+    "t1 ENABLE CONDSTORE IMAP4rev2",
+    "a023 ID (\"name\" \"sodr\" \"version\" \"19.34\" \"vendor\" \"Pink Floyd Music Limited\")",
+    "a042 ID NIL",
+    "A001 NAMESPACE",
+    "A002 IDLE",
+    "t1 CREATE MySpecial (USE (\\Drafts \\Sent))",
+    "t2 LIST \"\" \"%\" RETURN (SPECIAL-USE)",
+    "t3 LIST (SPECIAL-USE) \"\" \"*\"",
+    "A02 LIST (SUBSCRIBED) \"\" \"*\"",
+    "A03 LIST () \"\" \"%\" RETURN (CHILDREN)",
+    "A04 LIST (REMOTE) \"\" \"%\" RETURN (CHILDREN)",
+    "A05 LIST (REMOTE SUBSCRIBED) \"\" \"*\"",
+    "A06 LIST (REMOTE) \"\" \"*\" RETURN (SUBSCRIBED)",
+    "BBB LIST \"\" (\"INBOX\" \"Drafts\" \"Sent/%\")",
+    "C01 LIST (RECURSIVEMATCH SUBSCRIBED) \"\" \"%\"",
+    "A01 LIST \"\" % RETURN (STATUS (MESSAGES UNSEEN))",
+    "a1 FETCH 1 (BINARY.PEEK[1.2] BINARY.SIZE[3] BINARY[]<0.100>)",
+];
+
+#[test]
+fn all_examples_are_understood() {
+    for line in EXAMPLES {
+        read(line);
+    }
+}
+
+#[test]
+fn what_they_mean() {
+    assert_eq!(
+        read("A282 SEARCH FLAGGED SINCE 1-Feb-1994 NOT FROM \"Smith\""),
+        Command::Search(Search {
+            uid: false,
+            returns: None,
+            keys: vec![
+                SearchKey::Flagged,
+                SearchKey::Since(Date::new(1994, 2, 1).unwrap()),
+                SearchKey::Not(Box::new(SearchKey::From("Smith".into()))),
+            ],
+        })
+    );
+    assert_eq!(
+        read("a UID SEARCH RETURN (MAX SAVE) OR (1:3 SEEN) UID 7:*"),
+        Command::Search(Search {
+            uid: true,
+            returns: Some(SearchReturn {
+                max: true,
+                save: true,
+                ..SearchReturn::default()
+            }),
+            keys: vec![SearchKey::Or(
+                Box::new(SearchKey::And(vec![
+                    SearchKey::Sequence(set("1:3")),
+                    SearchKey::Seen,
+                ])),
+                Box::new(SearchKey::Uid(set("7:*"))),
+            )],
+        })
+    );
+    assert_eq!(
+        read(
+            "a fetch 1:5 (uid body.peek[1.2.header.fields (Subject \"x-y\")]<10.20> binary.size[2])"
+        ),
+        Command::Fetch {
+            uid: false,
+            set: set("1:5"),
+            attributes: vec![
+                FetchAttribute::Uid,
+                FetchAttribute::BodySection {
+                    section: Section {
+                        part: vec![1, 2],
+                        text: SectionText::HeaderFields(vec!["Subject".into(), "x-y".into()]),
+                    },
+                    partial: Some(Partial {
+                        offset: 10,
+                        length: 20,
+                    }),
+                    peek: true,
+                },
+                FetchAttribute::BinarySize { part: vec![2] },
+            ],
+        }
+    );
+    assert_eq!(
+        read("a FETCH 1 FULL"),
+        read("a FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODY)")
+    );
+    assert_eq!(
+        read("a UID STORE 4:* -flags.silent \\seen $Junk"),
+        Command::Store {
+            uid: true,
+            set: set("4:*"),
+            action: StoreAction::Remove,
+            silent: true,
+            flags: vec![Flag::Seen, Flag::Keyword("$Junk".into())],
+        }
+    );
+    assert_eq!(
+        read(
+            "a LIST (SUBSCRIBED RECURSIVEMATCH) \"\" (foo* \"&AOQ-%\") RETURN (CHILDREN STATUS (UNSEEN SIZE))"
+        ),
+        Command::List(List {
+            select: ListSelect {
+                subscribed: true,
+                recursive_match: true,
+                ..ListSelect::default()
+            },
+            reference: String::new(),
+            patterns: vec![ListPattern("foo*".into()), ListPattern("ä%".into())],
+            returns: ListReturn {
+                subscribed: true,
+                children: true,
+                special_use: false,
+                status: vec![StatusItem::Unseen, StatusItem::Size],
+            },
+            extended: true,
+        })
+    );
+    assert_eq!(
+        read("a CREATE x (USE (\\archive))"),
+        Command::Create {
+            mailbox: "x".into(),
+            special_use: vec![SpecialUse::Archive],
+        }
+    );
+    assert_eq!(
+        read("a SELECT \"InBoX\""),
+        Command::Select {
+            mailbox: "INBOX".into()
+        }
+    );
+}
+
+#[test]
+fn utf8_names_only_with_rev2() {
+    let line = "a SELECT \"Entwürfe & mehr\"";
+    let rev2 = Grammar {
+        rev2: true,
+        ..Grammar::default()
+    };
+    let (_, command) = parse::command(&rev2, line.as_bytes()).unwrap();
+    assert_eq!(
+        command,
+        Command::Select {
+            mailbox: "Entwürfe & mehr".into()
+        }
+    );
+    let (kind, code, _) = refused(line.as_bytes());
+    assert_eq!((kind, code), (StatusKind::No, Some(Code::Cannot)));
+}
+
+#[test]
+fn wrong_ones_are_told_why() {
+    for (line, why) in [
+        (&b""[..], "an empty line"),
+        (b"+ NOOP", "a tag and a command"),
+        (b"a", "a space and a command"),
+        (b"a ", "name of a command"),
+        (b"a  NOOP", "name of a command"),
+        (b"a FROB", "Unknown command"),
+        (b"a UID NOOP", "Unknown command"),
+        (b"a UID", "behind UID"),
+        (b"a NOOP ", "the end of the command at column 7"),
+        (b"a LOGIN x", "a space at the end"),
+        (b"a LOGIN  x y", "a user name at column 9"),
+        (b"a LOGIN \"x y", "closing quote"),
+        (b"a SELECT", "a space at the end"),
+        (b"a SELECT (", "a mailbox name at column 10"),
+        (b"a STATUS x ()", "a STATUS item at column 13"),
+        (b"a STATUS x (FOO)", "a STATUS item"),
+        (b"a FETCH 0 FLAGS", "a message set at column 9"),
+        (b"a FETCH 1", "a space at the end"),
+        (b"a FETCH 1 ()", "a data item of FETCH"),
+        (
+            b"a FETCH 1 (FLAGS FOO)",
+            "a data item of FETCH at column 18",
+        ),
+        (b"a FETCH 1 BODY[", "]"),
+        (b"a FETCH 1 BODY[MIME]", "]"),
+        (b"a FETCH 1 BODY[]<0.0>", "above 0"),
+        (b"a FETCH 1 (ALL)", "a data item of FETCH"),
+        (b"a STORE 1 FLAGZ x", "FLAGS"),
+        (b"a SEARCH", "a space at the end"),
+        (b"a SEARCH FOO", "a search key"),
+        (b"a SEARCH SINCE 31-Feb-2020", "a date such as"),
+        (b"a SEARCH OR SEEN", "a space at the end"),
+        (b"a SEARCH ()", "a search key"),
+        (b"a SEARCH RETURN (FOO) ALL", "Unknown return option"),
+        (b"a SEARCH TEXT \"\xff\"", "not valid UTF-8"),
+        (b"a SEARCH TEXT {1}\r\n\0", "NUL"),
+        (b"a LIST \"\" \"\" RETURN (FOO)", "a known return option"),
+        (b"a LIST (RECURSIVEMATCH) \"\" *", "RECURSIVEMATCH needs"),
+        (b"a LIST (FOO) \"\" *", "Unknown selection option"),
+        (b"a ID (\"a\")", "a space"),
+        (b"a ENABLE", "a space"),
+        (b"a SELECT \"a\rb\"", "may hold"),
+        (b"a COPY 1:2:3 x", "a space at column 11"),
+    ] {
+        let (kind, _, text) = refused(line);
+        assert_eq!(kind, StatusKind::Bad, "{}", line.escape_ascii());
+        assert!(text.contains(why), "{}: {text}", line.escape_ascii());
+    }
+    for (line, code) in [
+        (
+            &b"a SEARCH CHARSET KOI8-R TEXT x"[..],
+            Code::BadCharset(vec!["US-ASCII", "UTF-8"]),
+        ),
+        (b"a CREATE x (USE (\\Foo))", Code::UseAttr),
+        (b"a SELECT &AGE-", Code::Cannot),
+        (b"a SELECT {3}\r\na\nb", Code::Cannot),
+    ] {
+        let (kind, found, _) = refused(line);
+        assert_eq!(kind, StatusKind::No);
+        assert_eq!(found, Some(code));
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let deep = |open: &str, close: &str, n: usize| {
+        format!("a SEARCH {}SEEN{}", open.repeat(n), close.repeat(n))
+    };
+    for (open, close) in [("(", ")"), ("NOT ", ""), ("OR SEEN ", ""), ("OR ", " SEEN")] {
+        read(&deep(open, close, 64));
+        for n in [65, 5000] {
+            let (kind, code, text) = refused(deep(open, close, n).as_bytes());
+            assert_eq!((kind, code), (StatusKind::Bad, Some(Code::Limit)));
+            assert!(text.contains("too deeply"));
+        }
+    }
+}
+
+#[test]
+fn lists_are_bounded() {
+    let pairs = |n: usize| format!("a ID ({})", vec!["\"a\" \"b\""; n].join(" "));
+    read(&pairs(30));
+    assert!(refused(pairs(31).as_bytes()).2.contains("more than 30"));
+    let long = format!("a ID (\"name\" \"{}\")", "x".repeat(1025));
+    assert!(refused(long.as_bytes()).2.contains("too long"));
+    let patterns = format!("a LIST \"\" ({})", vec!["x"; 65].join(" "));
+    assert!(refused(patterns.as_bytes()).2.contains("more than 64"));
+    let pattern = format!("a LIST \"\" {}", "*a".repeat(600));
+    assert!(refused(pattern.as_bytes()).2.contains("too long"));
+}

@@ -1,0 +1,507 @@
+//! Responses as they stand in the RFCs, and as another program reads them.
+
+use bytes::{Bytes, BytesMut};
+use imap_codec::ResponseCodec;
+use imap_codec::decode::Decoder;
+use proptest::prelude::*;
+
+use super::dialogue::sample_body;
+use super::drive::bytes;
+use super::values;
+use crate::imap::command::{
+    FetchAttribute, Partial, Search, SearchKey, SearchReturn, Section, SectionText,
+};
+use crate::imap::encode::Encoder;
+use crate::imap::response::{
+    Code, Esearch, FetchItem, ListItem, MailboxAttribute, Namespace, Response, Status,
+};
+use crate::imap::structure::{
+    Address, BodyStructure, Envelope, Extension, Multipart, NString, Part, PartKind,
+};
+use crate::imap::types::{DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
+
+fn wire(rev2: bool, response: &Response) -> String {
+    let mut out = BytesMut::new();
+    Encoder::new(&mut out, rev2).response(response);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn list(name: &str) -> ListItem {
+    ListItem {
+        attributes: vec![MailboxAttribute::NonExistent, MailboxAttribute::HasChildren],
+        delimiter: Some('/'),
+        name: name.into(),
+        child_subscribed: false,
+        old_name: None,
+    }
+}
+
+#[test]
+fn as_in_the_standards() {
+    for (response, want) in [
+        (Response::Exists(23), "* 23 EXISTS\r\n"),
+        (Response::Search(vec![2, 84, 882]), "* SEARCH 2 84 882\r\n"),
+        (Response::Search(vec![]), "* SEARCH\r\n"),
+        (
+            Response::List(ListItem {
+                attributes: vec![
+                    MailboxAttribute::SpecialUse(SpecialUse::Drafts),
+                    MailboxAttribute::Subscribed,
+                ],
+                delimiter: None,
+                name: "a \"b\" & ü".into(),
+                child_subscribed: false,
+                old_name: None,
+            }),
+            "* LIST (\\Drafts \\Subscribed) NIL \"a \\\"b\\\" &- &APw-\"\r\n",
+        ),
+        (
+            Response::List(ListItem {
+                child_subscribed: true,
+                old_name: Some("old".into()),
+                ..list("Foo")
+            }),
+            "* LIST (\\NonExistent \\HasChildren) \"/\" Foo (\"CHILDINFO\" (\"SUBSCRIBED\") \"OLDNAME\" (old))\r\n",
+        ),
+        (
+            Response::List(ListItem {
+                delimiter: Some('\\'),
+                ..list("NIL")
+            }),
+            "* LIST (\\NonExistent \\HasChildren) \"\\\\\" \"NIL\"\r\n",
+        ),
+        (
+            Response::MailboxStatus {
+                mailbox: "blurdybloop".into(),
+                items: vec![(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)],
+            },
+            "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n",
+        ),
+        (
+            Response::Namespace {
+                personal: vec![Namespace {
+                    prefix: String::new(),
+                    delimiter: Some('/'),
+                }],
+                other: vec![],
+                shared: vec![Namespace {
+                    prefix: "Gemeinsam & ö/".to_owned(),
+                    delimiter: None,
+                }],
+            },
+            "* NAMESPACE ((\"\" \"/\")) NIL ((\"Gemeinsam &- &APY-/\" NIL))\r\n",
+        ),
+        (
+            Response::Esearch(Esearch {
+                tag: Tag::new("A282"),
+                uid: true,
+                min: Some(2),
+                max: Some(47),
+                all: [2, 10, 11].into_iter().collect(),
+                count: Some(3),
+            }),
+            "* ESEARCH (TAG \"A282\") UID MIN 2 MAX 47 ALL 2,10:11 COUNT 3\r\n",
+        ),
+        (
+            Response::ok(
+                Code::CopyUid {
+                    uid_validity: 38505,
+                    from: [304, 319, 320].into_iter().collect(),
+                    to: [3956, 3957, 3958].into_iter().collect(),
+                },
+                "Done",
+            ),
+            "* OK [COPYUID 38505 304,319:320 3956:3958] Done\r\n",
+        ),
+        (
+            Response::Status(Status::no("[x] two\r\nlines\0 \u{e4}")),
+            "* NO - [x] two  lines  ?\r\n",
+        ),
+        (
+            Response::Fetch {
+                seq: 1,
+                items: vec![
+                    FetchItem::BinarySize {
+                        part: vec![1, 2],
+                        size: 7,
+                    },
+                    FetchItem::Data {
+                        attribute: FetchAttribute::Binary {
+                            part: vec![],
+                            partial: Some(Partial {
+                                offset: 5,
+                                length: 9,
+                            }),
+                            peek: true,
+                        },
+                        data: Some(bytes("\0a")),
+                    },
+                    FetchItem::Data {
+                        attribute: FetchAttribute::BodySection {
+                            section: Section {
+                                part: vec![3],
+                                text: SectionText::HeaderFieldsNot(vec!["to".into(), "x y".into()]),
+                            },
+                            partial: None,
+                            peek: true,
+                        },
+                        data: None,
+                    },
+                ],
+            },
+            "* 1 FETCH (BINARY.SIZE[1.2] 7 BINARY[]<5> ~{2}\r\n\0a BODY[3.HEADER.FIELDS.NOT (TO \"X Y\")] NIL)\r\n",
+        ),
+    ] {
+        assert_eq!(wire(false, &response), want);
+    }
+}
+
+#[test]
+fn utf8_after_enable_only() {
+    let response = Response::List(list("Entwürfe"));
+    assert!(wire(false, &response).ends_with("\"Entw&APw-rfe\"\r\n"));
+    assert!(wire(true, &response).ends_with("\"Entwürfe\"\r\n"));
+    let envelope = Envelope {
+        subject: Some(bytes("grün")),
+        ..Envelope::default()
+    };
+    let response = Response::Fetch {
+        seq: 1,
+        items: vec![FetchItem::Envelope(envelope)],
+    };
+    assert!(wire(false, &response).contains("(NIL {5}\r\ngrün NIL"));
+    assert!(wire(true, &response).contains("(NIL \"grün\" NIL"));
+    assert_eq!(wire(true, &Response::Recent(1)), "");
+    assert_eq!(
+        wire(true, &Response::Flags(vec![Flag::Recent, Flag::Seen])),
+        "* FLAGS (\\Seen)\r\n"
+    );
+}
+
+#[test]
+fn the_body_structure_of_rfc_9051() {
+    // RFC 9051 §7.5.2: a text and an attachment.
+    let attachment = Part {
+        media_type: bytes("TEXT"),
+        subtype: bytes("PLAIN"),
+        params: vec![
+            (bytes("CHARSET"), bytes("US-ASCII")),
+            (bytes("NAME"), bytes("cc.diff")),
+        ],
+        id: Some(bytes("<960723163407.20117h@cac.washington.edu>")),
+        description: Some(bytes("Compiler diff")),
+        encoding: bytes("BASE64"),
+        size: 4554,
+        kind: PartKind::Text { lines: 73 },
+        md5: None,
+        extension: Extension {
+            disposition: Some((bytes("attachment"), vec![])),
+            language: vec![bytes("en"), bytes("de")],
+            location: None,
+        },
+    };
+    let body = BodyStructure::Multipart(Multipart {
+        parts: vec![sample_body(), BodyStructure::Single(Box::new(attachment))],
+        subtype: bytes("MIXED"),
+        params: vec![(bytes("BOUNDARY"), bytes("d3438gr7324"))],
+        extension: Extension::default(),
+    });
+    let fetch = |item| {
+        wire(
+            false,
+            &Response::Fetch {
+                seq: 2,
+                items: vec![item],
+            },
+        )
+    };
+    assert_eq!(
+        fetch(FetchItem::Body(body.clone())),
+        "* 2 FETCH (BODY ((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 3028 92)(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\" \"NAME\" \"cc.diff\") \"<960723163407.20117h@cac.washington.edu>\" \"Compiler diff\" \"BASE64\" 4554 73) \"MIXED\"))\r\n"
+    );
+    assert_eq!(
+        fetch(FetchItem::BodyStructure(body)),
+        "* 2 FETCH (BODYSTRUCTURE ((\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\") NIL NIL \"7BIT\" 3028 92 NIL NIL NIL NIL)(\"TEXT\" \"PLAIN\" (\"CHARSET\" \"US-ASCII\" \"NAME\" \"cc.diff\") \"<960723163407.20117h@cac.washington.edu>\" \"Compiler diff\" \"BASE64\" 4554 73 NIL (\"attachment\" NIL) (\"en\" \"de\") NIL) \"MIXED\" (\"BOUNDARY\" \"d3438gr7324\") NIL NIL NIL))\r\n"
+    );
+}
+
+#[test]
+fn endless_nesting_is_cut() {
+    let mut body = sample_body();
+    for _ in 0..150 {
+        body = BodyStructure::Multipart(Multipart {
+            parts: vec![body],
+            subtype: bytes("mixed"),
+            params: vec![],
+            extension: Extension::default(),
+        });
+    }
+    let text = wire(
+        false,
+        &Response::Fetch {
+            seq: 1,
+            items: vec![FetchItem::BodyStructure(body)],
+        },
+    );
+    assert!(text.contains("octet-stream") && !text.contains("US-ASCII"));
+}
+
+#[test]
+fn what_search_returns() {
+    let tag = Tag::new("a").unwrap();
+    let search = |returns| Search {
+        uid: true,
+        returns,
+        keys: vec![SearchKey::All],
+    };
+    let found = [3, 4, 9];
+    let some = |returns, rev2, found: &[u32]| {
+        Response::found(&tag, &search(returns), rev2, found).map(|r| wire(rev2, &r))
+    };
+    assert_eq!(some(None, false, &found).unwrap(), "* SEARCH 3 4 9\r\n");
+    assert_eq!(
+        some(None, true, &found).unwrap(),
+        "* ESEARCH (TAG \"a\") UID ALL 3:4,9\r\n"
+    );
+    assert_eq!(
+        some(None, true, &[]).unwrap(),
+        "* ESEARCH (TAG \"a\") UID\r\n"
+    );
+    let all = SearchReturn {
+        min: true,
+        max: true,
+        count: true,
+        ..SearchReturn::default()
+    };
+    assert_eq!(
+        some(Some(all), false, &found).unwrap(),
+        "* ESEARCH (TAG \"a\") UID MIN 3 MAX 9 COUNT 3\r\n"
+    );
+    assert_eq!(
+        some(Some(all), false, &[]).unwrap(),
+        "* ESEARCH (TAG \"a\") UID COUNT 0\r\n"
+    );
+    let save = SearchReturn {
+        save: true,
+        ..SearchReturn::default()
+    };
+    assert_eq!(some(Some(save), true, &found), None);
+}
+
+fn blob() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        "[ -~]{0,12}".prop_map(Bytes::from),
+        prop::collection::vec(1u8.., 0..12).prop_map(Bytes::from),
+    ]
+}
+
+fn nstring() -> impl Strategy<Value = NString> {
+    prop::option::of(blob())
+}
+
+fn params() -> impl Strategy<Value = Vec<(Bytes, Bytes)>> {
+    prop::collection::vec((blob(), blob()), 0..3)
+}
+
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let address = || {
+        prop::collection::vec(
+            (nstring(), nstring(), nstring(), nstring()).prop_map(|(name, adl, mailbox, host)| {
+                Address {
+                    name,
+                    adl,
+                    mailbox,
+                    host,
+                }
+            }),
+            0..3,
+        )
+    };
+    (
+        (nstring(), nstring(), nstring(), nstring()),
+        (
+            address(),
+            address(),
+            address(),
+            address(),
+            address(),
+            address(),
+        ),
+    )
+        .prop_map(
+            |((date, subject, in_reply_to, message_id), (from, sender, reply_to, to, cc, bcc))| {
+                Envelope {
+                    date,
+                    subject,
+                    from,
+                    sender,
+                    reply_to,
+                    to,
+                    cc,
+                    bcc,
+                    in_reply_to,
+                    message_id,
+                }
+            },
+        )
+}
+
+fn extension() -> impl Strategy<Value = Extension> {
+    (
+        prop::option::of((blob(), params())),
+        prop::collection::vec(blob(), 0..3),
+        nstring(),
+    )
+        .prop_map(|(disposition, language, location)| Extension {
+            disposition,
+            language,
+            location,
+        })
+}
+
+fn body() -> impl Strategy<Value = BodyStructure> {
+    let single = |kind: BoxedStrategy<(&'static str, &'static str, PartKind)>| {
+        (
+            kind,
+            params(),
+            (nstring(), nstring(), blob(), nstring()),
+            any::<u32>(),
+            extension(),
+        )
+            .prop_map(
+                |(
+                    (media_type, subtype, kind),
+                    params,
+                    (id, description, encoding, md5),
+                    size,
+                    extension,
+                )| {
+                    BodyStructure::Single(Box::new(Part {
+                        media_type: bytes(media_type),
+                        subtype: bytes(subtype),
+                        params,
+                        id,
+                        description,
+                        encoding,
+                        size: size.into(),
+                        kind,
+                        md5,
+                        extension,
+                    }))
+                },
+            )
+    };
+    let leaf = single(
+        prop_oneof![
+            Just(("image", "png", PartKind::Basic)),
+            any::<u32>().prop_map(|n| ("text", "html", PartKind::Text { lines: n.into() })),
+        ]
+        .boxed(),
+    );
+    leaf.prop_recursive(3, 8, 3, move |inner| {
+        let message = (envelope(), inner.clone(), any::<u32>())
+            .prop_map(|(envelope, body, lines)| {
+                (
+                    "message",
+                    "rfc822",
+                    PartKind::Message {
+                        envelope: Box::new(envelope),
+                        body: Box::new(body),
+                        lines: lines.into(),
+                    },
+                )
+            })
+            .boxed();
+        prop_oneof![
+            single(message),
+            (
+                prop::collection::vec(inner, 1..3),
+                blob(),
+                params(),
+                extension()
+            )
+                .prop_map(|(parts, subtype, params, extension)| {
+                    BodyStructure::Multipart(Multipart {
+                        parts,
+                        subtype,
+                        params,
+                        extension,
+                    })
+                }),
+        ]
+    })
+}
+
+fn response() -> impl Strategy<Value = Response> {
+    let item = prop_oneof![
+        prop::collection::vec(values::flag(), 0..4).prop_map(FetchItem::Flags),
+        (1u32..).prop_map(FetchItem::Uid),
+        (-60_000_000_000i64..250_000_000_000, -1439i16..1440)
+            .prop_map(|(unix, zone)| FetchItem::InternalDate(DateTime { unix, zone })),
+        any::<u32>().prop_map(|n| FetchItem::Rfc822Size(n.into())),
+        envelope().prop_map(FetchItem::Envelope),
+        body().prop_map(FetchItem::Body),
+        body().prop_map(FetchItem::BodyStructure),
+        (nstring(), prop::collection::vec(1u32..9, 0..3)).prop_map(|(data, part)| {
+            FetchItem::Data {
+                attribute: FetchAttribute::BodySection {
+                    section: Section {
+                        part,
+                        text: SectionText::Text,
+                    },
+                    partial: None,
+                    peek: false,
+                },
+                data,
+            }
+        }),
+    ];
+    let name = values::mailbox;
+    prop_oneof![
+        4 => (1u32.., prop::collection::vec(item, 1..4))
+            .prop_map(|(seq, items)| Response::Fetch { seq, items }),
+        1 => (name(), prop::option::of(prop::sample::select(vec!['/', '.', '\\', '"'])), any::<bool>())
+            .prop_map(|(name, delimiter, lsub)| {
+                let item = ListItem { attributes: vec![MailboxAttribute::HasNoChildren], delimiter, name, child_subscribed: false, old_name: None };
+                if lsub { Response::Lsub(item) } else { Response::List(item) }
+            }),
+        1 => (name(), any::<u32>()).prop_map(|(mailbox, n)| Response::MailboxStatus {
+            mailbox, items: vec![(StatusItem::Messages, n.into()), (StatusItem::Unseen, 0)] }),
+        1 => prop::collection::vec(1u32.., 1..5).prop_map(Response::Search),
+        1 => any::<String>().prop_map(|text| Response::Status(Status::no(text).with(Code::TryCreate))),
+        1 => any::<String>().prop_map(|text| Response::Status(Status::ok(text))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    /// Another program's parser takes what we write, to the last byte.
+    #[test]
+    fn others_understand(response in response()) {
+        let mut out = BytesMut::new();
+        Encoder::new(&mut out, false).response(&response);
+        match ResponseCodec::default().decode(&out) {
+            Ok((rest, _)) => prop_assert!(rest.is_empty(), "{}", out.escape_ascii()),
+            Err(error) => prop_assert!(false, "{}: {error:?}", out.escape_ascii()),
+        }
+    }
+
+    #[test]
+    fn nothing_breaks_a_line(text in any::<String>(), rev2 in any::<bool>()) {
+        let out = wire(rev2, &Response::Status(Status::bad(text)));
+        prop_assert_eq!(out.matches('\r').count(), 1);
+        prop_assert_eq!(out.matches('\n').count(), 1);
+        prop_assert!(out.ends_with("\r\n"));
+    }
+
+    #[test]
+    fn names_stay_names(name in any::<String>(), rev2 in any::<bool>()) {
+        // Whatever a mailbox is called, it cannot end the response it stands in.
+        let mut out = BytesMut::new();
+        let name = MailboxName::new(name.replace('\0', ""));
+        Encoder::new(&mut out, rev2).mailbox(&name);
+        let found = crate::imap::parse::values::astring(&out);
+        prop_assert!(matches!(found, Ok((b"", _))), "{}", out.escape_ascii());
+    }
+}

@@ -1,0 +1,379 @@
+//! Strategies that make values: any command that can be written down.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::imap::command::{
+    Append, Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search,
+    SearchKey, SearchReturn, Section, SectionText, StoreAction,
+};
+use crate::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
+use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
+
+/// Any text without NUL.
+pub(super) fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[ -~]{0,12}",
+        any::<String>().prop_map(|text| text.replace('\0', "")),
+    ]
+}
+
+fn name_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "[A-Za-z0-9/. &%*\"\\\\-]{0,12}",
+        1 => Just("inbox".to_owned()),
+        2 => any::<String>().prop_map(|text| text.replace(['\0', '\r', '\n'], "")),
+    ]
+}
+
+pub(super) fn mailbox() -> impl Strategy<Value = MailboxName> {
+    name_text().prop_map(MailboxName::new)
+}
+
+fn pattern() -> impl Strategy<Value = ListPattern> {
+    name_text().prop_map(ListPattern)
+}
+
+fn keyword() -> impl Strategy<Value = Flag> {
+    "[A-Za-z$][A-Za-z0-9$_.+-]{0,8}".prop_map(|name| Flag::Keyword(name.into()))
+}
+
+pub(super) fn flag() -> impl Strategy<Value = Flag> {
+    prop_oneof![
+        Just(Flag::Answered),
+        Just(Flag::Flagged),
+        Just(Flag::Deleted),
+        Just(Flag::Seen),
+        Just(Flag::Draft),
+        keyword(),
+        "X[a-z]{1,5}".prop_map(|name| Flag::Extension(name.into())),
+    ]
+}
+
+pub(super) fn set() -> impl Strategy<Value = SequenceSet> {
+    let number = || {
+        prop_oneof![
+            4 => (1u32..50).prop_map(SequenceNumber::Number),
+            1 => (1..=u32::MAX).prop_map(SequenceNumber::Number),
+            1 => Just(SequenceNumber::Largest),
+        ]
+    };
+    let range = (number(), option::of(number())).prop_map(|(from, to)| SequenceRange {
+        from,
+        to: to.unwrap_or(from),
+    });
+    prop_oneof![
+        9 => vec(range, 1..5).prop_map(SequenceSet::Ranges),
+        1 => Just(SequenceSet::Saved),
+    ]
+}
+
+fn date() -> impl Strategy<Value = Date> {
+    (-719_528i64..=2_932_896).prop_map(Date::from_days)
+}
+
+fn date_time() -> impl Strategy<Value = DateTime> {
+    (date(), 0u8..24, 0u8..60, 0u8..60, -1439i16..1440)
+        .prop_filter_map("in range", |(date, h, m, s, zone)| {
+            DateTime::new(date, h, m, s, zone)
+        })
+}
+
+fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
+    vec(
+        prop::sample::select(vec![
+            StatusItem::Messages,
+            StatusItem::Recent,
+            StatusItem::UidNext,
+            StatusItem::UidValidity,
+            StatusItem::Unseen,
+            StatusItem::Deleted,
+            StatusItem::Size,
+        ]),
+        1..4,
+    )
+}
+
+fn list() -> impl Strategy<Value = Command> {
+    let select =
+        any::<[bool; 4]>().prop_map(|[subscribed, remote, recursive, special_use]| ListSelect {
+            subscribed,
+            remote,
+            recursive_match: recursive && (subscribed || special_use),
+            special_use,
+        });
+    let returns = (any::<[bool; 3]>(), option::of(status_items())).prop_map(
+        |([subscribed, children, special_use], status)| ListReturn {
+            subscribed,
+            children,
+            special_use,
+            status: status.unwrap_or_default(),
+        },
+    );
+    let basic = (name_text(), pattern()).prop_map(|(reference, pattern)| List {
+        select: ListSelect::default(),
+        reference,
+        patterns: vec![pattern],
+        returns: ListReturn::default(),
+        extended: false,
+    });
+    let extended = (select, name_text(), vec(pattern(), 1..3), returns).prop_map(
+        |(select, reference, patterns, mut returns)| {
+            returns.subscribed |= select.subscribed;
+            returns.special_use |= select.special_use;
+            List {
+                select,
+                reference,
+                patterns,
+                returns,
+                extended: true,
+            }
+        },
+    );
+    prop_oneof![basic, extended].prop_map(Command::List)
+}
+
+pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
+    let simple = prop::sample::select(vec![
+        SearchKey::All,
+        SearchKey::Answered,
+        SearchKey::Deleted,
+        SearchKey::Draft,
+        SearchKey::Flagged,
+        SearchKey::Seen,
+        SearchKey::Unanswered,
+        SearchKey::Undeleted,
+        SearchKey::Undraft,
+        SearchKey::Unflagged,
+        SearchKey::Unseen,
+        SearchKey::New,
+        SearchKey::Old,
+        SearchKey::Recent,
+    ]);
+    let texts = (0usize..7, text()).prop_map(|(which, text)| match which {
+        0 => SearchKey::Bcc(text),
+        1 => SearchKey::Body(text),
+        2 => SearchKey::Cc(text),
+        3 => SearchKey::From(text),
+        4 => SearchKey::Subject(text),
+        5 => SearchKey::Text(text),
+        _ => SearchKey::To(text),
+    });
+    let dates = (0usize..6, date()).prop_map(|(which, date)| match which {
+        0 => SearchKey::Before(date),
+        1 => SearchKey::On(date),
+        2 => SearchKey::Since(date),
+        3 => SearchKey::SentBefore(date),
+        4 => SearchKey::SentOn(date),
+        _ => SearchKey::SentSince(date),
+    });
+    let leaf = prop_oneof![
+        simple,
+        texts,
+        dates,
+        set().prop_map(SearchKey::Sequence),
+        set().prop_map(SearchKey::Uid),
+        keyword().prop_map(SearchKey::Keyword),
+        keyword().prop_map(SearchKey::Unkeyword),
+        (text(), text()).prop_map(|(field, text)| SearchKey::Header(field, text)),
+        any::<u32>().prop_map(|n| SearchKey::Larger(n.into())),
+        (0..1u64 << 63).prop_map(SearchKey::Smaller),
+    ];
+    leaf.prop_recursive(4, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 1..4).prop_map(SearchKey::And),
+            inner.clone().prop_map(|key| SearchKey::Not(Box::new(key))),
+            (inner.clone(), inner).prop_map(|(a, b)| SearchKey::Or(Box::new(a), Box::new(b))),
+        ]
+    })
+}
+
+fn search() -> impl Strategy<Value = Command> {
+    let returns = any::<[bool; 5]>().prop_map(|[min, max, all, count, save]| SearchReturn {
+        min,
+        max,
+        all: all || !(min || max || count || save),
+        count,
+        save,
+    });
+    (any::<bool>(), option::of(returns), vec(search_key(), 1..4))
+        .prop_map(|(uid, returns, keys)| Command::Search(Search { uid, returns, keys }))
+}
+
+fn part() -> impl Strategy<Value = Vec<u32>> {
+    vec(1u32..20, 0..4)
+}
+
+fn partial() -> impl Strategy<Value = Option<Partial>> {
+    option::of(
+        (0u64..1 << 40, 1u64..1 << 40).prop_map(|(offset, length)| Partial { offset, length }),
+    )
+}
+
+fn attribute() -> impl Strategy<Value = FetchAttribute> {
+    let fields = || vec("[A-Za-z-]{1,10}", 1..3);
+    let section = prop_oneof![
+        Just(SectionText::Full),
+        Just(SectionText::Header),
+        Just(SectionText::Text),
+        Just(SectionText::Mime),
+        fields().prop_map(SectionText::HeaderFields),
+        fields().prop_map(SectionText::HeaderFieldsNot),
+    ];
+    let section = (part(), section).prop_map(|(mut part, text)| {
+        if text == SectionText::Mime && part.is_empty() {
+            part.push(1);
+        }
+        // The encoder writes names in capitals.
+        let upper = |fields: Vec<String>| fields.iter().map(|f| f.to_ascii_uppercase()).collect();
+        let text = match text {
+            SectionText::HeaderFields(fields) => SectionText::HeaderFields(upper(fields)),
+            SectionText::HeaderFieldsNot(fields) => SectionText::HeaderFieldsNot(upper(fields)),
+            text => text,
+        };
+        Section { part, text }
+    });
+    prop_oneof![
+        prop::sample::select(vec![
+            FetchAttribute::Body,
+            FetchAttribute::BodyStructure,
+            FetchAttribute::Envelope,
+            FetchAttribute::Flags,
+            FetchAttribute::InternalDate,
+            FetchAttribute::Rfc822,
+            FetchAttribute::Rfc822Header,
+            FetchAttribute::Rfc822Size,
+            FetchAttribute::Rfc822Text,
+            FetchAttribute::Uid,
+        ]),
+        (section, partial(), any::<bool>()).prop_map(|(section, partial, peek)| {
+            FetchAttribute::BodySection {
+                section,
+                partial,
+                peek,
+            }
+        }),
+        (part(), partial(), any::<bool>()).prop_map(|(part, partial, peek)| {
+            FetchAttribute::Binary {
+                part,
+                partial,
+                peek,
+            }
+        }),
+        part().prop_map(|part| FetchAttribute::BinarySize { part }),
+    ]
+}
+
+fn of_messages() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        set().prop_map(|set| Command::UidExpunge { set }),
+        (any::<bool>(), set(), vec(attribute(), 1..4)).prop_map(|(uid, set, attributes)| {
+            Command::Fetch {
+                uid,
+                set,
+                attributes,
+            }
+        }),
+        (
+            any::<bool>(),
+            set(),
+            0usize..3,
+            any::<bool>(),
+            vec(flag(), 0..4)
+        )
+            .prop_map(|(uid, set, action, silent, flags)| Command::Store {
+                uid,
+                set,
+                action: [StoreAction::Replace, StoreAction::Add, StoreAction::Remove][action],
+                silent,
+                flags,
+            }),
+        (any::<bool>(), set(), mailbox()).prop_map(|(uid, set, mailbox)| Command::Copy {
+            uid,
+            set,
+            mailbox
+        }),
+        (any::<bool>(), set(), mailbox()).prop_map(|(uid, set, mailbox)| Command::Move {
+            uid,
+            set,
+            mailbox
+        }),
+    ]
+}
+
+fn of_mailboxes() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        (0usize..5, mailbox()).prop_map(|(which, mailbox)| match which {
+            0 => Command::Select { mailbox },
+            1 => Command::Examine { mailbox },
+            2 => Command::Delete { mailbox },
+            3 => Command::Subscribe { mailbox },
+            _ => Command::Unsubscribe { mailbox },
+        }),
+        (
+            mailbox(),
+            vec(prop::sample::select(SpecialUse::EVERY.to_vec()), 0..3)
+        )
+            .prop_map(|(mailbox, special_use)| Command::Create {
+                mailbox,
+                special_use
+            }),
+        (mailbox(), mailbox()).prop_map(|(from, to)| Command::Rename { from, to }),
+        (name_text(), pattern())
+            .prop_map(|(reference, pattern)| Command::Lsub { reference, pattern }),
+        (mailbox(), status_items()).prop_map(|(mailbox, items)| Command::Status { mailbox, items }),
+        (mailbox(), vec(flag(), 0..3), option::of(date_time())).prop_map(
+            |(mailbox, flags, date)| Command::Append(Append {
+                mailbox,
+                flags,
+                date
+            })
+        ),
+    ]
+}
+
+fn of_sessions() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        prop::sample::select(vec![
+            Command::Capability,
+            Command::Logout,
+            Command::StartTls,
+            Command::Idle,
+            Command::Noop,
+            Command::Namespace,
+            Command::Check,
+            Command::Close,
+            Command::Unselect,
+            Command::Expunge,
+        ]),
+        (
+            "[A-Z0-9-]{1,12}",
+            option::of(prop_oneof![
+                Just("=".to_owned()),
+                "([A-Za-z0-9+/]{4}){1,4}".prop_map(|text| text)
+            ])
+        )
+            .prop_map(|(mechanism, initial)| Command::Authenticate {
+                mechanism,
+                initial: initial.map(Into::into)
+            }),
+        (text(), text()).prop_map(|(user, password)| Command::Login {
+            user,
+            password: password.into()
+        }),
+        vec("[A-Z0-9=]{1,8}", 1..3).prop_map(Command::Enable),
+        vec(("[a-z\"-]{1,10}", option::of("[ -~]{0,30}")), 0..4).prop_map(Command::Id),
+    ]
+}
+
+/// Any command.
+pub(super) fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        of_sessions(),
+        of_mailboxes(),
+        list(),
+        search(),
+        of_messages()
+    ]
+}
