@@ -49,6 +49,7 @@ pub mod names;
 mod quota;
 mod rename;
 mod row;
+pub mod search;
 mod select;
 pub mod structure;
 #[cfg(test)]

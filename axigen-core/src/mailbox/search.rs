@@ -1,0 +1,573 @@
+//! SEARCH: which messages match. [RFC 9051 §6.4.4](https://www.rfc-editor.org/rfc/rfc9051#section-6.4.4)
+//!
+//! A key is evaluated with what is at hand. Flags and dates need only the row;
+//! when the answer depends on the structure or on the bytes, [`Answer`] says
+//! so, and nothing is loaded that is not needed.
+
+use std::borrow::Cow;
+
+use axigen_proto::imap::command::SearchKey;
+use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
+use axigen_proto::imap::types::{Date, Flag};
+
+use super::structure::{Structure, header_fields};
+use super::types::{Flags, Row};
+
+/// Longest header block searched in, in bytes.
+pub const HEADER: u64 = 4 * 1024 * 1024;
+
+/// A search, ready to be asked about messages.
+#[derive(Debug)]
+pub struct Search {
+    key: Key,
+}
+
+/// What surrounds a search.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'c> {
+    /// The largest sequence number: how many messages there are.
+    pub messages: u32,
+    /// The largest UID; 0 for an empty mailbox.
+    pub largest_uid: u32,
+    /// What SEARCH RETURN (SAVE) kept, as UIDs.
+    pub saved: &'c NumberSet,
+    /// UIDs that are \Recent in this session.
+    pub recent: &'c NumberSet,
+}
+
+/// What is at hand of a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'m> {
+    /// Its sequence number.
+    pub seq: u32,
+    /// Its row.
+    pub row: &'m Row,
+    /// Its structure, once it was asked for.
+    pub structure: Option<&'m Structure>,
+    /// Its header block, once it was asked for.
+    pub header: Option<&'m [u8]>,
+    /// All of it, once it was asked for.
+    pub raw: Option<&'m [u8]>,
+}
+
+/// Whether a message matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answer {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// Load the structure and ask again.
+    NeedsStructure,
+    /// Load the header block and ask again.
+    NeedsHeader,
+    /// Load structure and bytes and ask again.
+    NeedsBody,
+}
+
+impl Answer {
+    fn of(yes: bool) -> Answer {
+        if yes { Answer::Yes } else { Answer::No }
+    }
+}
+
+/// A key with its strings folded and its sets resolved.
+#[derive(Debug)]
+enum Key {
+    All,
+    And(Vec<Key>),
+    Or(Box<Key>, Box<Key>),
+    Not(Box<Key>),
+    Sequence(NumberSet),
+    Uid(NumberSet),
+    System(u8),
+    Keyword(String),
+    Recent(NumberSet),
+    /// Days since 1970, by the internal date: from (inclusive), to (exclusive).
+    Internal(i64, i64),
+    Sent(i64, i64),
+    Larger(u64),
+    Smaller(u64),
+    Header(String, String),
+    Body(String),
+    Text(String),
+}
+
+impl Search {
+    /// Prepares a search.
+    pub fn new(keys: &[SearchKey], context: &Context<'_>) -> Search {
+        Search {
+            key: Key::And(keys.iter().map(|key| prepare(key, context)).collect()),
+        }
+    }
+
+    /// Whether a message matches, by what is at hand.
+    pub fn matches(&self, candidate: &Candidate<'_>) -> Answer {
+        evaluate(&self.key, candidate)
+    }
+}
+
+fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
+    let has = Key::System;
+    let lacks = |flag| Key::Not(Box::new(Key::System(flag)));
+    let both = |a, b| Key::And(vec![a, b]);
+    let recent = || Key::Recent(context.recent.clone());
+    let day = |date: &Date| date.days();
+    let header = |name: &str, text: &String| Key::Header(name.to_owned(), fold(text));
+    match key {
+        SearchKey::And(keys) => Key::And(keys.iter().map(|key| prepare(key, context)).collect()),
+        SearchKey::Not(key) => Key::Not(Box::new(prepare(key, context))),
+        SearchKey::Or(a, b) => {
+            Key::Or(Box::new(prepare(a, context)), Box::new(prepare(b, context)))
+        }
+        SearchKey::Sequence(SequenceSet::Saved) | SearchKey::Uid(SequenceSet::Saved) => {
+            Key::Uid(context.saved.clone())
+        }
+        SearchKey::Sequence(set) => Key::Sequence(set.resolve(context.messages)),
+        SearchKey::Uid(set) => Key::Uid(set.resolve(context.largest_uid)),
+        SearchKey::All => Key::All,
+        SearchKey::Answered => has(Flags::ANSWERED),
+        SearchKey::Deleted => has(Flags::DELETED),
+        SearchKey::Draft => has(Flags::DRAFT),
+        SearchKey::Flagged => has(Flags::FLAGGED),
+        SearchKey::Seen => has(Flags::SEEN),
+        SearchKey::Unanswered => lacks(Flags::ANSWERED),
+        SearchKey::Undeleted => lacks(Flags::DELETED),
+        SearchKey::Undraft => lacks(Flags::DRAFT),
+        SearchKey::Unflagged => lacks(Flags::FLAGGED),
+        SearchKey::Unseen => lacks(Flags::SEEN),
+        SearchKey::New => both(recent(), lacks(Flags::SEEN)),
+        SearchKey::Old => Key::Not(Box::new(recent())),
+        SearchKey::Recent => recent(),
+        SearchKey::Keyword(flag) => keyword(flag),
+        SearchKey::Unkeyword(flag) => Key::Not(Box::new(keyword(flag))),
+        SearchKey::Bcc(text) => header("Bcc", text),
+        SearchKey::Cc(text) => header("Cc", text),
+        SearchKey::From(text) => header("From", text),
+        SearchKey::Subject(text) => header("Subject", text),
+        SearchKey::To(text) => header("To", text),
+        SearchKey::Header(name, text) => header(name, text),
+        SearchKey::Body(text) => Key::Body(fold(text)),
+        SearchKey::Text(text) => Key::Text(fold(text)),
+        SearchKey::Before(date) => Key::Internal(i64::MIN, day(date)),
+        SearchKey::On(date) => Key::Internal(day(date), day(date) + 1),
+        SearchKey::Since(date) => Key::Internal(day(date), i64::MAX),
+        SearchKey::SentBefore(date) => Key::Sent(i64::MIN, day(date)),
+        SearchKey::SentOn(date) => Key::Sent(day(date), day(date) + 1),
+        SearchKey::SentSince(date) => Key::Sent(day(date), i64::MAX),
+        SearchKey::Larger(size) => Key::Larger(*size),
+        SearchKey::Smaller(size) => Key::Smaller(*size),
+    }
+}
+
+fn keyword(flag: &Flag) -> Key {
+    match flag {
+        Flag::Answered => Key::System(Flags::ANSWERED),
+        Flag::Flagged => Key::System(Flags::FLAGGED),
+        Flag::Deleted => Key::System(Flags::DELETED),
+        Flag::Seen => Key::System(Flags::SEEN),
+        Flag::Draft => Key::System(Flags::DRAFT),
+        Flag::Keyword(name) | Flag::Extension(name) => Key::Keyword(name.to_string()),
+        Flag::Recent => Key::Keyword(String::new()),
+    }
+}
+
+fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
+    match key {
+        Key::All => Answer::Yes,
+        Key::And(keys) => {
+            // One cheap no spares loading for the others.
+            let mut worst = Answer::Yes;
+            for key in keys {
+                match evaluate(key, of) {
+                    Answer::No => return Answer::No,
+                    Answer::Yes => {}
+                    needs if worst == Answer::Yes || needs < worst => worst = needs,
+                    _ => {}
+                }
+            }
+            worst
+        }
+        Key::Or(a, b) => match (evaluate(a, of), evaluate(b, of)) {
+            (Answer::Yes, _) | (_, Answer::Yes) => Answer::Yes,
+            (Answer::No, other) | (other, Answer::No) => other,
+            (a, b) => a.min(b),
+        },
+        Key::Not(key) => match evaluate(key, of) {
+            Answer::Yes => Answer::No,
+            Answer::No => Answer::Yes,
+            needs => needs,
+        },
+        Key::Sequence(set) => Answer::of(set.contains(of.seq)),
+        Key::Uid(set) | Key::Recent(set) => Answer::of(set.contains(of.row.uid)),
+        Key::System(flag) => Answer::of(of.row.flags.has(*flag)),
+        Key::Keyword(name) => Answer::of(of.row.flags.has_keyword(name)),
+        // RFC 9051 §6.4.4: dates are compared without time and zone, as they stand.
+        Key::Internal(from, to) => {
+            let day =
+                (of.row.internal_date + i64::from(of.row.internal_zone) * 60).div_euclid(86_400);
+            Answer::of((*from..*to).contains(&day))
+        }
+        Key::Sent(from, to) => match of.structure {
+            None => Answer::NeedsStructure,
+            Some(structure) => Answer::of(structure.sent().is_some_and(|(seconds, zone)| {
+                (*from..*to).contains(&(seconds + i64::from(zone) * 60).div_euclid(86_400))
+            })),
+        },
+        Key::Larger(size) => Answer::of(of.row.size > *size),
+        Key::Smaller(size) => Answer::of(of.row.size < *size),
+        Key::Header(name, text) => match of.header {
+            None => Answer::NeedsHeader,
+            Some(header) => Answer::of(
+                header_fields(header)
+                    .any(|field| field.is(name) && contains(&decode_words(field.value), text)),
+            ),
+        },
+        Key::Body(text) => match (of.structure, of.raw) {
+            (Some(structure), Some(raw)) => Answer::of(in_leaves(structure, raw, text, false)),
+            _ => Answer::NeedsBody,
+        },
+        Key::Text(text) => match (of.structure, of.raw) {
+            (Some(structure), Some(raw)) => {
+                Answer::of(in_header(structure, raw, text) || in_leaves(structure, raw, text, true))
+            }
+            _ => Answer::NeedsBody,
+        },
+    }
+}
+
+fn slice(raw: &[u8], range: std::ops::Range<u64>) -> &[u8] {
+    let at = |n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(raw.len());
+    raw.get(at(range.start)..at(range.end)).unwrap_or(&[])
+}
+
+fn in_header(structure: &Structure, raw: &[u8], text: &str) -> bool {
+    header_contains(slice(raw, structure.header()), text)
+}
+
+fn header_contains(block: &[u8], text: &str) -> bool {
+    header_fields(block).any(|field| contains(&decode_words(field.whole), text))
+}
+
+fn in_leaves(structure: &Structure, raw: &[u8], text: &str, with_mime: bool) -> bool {
+    structure.leaves().into_iter().any(|leaf| {
+        if with_mime && header_contains(slice(raw, leaf.mime.clone()), text) {
+            return true;
+        }
+        let content = slice(raw, leaf.content.clone());
+        if !leaf.media_type.eq_ignore_ascii_case(b"text")
+            && !leaf.media_type.eq_ignore_ascii_case(b"message")
+        {
+            return false;
+        }
+        let content = transfer_decoded(leaf.encoding, content).unwrap_or(Cow::Borrowed(content));
+        contains(
+            &charset_decoded(leaf.charset.map(|c| &c[..]), &content),
+            text,
+        )
+    })
+}
+
+/// Content without its transfer encoding; `None` if it cannot be undone.
+pub fn transfer_decoded<'c>(encoding: &[u8], content: &'c [u8]) -> Option<Cow<'c, [u8]>> {
+    let is = |name: &[u8]| encoding.eq_ignore_ascii_case(name);
+    if is(b"base64") {
+        // What is no base64 is passed over (RFC 2045 §6.8).
+        return mail_parser::decoders::base64::base64_decode(content).map(Cow::Owned);
+    }
+    if is(b"quoted-printable") {
+        return mail_parser::decoders::quoted_printable::quoted_printable_decode(content)
+            .map(Cow::Owned);
+    }
+    (is(b"7bit") || is(b"8bit") || is(b"binary")).then_some(Cow::Borrowed(content))
+}
+
+fn charset_decoded<'c>(charset: Option<&[u8]>, content: &'c [u8]) -> Cow<'c, str> {
+    let encoding = charset
+        .and_then(encoding_rs::Encoding::for_label)
+        .unwrap_or(encoding_rs::UTF_8);
+    encoding.decode_without_bom_handling(content).0
+}
+
+/// A header value unfolded, with its encoded words decoded (RFC 2047).
+fn decode_words(value: &[u8]) -> Cow<'_, str> {
+    let text = match std::str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        // Raw 8-bit that is not UTF-8 is mostly this.
+        Err(_) => {
+            encoding_rs::WINDOWS_1252
+                .decode_without_bom_handling(value)
+                .0
+        }
+    };
+    let text = match text.contains(['\r', '\n']) {
+        true => Cow::Owned(text.replace(['\r', '\n'], "")),
+        false => text,
+    };
+    if !text.contains("=?") {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest: &str = &text;
+    let mut after_word = false;
+    while let Some(start) = rest.find("=?") {
+        let (before, from) = rest.split_at(start);
+        match encoded_word(from) {
+            Some((word, length)) => {
+                // RFC 2047 §6.2: white space between two encoded words is not shown.
+                if !(after_word && before.trim().is_empty()) {
+                    out.push_str(before);
+                }
+                out.push_str(&word);
+                rest = from.get(length..).unwrap_or("");
+                after_word = true;
+            }
+            None => {
+                out.push_str(before);
+                out.push_str("=?");
+                rest = from.get(2..).unwrap_or("");
+                after_word = false;
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// `=?charset?encoding?text?=` at the start, decoded, and its length.
+fn encoded_word(text: &str) -> Option<(String, usize)> {
+    let inner = text.strip_prefix("=?")?;
+    let mut parts = inner.splitn(3, '?');
+    let (charset, encoding, rest) = (parts.next()?, parts.next()?, parts.next()?);
+    let end = rest.find("?=")?;
+    let word = rest.get(..end)?;
+    if charset.len() > 75 || word.len() > 1024 {
+        return None;
+    }
+    let bytes = match encoding {
+        "b" | "B" => mail_parser::decoders::base64::base64_decode(word.as_bytes())?,
+        "q" | "Q" => {
+            let spaced = word.replace('_', " ");
+            q_decoded(spaced.as_bytes())
+        }
+        _ => return None,
+    };
+    // RFC 2231 §5: a language may stand behind the charset.
+    let charset = charset.split('*').next().unwrap_or(charset);
+    let decoded = charset_decoded(Some(charset.as_bytes()), &bytes).into_owned();
+    let length = 2 + charset_length(inner)? + 1 + encoding.len() + 1 + end + 2;
+    Some((decoded, length))
+}
+
+fn charset_length(inner: &str) -> Option<usize> {
+    inner.find('?')
+}
+
+fn q_decoded(text: &[u8]) -> Vec<u8> {
+    let hex = |b: u8| (b as char).to_digit(16);
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = text.get(at) {
+        if byte == b'='
+            && let (Some(&a), Some(&b)) = (text.get(at + 1), text.get(at + 2))
+            && let (Some(a), Some(b)) = (hex(a), hex(b))
+        {
+            out.push((a * 16 + b) as u8);
+            at += 3;
+            continue;
+        }
+        out.push(byte);
+        at += 1;
+    }
+    out
+}
+
+/// Letters without case (i;unicode-casemap, RFC 5051, as far as lower case goes).
+fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// Substring without case. An empty string is in everything.
+fn contains(text: &str, folded: &str) -> bool {
+    if folded.is_empty() {
+        return true;
+    }
+    if text.is_ascii() {
+        if !folded.is_ascii() {
+            return false;
+        }
+        return find_ascii(text.as_bytes(), folded.as_bytes());
+    }
+    text.to_lowercase().contains(folded)
+}
+
+/// Without allocating: most mail is ASCII.
+fn find_ascii(text: &[u8], folded: &[u8]) -> bool {
+    let Some(&first) = folded.first() else {
+        return true;
+    };
+    let upper = first.to_ascii_uppercase();
+    let mut rest = text;
+    while rest.len() >= folded.len() {
+        let Some(at) = rest.iter().position(|&b| b == first || b == upper) else {
+            return false;
+        };
+        rest = rest.get(at..).unwrap_or(&[]);
+        match rest.get(..folded.len()) {
+            Some(window) if window.eq_ignore_ascii_case(folded) => return true,
+            Some(_) => rest = rest.get(1..).unwrap_or(&[]),
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::types::ItemId;
+    use super::*;
+
+    const RAW: &[u8] = b"From: =?utf-8?Q?J=C3=BCrgen?= =?utf-8?B?IE3DvGxsZXI=?= <j@x.test>\r\nSubject: Invoice\r\n for May\r\nDate: Mon, 2 Mar 2026 23:30:00 -0500\r\nX-Tag: \r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe and a soft=\r\nbreak\r\n--b\r\nContent-Type: application/x-thing; name=hidden.bin\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxl\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+bmVlZGxlPC9iPg==\r\n--b--\r\n";
+
+    fn row() -> Row {
+        // 2026-03-02 23:00 in a zone five hours west: the next day in UTC.
+        Row {
+            uid: 7,
+            item: ItemId(1),
+            modseq: 1,
+            flags: Flags::new(Flags::SEEN, ["$Work".into()]),
+            internal_date: 1_772_510_400,
+            internal_zone: -300,
+            size: RAW.len() as u64,
+        }
+    }
+
+    fn found(key: SearchKey) -> bool {
+        let (saved, recent) = (NumberSet::new(), std::iter::once(7).collect());
+        let context = Context {
+            messages: 3,
+            largest_uid: 9,
+            saved: &saved,
+            recent: &recent,
+        };
+        let search = Search::new(std::slice::from_ref(&key), &context);
+        let structure = Structure::parse(RAW);
+        let row = row();
+        let header = slice(RAW, structure.header());
+        let mut candidate = Candidate {
+            seq: 2,
+            row: &row,
+            structure: None,
+            header: None,
+            raw: None,
+        };
+        for _ in 0..4 {
+            match search.matches(&candidate) {
+                Answer::Yes => return true,
+                Answer::No => return false,
+                Answer::NeedsStructure => candidate.structure = Some(&structure),
+                Answer::NeedsHeader => candidate.header = Some(header),
+                Answer::NeedsBody => {
+                    (candidate.structure, candidate.raw) = (Some(&structure), Some(RAW))
+                }
+            }
+        }
+        panic!("{key:?} asks for ever");
+    }
+
+    fn text(s: &str) -> String {
+        s.to_owned()
+    }
+
+    #[test]
+    fn keys() {
+        let date = |d| Date::new(2026, 3, d).unwrap();
+        let yes = [
+            SearchKey::All,
+            SearchKey::Seen,
+            SearchKey::Unflagged,
+            SearchKey::Recent,
+            SearchKey::Keyword(Flag::new("$WORK").unwrap()),
+            SearchKey::From(text("jürgen müller")),
+            SearchKey::From(text("X.TEST")),
+            SearchKey::Subject(text("invoice for")),
+            SearchKey::Header(text("x-tag"), text("")),
+            SearchKey::Body(text("grüße")),
+            SearchKey::Body(text("softbreak")),
+            SearchKey::Body(text("NEEDLE")),
+            SearchKey::Text(text("hidden.bin")),
+            SearchKey::Text(text("may")),
+            SearchKey::On(date(2)),
+            SearchKey::Since(date(2)),
+            SearchKey::Before(date(3)),
+            SearchKey::SentOn(date(2)),
+            SearchKey::SentSince(date(1)),
+            SearchKey::Larger(10),
+            SearchKey::Smaller(1_000_000),
+            SearchKey::Not(Box::new(SearchKey::Body(text("absent")))),
+            SearchKey::Or(
+                Box::new(SearchKey::Body(text("absent"))),
+                Box::new(SearchKey::Subject(text("may"))),
+            ),
+        ];
+        for key in yes {
+            assert!(found(key.clone()), "{key:?}");
+        }
+        let no = [
+            SearchKey::Unseen,
+            SearchKey::New,
+            SearchKey::Old,
+            SearchKey::Keyword(Flag::new("work").unwrap()),
+            SearchKey::To(text("x")),
+            SearchKey::Header(text("x-none"), text("")),
+            SearchKey::Body(text("invoice")),
+            SearchKey::Body(text("hidden")),
+            SearchKey::Text(text("bmVlZGxl")),
+            SearchKey::On(date(3)),
+            SearchKey::SentBefore(date(2)),
+            SearchKey::Larger(RAW.len() as u64),
+            SearchKey::And(vec![SearchKey::Seen, SearchKey::Body(text("absent"))]),
+        ];
+        for key in no {
+            assert!(!found(key.clone()), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn cheap_keys_spare_the_body() {
+        let (saved, recent) = (NumberSet::new(), NumberSet::new());
+        let context = Context {
+            messages: 3,
+            largest_uid: 9,
+            saved: &saved,
+            recent: &recent,
+        };
+        let search = Search::new(&[SearchKey::Body(text("x")), SearchKey::Flagged], &context);
+        let row = row();
+        let candidate = Candidate {
+            seq: 2,
+            row: &row,
+            structure: None,
+            header: None,
+            raw: None,
+        };
+        assert_eq!(search.matches(&candidate), Answer::No);
+    }
+
+    #[test]
+    fn encoded_words() {
+        for (value, want) in [
+            ("=?utf-8?q?a_b?= c", "a b c"),
+            ("=?utf-8?q?a?=  =?utf-8?q?b?=", "ab"),
+            ("x =?iso-8859-1*de?Q?=FC?= y", "x ü y"),
+            ("=?bad", "=?bad"),
+            ("=?utf-8?x?a?=", "=?utf-8?x?a?="),
+            ("=?nonsense?Q?a?=", "a"),
+            ("a\r\n b", "a b"),
+        ] {
+            assert_eq!(decode_words(value.as_bytes()), want, "{value}");
+        }
+        assert_eq!(decode_words(b"caf\xe9"), "café");
+    }
+}
