@@ -23,6 +23,7 @@ use crate::filter::{Chain, Filter, Level};
 use crate::mailbox::Mailboxes;
 use crate::net::listener;
 use crate::net::rules::Gate;
+use crate::service::imap::Imap;
 use crate::service::smtp_in::SmtpIn;
 use crate::service::{Context, InFlight, Service};
 use crate::settings::{ListenerSettings, Settings, TlsMode};
@@ -331,6 +332,7 @@ impl Engine {
             "smtp_in" => Arc::new(SmtpIn::mx(context)),
             "submission" => Arc::new(SmtpIn::submission(context)),
             "lmtp" => Arc::new(SmtpIn::lmtp(context)),
+            "imap" => Arc::new(Imap::new(context)),
             _ => {
                 return Err(Error::Service(format!(
                     "there is no service {name}; there are {}",

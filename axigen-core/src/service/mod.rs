@@ -1,6 +1,7 @@
 //! Services: one event loop each, over a session and the mailbox API. They
 //! parse nothing and know no keys.
 
+pub mod imap;
 pub mod smtp_in;
 
 use std::net::SocketAddr;

@@ -1,0 +1,152 @@
+//! APPEND: a message the client brings.
+
+use axigen_proto::imap::command::Append;
+use axigen_proto::imap::response::{Code, Status};
+use axigen_proto::imap::types::Tag;
+use axigen_store::AccountId;
+use bytes::{Bytes, BytesMut};
+
+use super::selected::kept;
+use super::{Done, ImapConn, Talk, status};
+use crate::mailbox::{Flags, MailboxId, NewMessage, Place, Target};
+use crate::service::Share;
+
+/// A message that is coming.
+#[derive(Debug)]
+pub(super) struct Appending {
+    tag: Tag,
+    account: AccountId,
+    mailbox: MailboxId,
+    flags: Flags,
+    internal_date: i64,
+    internal_zone: i16,
+    raw: BytesMut,
+    share: Share,
+    quota: Option<u64>,
+}
+
+impl Talk<'_> {
+    pub(super) async fn append_start(
+        &mut self,
+        conn: &mut ImapConn,
+        tag: Tag,
+        append: Append,
+        size: u64,
+    ) -> Done {
+        match self.prepare(&tag, append, size).await {
+            Ok(appending) => {
+                self.appending = Some(appending);
+                conn.session().proceed()?;
+            }
+            Err(status) => conn.session().finish(&tag, status)?,
+        }
+        Ok(())
+    }
+
+    /// Everything that can be refused before the message comes.
+    async fn prepare(&self, tag: &Tag, append: Append, size: u64) -> Result<Appending, Status> {
+        let Some(user) = &self.user else {
+            return Err(Status::bad("log in first"));
+        };
+        let Some(flags) = kept(&append.flags) else {
+            return Err(Status::bad("there is no such system flag"));
+        };
+        let mailboxes = &self.context.mailboxes;
+        let info = mailboxes
+            .find(user.account, append.mailbox.as_str())
+            .await
+            .map_err(|error| status::of(&error, true))?;
+        if let Some(quota) = user.settings.quota {
+            let (bytes, _) = mailboxes
+                .usage(user.account)
+                .await
+                .map_err(|error| status::of(&error, true))?;
+            if bytes.saturating_add(size) > quota {
+                return Err(Status::no("the account is over its quota").with(Code::OverQuota));
+            }
+        }
+        let mut share = self.context.in_flight.share();
+        if !self.context.in_flight.grow(&mut share, size) {
+            return Err(
+                Status::no("too many messages at the same time, try again").with(Code::Unavailable)
+            );
+        }
+        let (internal_date, internal_zone) = match append.date {
+            Some(date) => (date.unix, date.zone),
+            None => (jiff::Timestamp::now().as_second(), 0),
+        };
+        Ok(Appending {
+            tag: tag.clone(),
+            account: user.account,
+            mailbox: info.id,
+            flags,
+            internal_date,
+            internal_zone,
+            raw: BytesMut::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 20)),
+            share,
+            quota: user.settings.quota,
+        })
+    }
+
+    pub(super) fn append_body(&mut self, conn: &mut ImapConn, bytes: Bytes) -> Done {
+        let Some(appending) = &mut self.appending else {
+            return Ok(());
+        };
+        // RFC 9051 §4.3.1: a literal of a message has no NUL.
+        if bytes.contains(&0) {
+            let tag = appending.tag.clone();
+            self.appending = None;
+            conn.session()
+                .finish(&tag, Status::no("the message has a NUL"))?;
+            return Ok(());
+        }
+        appending.raw.extend_from_slice(&bytes);
+        Ok(())
+    }
+
+    pub(super) async fn append_end(&mut self, conn: &mut ImapConn, tag: Tag) -> Done {
+        let Some(appending) = self.appending.take() else {
+            conn.session().finish(
+                &tag,
+                Status::no("the message was not taken").with(Code::ServerBug),
+            )?;
+            return Ok(());
+        };
+        let Appending {
+            account,
+            mailbox,
+            flags,
+            internal_date,
+            internal_zone,
+            raw,
+            share,
+            quota,
+            ..
+        } = appending;
+        let message = NewMessage {
+            raw: raw.freeze(),
+            internal_date,
+            internal_zone,
+        };
+        let target = Target {
+            account,
+            mailbox: Place::Id(mailbox),
+            flags,
+            quota,
+        };
+        let status = match self.context.mailboxes.append(message, &[target]).await {
+            Ok(appended) => match appended.first() {
+                Some(at) => Status::ok("appended").with(Code::AppendUid {
+                    uid_validity: at.uid_validity,
+                    uid: at.uid,
+                }),
+                None => Status::ok("appended"),
+            },
+            Err(error) => status::of(&error, true),
+        };
+        drop(share);
+        self.update(conn, true).await?;
+        conn.session().finish(&tag, status)?;
+        Ok(())
+    }
+}

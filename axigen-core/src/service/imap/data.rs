@@ -1,0 +1,210 @@
+//! The bytes behind BODY[…], BINARY[…] and RFC822: ranges of the message,
+//! read and sent in pieces.
+
+use std::ops::Range;
+
+use axigen_proto::imap::command::{FetchAttribute, Partial, SectionText};
+use axigen_proto::imap::response::FetchItem;
+use axigen_store::AccountId;
+use bytes::Bytes;
+
+use super::{Done, ImapConn};
+use crate::mailbox::search::transfer_decoded;
+use crate::mailbox::structure::{Section, Structure, header_fields};
+use crate::mailbox::{Mailboxes, Result, Row};
+use crate::net::conn::UNSENT_LOW;
+
+/// Bytes read and sent at a time.
+const PIECE: u64 = 256 * 1024;
+/// Longest header that single fields are picked from.
+const HEADER: u64 = 4 * 1024 * 1024;
+
+/// What a data item consists of.
+#[derive(Debug)]
+pub(super) enum Data {
+    /// A range of the message.
+    Range(Range<u64>),
+    /// Bytes at hand.
+    Bytes(Bytes),
+    /// There is no such part.
+    Nil,
+    /// A size (BINARY.SIZE).
+    Size(u64),
+    /// BINARY of a part whose encoding is not known.
+    UnknownEncoding,
+}
+
+/// Where the bytes of one message come from.
+pub(super) struct Source<'s> {
+    pub(super) mailboxes: &'s Mailboxes,
+    pub(super) account: AccountId,
+    pub(super) row: &'s Row,
+    pub(super) structure: Option<&'s Structure>,
+}
+
+impl Source<'_> {
+    /// Finds what an attribute asks for; reads no more than headers and, for
+    /// BINARY, the part.
+    pub(super) async fn open(&self, attribute: &FetchAttribute) -> Result<Data> {
+        let Some(structure) = self.structure else {
+            return Ok(Data::Nil);
+        };
+        Ok(match attribute {
+            FetchAttribute::Rfc822 => Data::Range(0..self.row.size),
+            FetchAttribute::Rfc822Header => Data::Range(structure.header()),
+            FetchAttribute::Rfc822Text => Data::Range(structure.header().end..self.row.size),
+            FetchAttribute::BodySection {
+                section, partial, ..
+            } => {
+                let which = match &section.text {
+                    SectionText::Full => Section::Whole,
+                    SectionText::Header
+                    | SectionText::HeaderFields(_)
+                    | SectionText::HeaderFieldsNot(_) => Section::Header,
+                    SectionText::Text => Section::Text,
+                    SectionText::Mime => Section::Mime,
+                };
+                let Some(range) = structure.section(&section.part, which) else {
+                    return Ok(Data::Nil);
+                };
+                match &section.text {
+                    SectionText::HeaderFields(names) => {
+                        cut_bytes(self.fields(range, names, true).await?, *partial)
+                    }
+                    SectionText::HeaderFieldsNot(names) => {
+                        cut_bytes(self.fields(range, names, false).await?, *partial)
+                    }
+                    _ => Data::Range(cut(range, *partial)),
+                }
+            }
+            FetchAttribute::Binary { part, partial, .. } => {
+                match self.binary(structure, part).await? {
+                    Some(bytes) => cut_bytes(bytes, *partial),
+                    None if structure.encoding(part).is_none() => Data::Nil,
+                    None => Data::UnknownEncoding,
+                }
+            }
+            FetchAttribute::BinarySize { part } => match self.binary(structure, part).await? {
+                Some(bytes) => Data::Size(bytes.len() as u64),
+                None if structure.encoding(part).is_none() => Data::Size(0),
+                None => Data::UnknownEncoding,
+            },
+            _ => Data::Nil,
+        })
+    }
+
+    /// Sends a data item; `false` if its bytes cannot be read any more.
+    pub(super) async fn send(
+        &self,
+        conn: &mut ImapConn,
+        attribute: &FetchAttribute,
+        data: Data,
+    ) -> Done<bool> {
+        match data {
+            Data::Nil | Data::UnknownEncoding => {
+                conn.session().fetch_item(&FetchItem::Data {
+                    attribute: attribute.clone(),
+                    data: None,
+                })?;
+            }
+            Data::Size(size) => {
+                let FetchAttribute::BinarySize { part } = attribute else {
+                    return Ok(true);
+                };
+                conn.session().fetch_item(&FetchItem::BinarySize {
+                    part: part.clone(),
+                    size,
+                })?;
+            }
+            Data::Bytes(bytes) => {
+                conn.session().fetch_data(attribute, bytes.len() as u64)?;
+                conn.session().body(bytes)?;
+            }
+            Data::Range(range) => {
+                conn.session()
+                    .fetch_data(attribute, range.end - range.start)?;
+                let mut at = range.start;
+                while at < range.end {
+                    let end = range.end.min(at + PIECE);
+                    let piece = match self
+                        .mailboxes
+                        .body(self.account, self.row.item, at..end)
+                        .await
+                    {
+                        Ok(piece) if piece.len() as u64 == end - at => piece,
+                        Ok(_) => return Ok(false),
+                        Err(error) => {
+                            tracing::error!(%error, "a message cannot be read");
+                            return Ok(false);
+                        }
+                    };
+                    conn.session().body(piece)?;
+                    at = end;
+                    if conn.session().pending_output() > UNSENT_LOW {
+                        conn.flush().await?;
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The fields of a header that are (not) named, and the blank line.
+    async fn fields(&self, range: Range<u64>, names: &[String], named: bool) -> Result<Bytes> {
+        let range = range.start..range.end.min(range.start + HEADER);
+        let header = self
+            .mailboxes
+            .body(self.account, self.row.item, range)
+            .await?;
+        let mut out = Vec::new();
+        for field in header_fields(&header) {
+            if names.iter().any(|name| field.is(name)) == named {
+                out.extend_from_slice(field.whole);
+                if !field.whole.ends_with(b"\n") {
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+        Ok(out.into())
+    }
+
+    /// A part without its transfer encoding; `None` if there is no such part
+    /// or the encoding is not known (RFC 3516 §4.3).
+    async fn binary(&self, structure: &Structure, part: &[u32]) -> Result<Option<Bytes>> {
+        if part.is_empty() {
+            let range = 0..self.row.size;
+            return self
+                .mailboxes
+                .body(self.account, self.row.item, range)
+                .await
+                .map(Some);
+        }
+        let Some((encoding, range)) = structure.encoding(part) else {
+            return Ok(None);
+        };
+        let content = self
+            .mailboxes
+            .body(self.account, self.row.item, range)
+            .await?;
+        match transfer_decoded(encoding, &content) {
+            Some(std::borrow::Cow::Borrowed(_)) => Ok(Some(content)),
+            Some(std::borrow::Cow::Owned(decoded)) => Ok(Some(decoded.into())),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The part of a range that a partial names; an offset beyond it is empty.
+fn cut(range: Range<u64>, partial: Option<Partial>) -> Range<u64> {
+    let Some(partial) = partial else { return range };
+    let start = range.start.saturating_add(partial.offset).min(range.end);
+    start..start.saturating_add(partial.length).min(range.end)
+}
+
+fn cut_bytes(bytes: Bytes, partial: Option<Partial>) -> Data {
+    Data::Bytes(match partial {
+        Some(partial) => partial.of(&bytes),
+        None => bytes,
+    })
+}

@@ -1,0 +1,232 @@
+//! FETCH: rows in pages, what is large in pieces.
+
+use std::sync::Arc;
+
+use axigen_proto::imap::command::FetchAttribute;
+use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
+use axigen_proto::imap::sequence::SequenceSet;
+use axigen_proto::imap::types::DateTime;
+use axigen_store::AccountId;
+
+use super::data::{Data, Source};
+use super::{Done, ImapConn, Talk, status};
+use crate::mailbox::structure::Structure;
+use crate::mailbox::{Error, FlagChange, Flags, Row};
+use crate::net::conn::UNSENT_LOW;
+
+/// Rows read together.
+const PAGE: usize = 500;
+/// Structures read together.
+const STRUCTURES: usize = 100;
+
+impl Talk<'_> {
+    pub(super) async fn fetch(
+        &mut self,
+        conn: &mut ImapConn,
+        account: AccountId,
+        uid: bool,
+        set: &SequenceSet,
+        attributes: &[FetchAttribute],
+    ) -> Done<Status> {
+        let Some(selected) = &self.selected else {
+            return Ok(Status::bad("no mailbox is open"));
+        };
+        let Some(uids) = selected.resolve(set, uid) else {
+            return Ok(Status::bad("there is no message of that number"));
+        };
+        let mut wanted = attributes.to_vec();
+        // RFC 9051 §6.4.9: a UID FETCH always shows the UID.
+        if uid && !wanted.contains(&FetchAttribute::Uid) {
+            wanted.insert(0, FetchAttribute::Uid);
+        }
+        let sets_seen = !selected.read_only && wanted.iter().any(FetchAttribute::sets_seen);
+        let needs_structure = wanted.iter().any(|attribute| {
+            !matches!(
+                attribute,
+                FetchAttribute::Flags
+                    | FetchAttribute::InternalDate
+                    | FetchAttribute::Rfc822Size
+                    | FetchAttribute::Uid
+            )
+        });
+        let mut missing = 0;
+        for page in uids.chunks(if needs_structure { STRUCTURES } else { PAGE }) {
+            let mut rows = match self.rows(account, page).await {
+                Ok(rows) => rows,
+                Err(status) => return Ok(status),
+            };
+            missing += page.len() - rows.len();
+            let newly_seen = match sets_seen {
+                true => match self.mark_seen(account, &mut rows).await {
+                    Ok(newly_seen) => newly_seen,
+                    Err(status) => return Ok(status),
+                },
+                false => Vec::new(),
+            };
+            let structures = match needs_structure {
+                true => {
+                    let items: Vec<_> = rows.iter().map(|row| row.item).collect();
+                    match self.context.mailboxes.structures(account, &items).await {
+                        Ok(structures) => structures,
+                        Err(error) => return Ok(status::of(&error, false)),
+                    }
+                }
+                false => vec![None; rows.len()],
+            };
+            for (row, structure) in rows.iter().zip(structures) {
+                if needs_structure && structure.is_none() {
+                    missing += 1;
+                    continue;
+                }
+                let show_flags =
+                    newly_seen.contains(&row.uid) && !wanted.contains(&FetchAttribute::Flags);
+                if let Some(status) = self
+                    .one(conn, account, row, structure, &wanted, show_flags)
+                    .await?
+                {
+                    return Ok(status);
+                }
+                if conn.session().pending_output() > UNSENT_LOW {
+                    conn.flush().await?;
+                }
+            }
+        }
+        if missing > 0 && !uid {
+            // RFC 2180 §4.1.3: what was there is shown, and the rest admitted.
+            return Ok(Status::no("some of the messages are gone").with(Code::ExpungeIssued));
+        }
+        Ok(Status::ok("fetched"))
+    }
+
+    async fn rows(&self, account: AccountId, uids: &[u32]) -> Result<Vec<Row>, Status> {
+        let Some(selected) = &self.selected else {
+            return Ok(Vec::new());
+        };
+        let rows = self
+            .context
+            .mailboxes
+            .rows(account, selected.mailbox, uids)
+            .await;
+        rows.map_err(|error| status::of(&error, false))
+    }
+
+    /// Sets \Seen where it is missing; the UIDs it was set on.
+    async fn mark_seen(
+        &mut self,
+        account: AccountId,
+        rows: &mut [Row],
+    ) -> Result<Vec<u32>, Status> {
+        let Some(selected) = &mut self.selected else {
+            return Ok(Vec::new());
+        };
+        let unseen: Vec<u32> = rows
+            .iter()
+            .filter(|row| !row.flags.has(Flags::SEEN))
+            .map(|row| row.uid)
+            .collect();
+        if unseen.is_empty() {
+            return Ok(unseen);
+        }
+        let change = FlagChange::Add(Flags::from(Flags::SEEN));
+        let stored = self
+            .context
+            .mailboxes
+            .store_flags(account, selected.mailbox, &unseen, &change, None)
+            .await;
+        let (changed, _) = stored.map_err(|error| status::of(&error, false))?;
+        selected.tell(&changed);
+        for row in changed {
+            if let Some(shown) = rows.iter_mut().find(|shown| shown.uid == row.uid) {
+                *shown = row;
+            }
+        }
+        Ok(unseen)
+    }
+
+    /// One FETCH response. A status ends the command.
+    async fn one(
+        &mut self,
+        conn: &mut ImapConn,
+        account: AccountId,
+        row: &Row,
+        structure: Option<Arc<Structure>>,
+        wanted: &[FetchAttribute],
+        show_flags: bool,
+    ) -> Done<Option<Status>> {
+        let rev2 = conn.session().is_rev2();
+        let Some(selected) = &self.selected else {
+            return Ok(None);
+        };
+        let Some(seq) = selected.seq(row.uid) else {
+            return Ok(None);
+        };
+        let source = Source {
+            mailboxes: &self.context.mailboxes,
+            account,
+            row,
+            structure: structure.as_deref(),
+        };
+        let mut items = Vec::with_capacity(wanted.len());
+        // Data first, without sending anything: an error is then a clean NO.
+        let mut data = Vec::new();
+        if show_flags {
+            items.push(FetchItem::Flags(selected.flags(row, rev2)));
+        }
+        for attribute in wanted {
+            match attribute {
+                FetchAttribute::Flags => items.push(FetchItem::Flags(selected.flags(row, rev2))),
+                FetchAttribute::Uid => items.push(FetchItem::Uid(row.uid)),
+                FetchAttribute::InternalDate => items.push(FetchItem::InternalDate(DateTime {
+                    unix: row.internal_date,
+                    zone: row.internal_zone,
+                })),
+                FetchAttribute::Rfc822Size => items.push(FetchItem::Rfc822Size(row.size)),
+                FetchAttribute::Envelope => {
+                    if let Some(structure) = &structure {
+                        items.push(FetchItem::Envelope(structure.envelope().clone()));
+                    }
+                }
+                FetchAttribute::Body => {
+                    if let Some(structure) = &structure {
+                        items.push(FetchItem::Body(structure.body_structure()));
+                    }
+                }
+                FetchAttribute::BodyStructure => {
+                    if let Some(structure) = &structure {
+                        items.push(FetchItem::BodyStructure(structure.body_structure()));
+                    }
+                }
+                attribute => match source.open(attribute).await {
+                    Ok(opened) => data.push((attribute, opened)),
+                    Err(Error::NoSuchMessage) => return Ok(None),
+                    Err(error) => return Ok(Some(status::of(&error, false))),
+                },
+            }
+        }
+        if data
+            .iter()
+            .any(|(_, data)| matches!(data, Data::UnknownEncoding))
+        {
+            return Ok(Some(
+                Status::no("the part's encoding is not known").with(Code::UnknownCte),
+            ));
+        }
+        if data.is_empty() {
+            conn.session().untagged(&Response::Fetch { seq, items })?;
+            return Ok(None);
+        }
+        conn.session().fetch_begin(seq)?;
+        for item in &items {
+            conn.session().fetch_item(item)?;
+        }
+        for (attribute, data) in data {
+            if !source.send(conn, attribute, data).await? {
+                // In the middle of announced bytes there is no way to say so.
+                conn.session().abort();
+                return Ok(Some(Status::no("the message is damaged")));
+            }
+        }
+        conn.session().fetch_end()?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,459 @@
+//! IMAP4rev1 and IMAP4rev2: one event loop over the session and the mailbox API.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `mod` | connections, logins, which command goes where |
+//! | `selected` | the mailbox that is open, and what changed in it |
+//! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
+//! | `fetch`, `data` | FETCH |
+//! | `search` | SEARCH |
+//! | `change` | STORE, COPY, MOVE, EXPUNGE |
+//! | `append` | APPEND |
+//! | `status` | errors as responses |
+
+mod append;
+mod change;
+mod data;
+mod fetch;
+mod list;
+mod search;
+mod selected;
+mod status;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axigen_proto::Misuse;
+use axigen_proto::imap::command::Command;
+use axigen_proto::imap::response::{Code, Status};
+use axigen_proto::imap::server::{Config, Event, Server};
+use axigen_proto::imap::types::Tag;
+use axigen_proto::sasl::{Answer, Mechanism, Refusal};
+use axigen_store::AccountId;
+use axigen_store::store::Watcher;
+use parking_lot::Mutex;
+
+use super::{Context, Peer, Service, nonce};
+use crate::directory::Login;
+use crate::net::{Conn, Stream};
+use crate::settings::{Effective, TlsMode};
+
+use append::Appending;
+use selected::Selected;
+
+/// IMAP.
+#[derive(Debug)]
+pub struct Imap {
+    context: Context,
+    /// Connections by account.
+    open: Arc<Mutex<HashMap<AccountId, u32>>>,
+}
+
+impl Imap {
+    /// The service.
+    pub fn new(context: Context) -> Imap {
+        Imap {
+            context,
+            open: Arc::default(),
+        }
+    }
+}
+
+/// A connection that counts until it is dropped.
+#[derive(Debug)]
+struct Counted {
+    account: AccountId,
+    open: Arc<Mutex<HashMap<AccountId, u32>>>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut open = self.open.lock();
+        if let Some(count) = open.get_mut(&self.account) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.account);
+            }
+        }
+    }
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug)]
+enum Broken {
+    /// The stream failed.
+    Io(io::Error),
+    /// A bug of this service.
+    Misuse(Misuse),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Broken {
+        Broken::Io(error)
+    }
+}
+
+impl From<Misuse> for Broken {
+    fn from(misuse: Misuse) -> Broken {
+        Broken::Misuse(misuse)
+    }
+}
+
+type Done<T = ()> = Result<T, Broken>;
+type ImapConn = Conn<Server>;
+
+#[async_trait]
+impl Service for Imap {
+    fn name(&self) -> &'static str {
+        "imap"
+    }
+
+    async fn serve(&self, stream: Stream, mut peer: Peer) {
+        let Some(nonce) = nonce() else { return };
+        let settings = self.context.settings.load_full();
+        let config = Config {
+            hostname: settings.hostname.clone(),
+            limits: settings.imap.session_limits(),
+            implicit_tls: peer.implicit_tls(),
+            starttls: peer.listener.tls == TlsMode::Starttls && self.context.tls.is_some(),
+            allow_plaintext_login: peer.listener.plaintext_login,
+            mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login],
+            id: vec![
+                ("name".into(), "Axigen in Rust".into()),
+                ("version".into(), env!("CARGO_PKG_VERSION").into()),
+            ],
+            ..Config::default()
+        };
+        let session = Server::new(config, nonce);
+        let mut conn = match (peer.implicit_tls(), self.context.tls.clone()) {
+            (true, Some(tls)) => Conn::server_tls(stream, session, tls),
+            (true, None) => return,
+            (false, tls) => Conn::server(stream, session, tls),
+        };
+        let mut talk = Talk {
+            service: self,
+            context: &self.context,
+            login: None,
+            user: None,
+            selected: None,
+            appending: None,
+            idle: false,
+        };
+        let mut stopping = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = conn.next() => event,
+                () = changed(&mut talk.user), if talk.idle => {
+                    match talk.update(&mut conn, true).await {
+                        Ok(()) => continue,
+                        Err(broken) => return end(&peer, broken),
+                    }
+                }
+                () = peer.stopped(), if !stopping => {
+                    stopping = true;
+                    if conn.session().is_idle() {
+                        conn.session().bye(Status::ok("the server is shutting down"));
+                    }
+                    continue;
+                }
+            };
+            let done = match event {
+                Ok(Some(event)) => talk.event(&mut conn, event).await,
+                Ok(None) => {
+                    tracing::debug!(service = "imap", peer = %peer.addr, why = ?conn.close_reason(), "closed");
+                    return;
+                }
+                Err(error) => Err(Broken::Io(error)),
+            };
+            if let Err(broken) = done {
+                return end(&peer, broken);
+            }
+            if stopping && conn.session().is_idle() {
+                conn.session()
+                    .bye(Status::ok("the server is shutting down"));
+            }
+        }
+    }
+}
+
+/// Waits for a change of the account.
+async fn changed(user: &mut Option<User>) {
+    match user {
+        Some(user) => drop(user.watcher.changed().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn end(peer: &Peer, broken: Broken) {
+    match broken {
+        Broken::Io(error) => {
+            tracing::debug!(service = "imap", peer = %peer.addr, %error, "the connection failed")
+        }
+        Broken::Misuse(misuse) => {
+            tracing::error!(service = "imap", peer = %peer.addr, %misuse, "a bug in the service: the connection is closed");
+        }
+    }
+}
+
+/// One connection.
+struct Talk<'c> {
+    service: &'c Imap,
+    context: &'c Context,
+    /// A login the directory has accepted and the session not yet announced.
+    login: Option<Login>,
+    user: Option<User>,
+    selected: Option<Selected>,
+    appending: Option<Appending>,
+    idle: bool,
+}
+
+/// Who has logged in.
+#[derive(Debug)]
+struct User {
+    account: AccountId,
+    settings: Effective,
+    watcher: Watcher,
+    _counted: Counted,
+}
+
+impl Talk<'_> {
+    async fn event(&mut self, conn: &mut ImapConn, event: Event) -> Done {
+        match event {
+            Event::Connected => conn.session().greet()?,
+            Event::Auth(ask) => {
+                // A hash takes a while: what was said before leaves first.
+                conn.flush_all().await?;
+                let (answer, login) = self.context.directory.answer(&ask).await;
+                let answer = match login {
+                    Some(login) => self.admit(login).await,
+                    None => answer,
+                };
+                conn.session().answer(answer)?;
+            }
+            Event::LoggedIn(_) => {}
+            Event::ClientId(fields) => {
+                tracing::debug!(service = "imap", client = ?fields, "the client said who made it");
+            }
+            Event::Command { tag, command } => self.command(conn, tag, command).await?,
+            Event::AppendStart { tag, append, size } => {
+                self.append_start(conn, tag, append, size).await?
+            }
+            Event::AppendBody(bytes) => self.append_body(conn, bytes)?,
+            Event::AppendEnd { tag } => self.append_end(conn, tag).await?,
+            Event::AppendAborted => self.appending = None,
+            Event::IdleStart { .. } => {
+                self.idle = true;
+                self.update(conn, true).await?;
+            }
+            Event::IdleEnd { tag } => {
+                self.idle = false;
+                self.update(conn, true).await?;
+                conn.session().finish(&tag, Status::ok("IDLE is over"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory knows the user; may this account use IMAP, here and now?
+    async fn admit(&mut self, login: Login) -> Answer {
+        let settings = match self
+            .context
+            .directory
+            .account_settings(&login.account.address)
+            .await
+        {
+            Ok(settings) => settings.effective(&self.context.settings.load().accounts),
+            Err(error) => {
+                tracing::error!(%error, "the settings of an account could not be read");
+                return Answer::Refuse(Refusal::Unavailable);
+            }
+        };
+        if !settings.imap {
+            return Answer::Refuse(Refusal::NotAuthorized);
+        }
+        let account = login.account.id;
+        {
+            let mut open = self.service.open.lock();
+            let count = open.entry(account).or_default();
+            if *count >= settings.imap_connections {
+                return Answer::Refuse(Refusal::TooMany);
+            }
+            *count += 1;
+        }
+        let counted = Counted {
+            account,
+            open: self.service.open.clone(),
+        };
+        tracing::info!(service = "imap", user = login.account.address, "logged in");
+        let watcher = self.context.mailboxes.watch(account);
+        self.user = Some(User {
+            account,
+            settings,
+            watcher,
+            _counted: counted,
+        });
+        self.login = Some(login);
+        Answer::Accept
+    }
+
+    async fn command(&mut self, conn: &mut ImapConn, tag: Tag, command: Command) -> Done {
+        let Some(account) = self.user.as_ref().map(|user| user.account) else {
+            conn.session().finish(&tag, Status::bad("log in first"))?;
+            return Ok(());
+        };
+        // RFC 9051 §7.5.1: no EXPUNGE while a command with sequence numbers runs.
+        let expunge_allowed = !matches!(
+            command,
+            Command::Fetch { uid: false, .. } | Command::Store { uid: false, .. }
+        ) && !matches!(&command, Command::Search(search) if !search.uid);
+        let leaves = matches!(
+            command,
+            Command::Select { .. } | Command::Examine { .. } | Command::Close | Command::Unselect
+        );
+        let status = match command {
+            Command::Noop | Command::Check => Status::ok("done"),
+            Command::Select { mailbox } => {
+                self.select(conn, account, mailbox.as_str(), false).await?
+            }
+            Command::Examine { mailbox } => {
+                self.select(conn, account, mailbox.as_str(), true).await?
+            }
+            Command::Close => self.close(account, true).await,
+            Command::Unselect => self.close(account, false).await,
+            Command::Create {
+                mailbox,
+                special_use,
+            } => self.create(account, mailbox.as_str(), &special_use).await,
+            Command::Delete { mailbox } => self.delete(account, mailbox.as_str()).await,
+            Command::Rename { from, to } => self.rename(account, from.as_str(), to.as_str()).await,
+            Command::Subscribe { mailbox } => self.subscribe(account, mailbox.as_str(), true).await,
+            Command::Unsubscribe { mailbox } => {
+                self.subscribe(account, mailbox.as_str(), false).await
+            }
+            Command::List(list) => self.list(conn, account, &list).await?,
+            Command::Lsub { reference, pattern } => {
+                self.lsub(conn, account, &reference, &pattern).await?
+            }
+            Command::Namespace => self.namespace(conn)?,
+            Command::Status { mailbox, items } => {
+                self.mailbox_status(conn, account, mailbox, &items).await?
+            }
+            Command::Search(search) => self.search(conn, account, &tag, &search).await?,
+            Command::Fetch {
+                uid,
+                set,
+                attributes,
+            } => self.fetch(conn, account, uid, &set, &attributes).await?,
+            Command::Store {
+                uid,
+                set,
+                action,
+                silent,
+                flags,
+            } => {
+                self.store(conn, account, uid, &set, action, silent, &flags)
+                    .await?
+            }
+            Command::Copy { uid, set, mailbox } => {
+                self.copy(account, uid, &set, mailbox.as_str()).await
+            }
+            Command::Move { uid, set, mailbox } => {
+                self.move_(conn, account, uid, &set, mailbox.as_str())
+                    .await?
+            }
+            Command::Expunge => self.expunge(account, None).await,
+            Command::UidExpunge { set } => self.expunge(account, Some(&set)).await,
+            // The session does these by itself.
+            Command::Capability
+            | Command::Logout
+            | Command::StartTls
+            | Command::Authenticate { .. }
+            | Command::Login { .. }
+            | Command::Enable(_)
+            | Command::Id(_)
+            | Command::Append(_)
+            | Command::Idle => Status::bad("not now"),
+        };
+        if !leaves {
+            self.update(conn, expunge_allowed).await?;
+        }
+        conn.session().finish(&tag, status)?;
+        Ok(())
+    }
+
+    /// Tells the client what changed in the selected mailbox.
+    async fn update(&mut self, conn: &mut ImapConn, expunge_allowed: bool) -> Done {
+        let Some(selected) = &mut self.selected else {
+            return Ok(());
+        };
+        let rev2 = conn.session().is_rev2();
+        match selected
+            .update(&self.context.mailboxes, expunge_allowed, rev2)
+            .await
+        {
+            Ok(responses) => {
+                for response in &responses {
+                    conn.session().untagged(response)?;
+                }
+            }
+            Err(crate::mailbox::Error::NoSuchMailbox) => {
+                // Somebody deleted it; RFC 9051 §7.1: CLOSED.
+                self.selected = None;
+                conn.session().unselect()?;
+            }
+            Err(error) => tracing::error!(%error, "changes could not be read"),
+        }
+        Ok(())
+    }
+
+    async fn select(
+        &mut self,
+        conn: &mut ImapConn,
+        account: AccountId,
+        name: &str,
+        examine: bool,
+    ) -> Done<Status> {
+        // RFC 9051 §6.3.2: the mailbox that was open is left, whatever comes.
+        if self.selected.take().is_some() {
+            conn.session().unselect()?;
+        }
+        let rev2 = conn.session().is_rev2();
+        match Selected::open(&self.context.mailboxes, account, name, examine, rev2).await {
+            Ok((selected, responses)) => {
+                for response in &responses {
+                    conn.session().untagged(response)?;
+                }
+                self.selected = Some(selected);
+                let code = if examine {
+                    Code::ReadOnly
+                } else {
+                    Code::ReadWrite
+                };
+                Ok(Status::ok("the mailbox is open").with(code))
+            }
+            Err(error) => Ok(status::of(&error, false)),
+        }
+    }
+
+    async fn close(&mut self, account: AccountId, expunge: bool) -> Status {
+        let Some(selected) = self.selected.take() else {
+            return Status::bad("no mailbox is open");
+        };
+        if expunge && !selected.read_only {
+            if let Err(error) = self
+                .context
+                .mailboxes
+                .expunge(account, selected.mailbox, None)
+                .await
+            {
+                let status = status::of(&error, false);
+                self.selected = Some(selected);
+                return status;
+            }
+        }
+        Status::ok("the mailbox is closed")
+    }
+}

@@ -1,0 +1,331 @@
+//! The mailbox that is open, and what changed in it.
+//!
+//! A session sees sequence numbers, so it keeps the UIDs in order: four bytes
+//! a message. Everything else is read when it is asked for.
+
+use std::collections::HashMap;
+
+use axigen_proto::imap::response::{Code, FetchItem, ListItem, Response};
+use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
+use axigen_proto::imap::types::{Flag, MailboxName};
+use axigen_store::AccountId;
+
+use crate::mailbox::{Flags, MailboxId, Mailboxes, Result, Row};
+
+/// Messages looked at together for the first unseen one.
+const PAGE: usize = 1000;
+
+/// The mailbox that is open.
+#[derive(Debug)]
+pub(super) struct Selected {
+    account: AccountId,
+    pub(super) mailbox: MailboxId,
+    pub(super) read_only: bool,
+    /// UIDs by sequence number, those that are gone but not yet told included.
+    uids: Vec<u32>,
+    /// Up to which change the client knows.
+    modseq: u64,
+    /// UIDs that are gone and not yet told.
+    gone: Vec<u32>,
+    /// Rows the client was told already, although they are newer than `modseq`.
+    told: HashMap<u32, u64>,
+    pub(super) recent: NumberSet,
+    /// What SEARCH RETURN (SAVE) kept, as UIDs.
+    pub(super) saved: NumberSet,
+}
+
+impl Selected {
+    /// Opens a mailbox, with what SELECT tells of it.
+    pub(super) async fn open(
+        mailboxes: &Mailboxes,
+        account: AccountId,
+        name: &str,
+        read_only: bool,
+        rev2: bool,
+    ) -> Result<(Selected, Vec<Response>)> {
+        let info = mailboxes.find(account, name).await?;
+        // EXAMINE takes \Recent from nobody (RFC 3501 §6.3.2).
+        let floor = mailboxes.recent(account, info.id, !read_only).await?;
+        let (uids, modseq) = mailboxes.uids(account, info.id).await?;
+        let recent: NumberSet = uids.iter().copied().filter(|&uid| uid >= floor).collect();
+        let keywords = mailboxes.keywords(account).await?;
+        let mut flags = vec![
+            Flag::Answered,
+            Flag::Flagged,
+            Flag::Deleted,
+            Flag::Seen,
+            Flag::Draft,
+        ];
+        flags.extend(keywords.into_iter().map(Flag::Keyword));
+        let uid_next = uids
+            .last()
+            .map_or(info.uid_next, |last| info.uid_next.max(last + 1));
+        let mut selected = Selected {
+            account,
+            mailbox: info.id,
+            read_only,
+            uids,
+            modseq,
+            gone: Vec::new(),
+            told: HashMap::new(),
+            recent,
+            saved: NumberSet::new(),
+        };
+        let mut responses = vec![
+            Response::Flags(flags.clone()),
+            Response::Exists(selected.count()),
+        ];
+        if !rev2 {
+            responses.push(Response::Recent(
+                u32::try_from(selected.recent.count()).unwrap_or(u32::MAX),
+            ));
+            if info.unseen > 0
+                && let Some(seq) = selected.first_unseen(mailboxes).await?
+            {
+                responses.push(Response::ok(
+                    Code::Unseen(seq),
+                    "is the first unseen message",
+                ));
+            }
+        }
+        responses.push(Response::ok(
+            Code::UidValidity(info.uid_validity),
+            "UIDs are valid",
+        ));
+        responses.push(Response::ok(Code::UidNext(uid_next), "is the next UID"));
+        let permanent = match read_only {
+            true => Code::PermanentFlags {
+                flags: Vec::new(),
+                keywords: false,
+            },
+            false => Code::PermanentFlags {
+                flags,
+                keywords: true,
+            },
+        };
+        responses.push(Response::ok(permanent, "these flags are kept"));
+        if rev2 {
+            // RFC 9051 §6.3.2: the name as it is kept.
+            responses.push(Response::List(ListItem {
+                attributes: Vec::new(),
+                delimiter: Some('/'),
+                name: MailboxName::new(info.name.clone()),
+                child_subscribed: false,
+                old_name: None,
+            }));
+        }
+        Ok((selected, responses))
+    }
+
+    async fn first_unseen(&mut self, mailboxes: &Mailboxes) -> Result<Option<u32>> {
+        for page in self.uids.chunks(PAGE) {
+            let rows = mailboxes.rows(self.account, self.mailbox, page).await?;
+            if let Some(row) = rows.iter().find(|row| !row.flags.has(Flags::SEEN)) {
+                return Ok(self.seq(row.uid));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How many messages the client knows of.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.uids.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The largest UID, 0 if there is none.
+    pub(super) fn largest_uid(&self) -> u32 {
+        self.uids.last().copied().unwrap_or(0)
+    }
+
+    /// The sequence number of a UID.
+    pub(super) fn seq(&self, uid: u32) -> Option<u32> {
+        self.uids
+            .binary_search(&uid)
+            .ok()
+            .and_then(|at| u32::try_from(at + 1).ok())
+    }
+
+    /// All UIDs, ascending.
+    pub(super) fn uids(&self) -> &[u32] {
+        &self.uids
+    }
+
+    /// The UIDs a set names, ascending; `None` if a sequence number is beyond
+    /// the mailbox, which is the client's fault.
+    pub(super) fn resolve(&self, set: &SequenceSet, uid: bool) -> Option<Vec<u32>> {
+        if matches!(set, SequenceSet::Saved) {
+            return Some(
+                self.uids
+                    .iter()
+                    .copied()
+                    .filter(|uid| self.saved.contains(*uid))
+                    .collect(),
+            );
+        }
+        if uid {
+            let wanted = set.resolve(self.largest_uid());
+            let mut uids = Vec::new();
+            for (low, high) in wanted.ranges() {
+                let from = self.uids.partition_point(|&uid| uid < low);
+                let to = self.uids.partition_point(|&uid| uid <= high);
+                uids.extend_from_slice(self.uids.get(from..to).unwrap_or(&[]));
+            }
+            return Some(uids);
+        }
+        // RFC 9051 §9: a number beyond the mailbox is an error; `*` alone in an
+        // empty mailbox names nothing.
+        if set.beyond(self.count()) && self.count() > 0
+            || self.count() == 0 && !set.resolve(0).is_empty()
+        {
+            return None;
+        }
+        let mut uids = Vec::new();
+        for (low, high) in set.resolve(self.count()).ranges() {
+            let range = (low as usize).saturating_sub(1)..high as usize;
+            uids.extend_from_slice(self.uids.get(range).unwrap_or(&[]));
+        }
+        Some(uids)
+    }
+
+    /// The client was told of these rows: they need not be told again.
+    pub(super) fn tell(&mut self, rows: &[Row]) {
+        self.told
+            .extend(rows.iter().map(|row| (row.uid, row.modseq)));
+    }
+
+    /// What changed since the last time, as responses in the right order:
+    /// EXPUNGE (if it is allowed now), EXISTS, RECENT, FETCH.
+    pub(super) async fn update(
+        &mut self,
+        mailboxes: &Mailboxes,
+        expunge_allowed: bool,
+        rev2: bool,
+    ) -> Result<Vec<Response>> {
+        let changes = mailboxes
+            .changes(self.account, self.mailbox, self.modseq)
+            .await?;
+        let mut responses = Vec::new();
+        if changes.modseq == self.modseq && (self.gone.is_empty() || !expunge_allowed) {
+            return Ok(responses);
+        }
+        self.modseq = changes.modseq;
+        self.gone.extend(
+            changes
+                .vanished
+                .iter()
+                .copied()
+                .filter(|uid| self.uids.binary_search(uid).is_ok()),
+        );
+        if expunge_allowed && !self.gone.is_empty() {
+            let mut gone = std::mem::take(&mut self.gone);
+            gone.sort_unstable();
+            gone.dedup();
+            // From the end, so that the numbers before stay as they are.
+            for uid in gone.iter().rev() {
+                if let Ok(at) = self.uids.binary_search(uid) {
+                    responses.push(Response::Expunge(u32::try_from(at + 1).unwrap_or(u32::MAX)));
+                }
+            }
+            self.uids.retain(|uid| gone.binary_search(uid).is_err());
+            for uid in &gone {
+                self.told.remove(uid);
+            }
+            // RFC 9051 §6.4.4.1: what is expunged leaves the saved result.
+            self.saved = self
+                .saved
+                .iter()
+                .filter(|uid| gone.binary_search(uid).is_err())
+                .collect();
+            self.recent = self
+                .recent
+                .iter()
+                .filter(|uid| gone.binary_search(uid).is_err())
+                .collect();
+        }
+        let largest = self.largest_uid();
+        let mut fetches = Vec::new();
+        let mut new = Vec::new();
+        for row in &changes.rows {
+            let told = self
+                .told
+                .get(&row.uid)
+                .is_some_and(|&modseq| modseq >= row.modseq);
+            if row.modseq <= changes.modseq {
+                self.told.remove(&row.uid);
+            } else {
+                self.told.insert(row.uid, row.modseq);
+            }
+            if row.uid > largest {
+                new.push(row.uid);
+            } else if !told && let Some(seq) = self.seq(row.uid) {
+                fetches.push((seq, row));
+            }
+        }
+        if !new.is_empty() {
+            self.uids.extend_from_slice(&new);
+            let floor = mailboxes
+                .recent(self.account, self.mailbox, !self.read_only)
+                .await?;
+            for &uid in new.iter().filter(|&&uid| uid >= floor) {
+                self.recent.push(uid);
+            }
+            responses.push(Response::Exists(self.count()));
+            if !rev2 {
+                responses.push(Response::Recent(
+                    u32::try_from(self.recent.count()).unwrap_or(u32::MAX),
+                ));
+            }
+        }
+        for (seq, row) in fetches {
+            responses.push(Response::Fetch {
+                seq,
+                items: vec![
+                    FetchItem::Uid(row.uid),
+                    FetchItem::Flags(self.flags(row, rev2)),
+                ],
+            });
+        }
+        Ok(responses)
+    }
+
+    /// A row's flags as the client sees them.
+    pub(super) fn flags(&self, row: &Row, rev2: bool) -> Vec<Flag> {
+        let system = [
+            (Flags::ANSWERED, Flag::Answered),
+            (Flags::FLAGGED, Flag::Flagged),
+            (Flags::DELETED, Flag::Deleted),
+            (Flags::SEEN, Flag::Seen),
+            (Flags::DRAFT, Flag::Draft),
+        ];
+        let mut flags: Vec<Flag> = system
+            .into_iter()
+            .filter(|(bit, _)| row.flags.has(*bit))
+            .map(|(_, flag)| flag)
+            .collect();
+        if !rev2 && self.recent.contains(row.uid) {
+            flags.push(Flag::Recent);
+        }
+        flags.extend(row.flags.keywords.iter().cloned().map(Flag::Keyword));
+        flags
+    }
+}
+
+/// Flags a client sent, as they are kept. `None` for a system flag that does
+/// not exist; `\Recent` is not the client's to change (RFC 3501 §2.3.2).
+pub(super) fn kept(flags: &[Flag]) -> Option<Flags> {
+    let mut system = 0;
+    let mut keywords = Vec::new();
+    for flag in flags {
+        match flag {
+            Flag::Answered => system |= Flags::ANSWERED,
+            Flag::Flagged => system |= Flags::FLAGGED,
+            Flag::Deleted => system |= Flags::DELETED,
+            Flag::Seen => system |= Flags::SEEN,
+            Flag::Draft => system |= Flags::DRAFT,
+            Flag::Recent => {}
+            Flag::Keyword(name) => keywords.push(name.clone()),
+            Flag::Extension(_) => return None,
+        }
+    }
+    Some(Flags::new(system, keywords))
+}
