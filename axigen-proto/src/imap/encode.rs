@@ -308,6 +308,8 @@ impl<'a> Encoder<'a> {
     fn code(&mut self, code: &Code) -> bool {
         let name = match code {
             Code::Unseen(_) if self.rev2 => return false,
+            // RFC 4315 §3: no COPYUID when nothing was copied.
+            Code::CopyUid { from, .. } if from.is_empty() => return false,
             Code::AppendUid { uid_validity, uid } => {
                 self.print(format_args!("[APPENDUID {uid_validity} {uid}] "));
                 return true;

@@ -201,7 +201,8 @@ pub enum Code {
     /// Sent by the session when SELECT leaves a mailbox.
     Closed,
     ContactAdmin,
-    /// COPYUID (RFC 4315): `from[i]` became `to[i]`, both ascending.
+    /// COPYUID (RFC 4315): the n-th of `from` became the n-th of `to`. Left out
+    /// when empty.
     CopyUid {
         uid_validity: u32,
         from: NumberSet,

@@ -4,6 +4,9 @@
 //! that offers IMAP4rev2 has to offer them all (RFC 9051 §6.1.1), and they are
 //! announced by name too, for clients of IMAP4rev1. MOVE, NAMESPACE, UIDPLUS and UNSELECT
 //! are plain commands and live with the other commands; SASL-IR is an argument of AUTHENTICATE.
+//!
+//! An extension that comes later gets a file here with its grammar, which
+//! [`parse`](super::parse) calls at its place, and its name in [`AFTER_LOGIN`].
 
 pub mod binary;
 pub mod enable;

@@ -15,6 +15,7 @@ use crate::imap::encode::Encoder;
 use crate::imap::response::{
     Code, Esearch, FetchItem, ListItem, MailboxAttribute, Namespace, Response, Status,
 };
+use crate::imap::sequence::NumberSet;
 use crate::imap::structure::{
     Address, BodyStructure, Envelope, Extension, Multipart, NString, Part, PartKind,
 };
@@ -112,6 +113,17 @@ fn as_in_the_standards() {
                 "Done",
             ),
             "* OK [COPYUID 38505 304,319:320 3956:3958] Done\r\n",
+        ),
+        (
+            Response::ok(
+                Code::CopyUid {
+                    uid_validity: 1,
+                    from: NumberSet::new(),
+                    to: NumberSet::new(),
+                },
+                "Nothing was copied",
+            ),
+            "* OK Nothing was copied\r\n",
         ),
         (
             Response::Status(Status::no("[x] two\r\nlines\0 \u{e4}")),
