@@ -116,11 +116,16 @@ pub(super) async fn single_instance(subject: &dyn Subject) -> Outcome {
         same("its bytes", store.read(&first, 0..u64::MAX).await?, content)?;
     }
     let shared = Bytes::from(dice.noise(50_000));
+    let before = store.stat().blobs.bytes;
     let puts = (0..16).map(|_| put(&store, shared.clone()));
     for blob in futures_util::future::join_all(puts).await {
         let got = store.read(&blob?, 0..u64::MAX).await?;
         ensure(got == shared, || "a blob put by many at once".into())?;
     }
+    let written = store.stat().blobs.bytes - before;
+    ensure(written < 2 * shared.len() as u64, || {
+        format!("a blob put by many at once was written more than once: {written} bytes")
+    })?;
     let twice = [1, 2, 1].map(|n| BlobIn {
         bytes: vec![n; 3000 * usize::from(n)].into(),
         label: Bytes::new(),
