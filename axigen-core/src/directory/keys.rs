@@ -1,6 +1,6 @@
 //! Keys of the directory in the system range, each kind behind its letter.
 
-use axigen_store::{Key, Patch, Slot, Template};
+use axigen_store::{Key, Op, Patch, Slot, Template};
 use bytes::Bytes;
 
 pub(super) const NEXT_ID: &[u8] = b"dir/next";
@@ -8,6 +8,22 @@ pub(super) const DECOY_SECRET: &[u8] = b"dir/decoy";
 
 pub(super) fn domain(name: &str) -> Key {
     join(b"dir/d/", name.as_bytes())
+}
+
+/// How many accounts and aliases a domain has.
+pub(super) fn members(domain: &str) -> Key {
+    join(b"dir/n/", domain.as_bytes())
+}
+
+/// One account or alias more or less.
+pub(super) fn count_member(domain: &str, delta: i64) -> Op {
+    Op::Add {
+        key: members(domain),
+        delta,
+        min: None,
+        max: None,
+        slot: None,
+    }
 }
 
 /// An address leads to an account id or to an alias record.
@@ -54,6 +70,11 @@ pub(super) fn new_account(slot: u8) -> Template {
 
 pub(super) fn class(name: &str) -> Key {
     join(b"dir/c/", name.as_bytes())
+}
+
+/// An account's id in a key or a value; 0, which is nobody's, if it is none.
+pub(super) fn number(bytes: Option<&[u8; 8]>) -> u64 {
+    bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// All keys of a kind.

@@ -1,5 +1,6 @@
 //! Who may log in. An unknown user costs what a wrong password costs.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axigen_proto::sasl::{Answer, Ask, Refusal, ScramKeys};
@@ -8,8 +9,8 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::{
-    Account, Directory, Error, REMEMBERED_LOGINS, REMEMBERED_SECONDS, Result, keys, password,
-    random,
+    Account, Directory, Error, HASH_WAIT_SECONDS, REMEMBERED_LOGINS, REMEMBERED_SECONDS, Result,
+    keys, password, random,
 };
 
 /// A login that was good.
@@ -70,11 +71,17 @@ impl Directory {
             Some((id, _)) if self.is_remembered(&digest, *id) => true,
             _ => {
                 let hash = record.as_ref().map_or_else(
-                    || password::decoy().to_owned(),
+                    || password::DECOY.to_owned(),
                     |(_, record)| record.password.clone(),
                 );
                 let password = Zeroizing::new(password.to_owned());
-                let turn = self.shared.hashing.clone().acquire_owned().await;
+                let turn = self.shared.hashing.clone().acquire_owned();
+                let wait = Duration::from_secs(HASH_WAIT_SECONDS);
+                let Ok(turn) = tokio::time::timeout(wait, turn).await else {
+                    tracing::warn!("more logins than can be checked: one was refused");
+                    return Ok(Err(Refusal::TooMany));
+                };
+                self.shared.hashed.fetch_add(1, Ordering::Relaxed);
                 let checked = tokio::task::spawn_blocking(move || {
                     let _turn = turn;
                     password::verify(&password, &hash)
@@ -126,20 +133,17 @@ impl Directory {
     /// The secret is the store's, so that decoys outlive a restart.
     async fn decoy_secret(&self) -> Result<[u8; 32]> {
         let key = Bytes::from_static(keys::DECOY_SECRET);
-        loop {
-            if let Some(secret) = self.read(key.clone()).await?
-                && let Ok(secret) = <[u8; 32]>::try_from(secret.as_ref())
-            {
-                return Ok(secret);
-            }
-            let secret: [u8; 32] = random()?;
-            let ops = vec![Op::Set {
-                key: key.clone().into(),
-                val: Bytes::copy_from_slice(&secret).into(),
-            }];
-            self.change(vec![(key.clone(), Expect::Absent)], ops)
-                .await?;
-        }
+        let fresh: [u8; 32] = random()?;
+        let ops = vec![Op::Set {
+            key: key.clone().into(),
+            val: Bytes::copy_from_slice(&fresh).into(),
+        }];
+        // Whoever comes first sets it; all others read what he set.
+        self.change(vec![(key.clone(), Expect::Absent)], ops)
+            .await?;
+        let kept = self.read(key).await?.unwrap_or_default();
+        <[u8; 32]>::try_from(kept.as_ref())
+            .map_err(|error| Error::Corrupt("unknown users".into(), error.to_string()))
     }
 
     /// What a login is remembered by. The stored hash is part of it, so a new

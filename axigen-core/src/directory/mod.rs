@@ -6,41 +6,52 @@
 //! | file | what it is |
 //! |---|---|
 //! | `records` | what is kept of a domain, an account, a class |
-//! | `manage` | adding, listing, changing, removing |
+//! | `domains`, `accounts`, `aliases` | adding, listing, changing, removing |
 //! | `resolve` | an address to accounts: aliases, plus-addresses, postmaster |
 //! | `login` | passwords and SCRAM, at the same cost for everyone |
 //! | [`password`] | argon2id hashes |
 
+mod accounts;
+mod aliases;
+mod domains;
 mod keys;
 mod login;
-mod manage;
 pub mod password;
 mod records;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axigen_store::{AccountId, Store};
+use axigen_store::{AccountId, Batch, Expect, Key, Op, Part, Store};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::mailbox::Mailboxes;
 
+pub use accounts::NewAccount;
+pub use aliases::Alias;
 pub use login::Login;
-pub use manage::NewAccount;
 pub use records::{Account, Class, Domain};
 pub use resolve::{Delivery, Resolution};
 
 /// Most logins that are hashed at the same time; more wait.
 pub const HASHES_AT_ONCE: usize = 4;
+/// Longest wait for one's turn to be hashed, in seconds. A login that waits
+/// longer is refused for now, so that a flood of them is cut off.
+pub const HASH_WAIT_SECONDS: u64 = 20;
 /// Most logins remembered, so that a client that connects again and again does
 /// not pay for the hash each time.
 pub const REMEMBERED_LOGINS: usize = 10_000;
 /// How long a login is remembered, in seconds.
 pub const REMEMBERED_SECONDS: u64 = 300;
-/// Most aliases followed for one address, and most addresses they may lead to.
+/// Most addresses that are looked up for one recipient, itself and everything
+/// its aliases lead to; also the most targets of one alias.
 pub const ALIAS_STEPS: usize = 100;
 
 /// What can go wrong in the directory.
@@ -62,12 +73,19 @@ pub enum Error {
     /// The domain is not one of this server's.
     #[error("{0} is not a domain of this server")]
     NotOurDomain(String),
-    /// The domain still has accounts or aliases.
-    #[error("the domain {0} still has accounts or aliases")]
+    /// A domain that still has accounts or aliases, a class that still has
+    /// accounts.
+    #[error("{0} is still in use")]
     NotEmpty(String),
-    /// An alias leads through too many steps or to too many addresses.
-    #[error("the alias leads to itself or to too many addresses")]
+    /// An alias leads nowhere, or through more than [`ALIAS_STEPS`] addresses.
+    #[error("an alias leads to at least one and at most {ALIAS_STEPS} addresses")]
     AliasTooLarge,
+    /// Nobody could log in with this password, or everybody.
+    #[error(
+        "a password has 1 to {} bytes and no NUL",
+        axigen_proto::sasl::PASSWORD_LIMIT
+    )]
+    BadPassword,
     /// A record cannot be read.
     #[error("the record of {0} cannot be read: {1}")]
     Corrupt(String, String),
@@ -98,6 +116,7 @@ pub struct Directory {
 
 struct Shared {
     hashing: Arc<Semaphore>,
+    hashed: AtomicU64,
     /// Digests of logins that were good, under a key of this process.
     remembered: Mutex<HashMap<[u8; 32], (AccountId, Instant)>>,
     remember_key: [u8; 32],
@@ -119,6 +138,7 @@ impl Directory {
     pub fn new(store: Store, mailboxes: Mailboxes) -> Result<Directory> {
         let shared = Shared {
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
+            hashed: AtomicU64::new(0),
             remembered: Mutex::default(),
             remember_key: random()?,
             decoy_secret: OnceCell::new(),
@@ -128,6 +148,45 @@ impl Directory {
             mailboxes,
             shared: Arc::new(shared),
         })
+    }
+
+    /// Passwords hashed for logins since the start, for monitoring.
+    pub fn passwords_hashed(&self) -> u64 {
+        self.shared.hashed.load(Ordering::Relaxed)
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Changed {
+    /// It is durable.
+    Done,
+    /// The assert of this index did not hold.
+    Conflict(usize),
+    /// A counter would have left its bounds.
+    OutOfBounds,
+}
+
+impl Directory {
+    async fn read(&self, key: Key) -> Result<Option<Bytes>> {
+        let got = self.store.get(AccountId::SYSTEM, &[key]).await?;
+        Ok(got.into_iter().next().flatten())
+    }
+
+    /// One batch in the system range.
+    async fn change(&self, asserts: Vec<(Key, Expect)>, ops: Vec<Op>) -> Result<Changed> {
+        let part = Part {
+            account: AccountId::SYSTEM,
+            asserts,
+            ops,
+            advance: true,
+        };
+        match self.store.commit(Batch { parts: vec![part] }).await {
+            Ok(_) => Ok(Changed::Done),
+            Err(axigen_store::Error::Conflict { index, .. }) => Ok(Changed::Conflict(index)),
+            Err(axigen_store::Error::Bound { .. }) => Ok(Changed::OutOfBounds),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

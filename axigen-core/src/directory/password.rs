@@ -1,7 +1,5 @@
 //! argon2id password hashes ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)).
 
-use std::sync::LazyLock;
-
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
@@ -38,12 +36,9 @@ pub fn verify(password: &str, hash: &str) -> bool {
         .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
-/// A hash that no password matches, at the cost of any other.
-pub(super) fn decoy() -> &'static str {
-    static DECOY: LazyLock<String> =
-        LazyLock::new(|| hash("a password of nobody").unwrap_or_default());
-    &DECOY
-}
+/// A hash of nobody's password, at the cost of any other. Its output is zeros,
+/// which no password is known to give.
+pub(super) const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[cfg(test)]
 mod tests {
@@ -62,5 +57,20 @@ mod tests {
         assert!(!verify("secret", "$argon2id$broken"));
         assert!(!verify("", ""));
         assert_ne!(hash("secret").unwrap(), hashed, "a fresh salt each time");
+    }
+
+    #[test]
+    fn the_decoy_costs_what_a_hash_costs() {
+        let decoy = PasswordHash::new(DECOY).unwrap();
+        let hashed = hash("secret").unwrap();
+        let hashed = PasswordHash::new(&hashed).unwrap();
+        assert_eq!(decoy.algorithm, hashed.algorithm);
+        assert_eq!(decoy.version, hashed.version);
+        assert_eq!(decoy.params, hashed.params);
+        assert_eq!(
+            decoy.hash.map(|hash| hash.as_bytes().len()),
+            hashed.hash.map(|hash| hash.as_bytes().len())
+        );
+        assert!(!verify("", DECOY));
     }
 }

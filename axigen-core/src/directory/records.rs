@@ -14,8 +14,9 @@ use crate::settings::AccountSettings;
 pub struct Domain {
     /// The name, in lower case.
     pub name: String,
-    /// Where mail for `postmaster@` goes; without it, to the account or alias
-    /// of that name, and failing that to the first account of the domain.
+    /// Where mail for `postmaster@` goes when there is neither an account nor an
+    /// alias of that name; without it, to the oldest account of the domain,
+    /// failing that of the server.
     pub postmaster: Option<String>,
     /// What the domain's accounts inherit.
     pub settings: AccountSettings,

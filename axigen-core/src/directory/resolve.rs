@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use axigen_store::AccountId;
+use axigen_store::{AccountId, Key, Page, Range};
 
 use super::records::{Record, decode};
 use super::{ALIAS_STEPS, Directory, Domain, Error, Result, keys};
@@ -39,6 +39,23 @@ pub struct Delivery {
     pub settings: AccountSettings,
 }
 
+/// Accounts that are looked at to find one for a postmaster.
+const CARETAKERS: usize = 16;
+
+/// Where aliases lead to in the end.
+#[derive(Debug, Default)]
+struct Found {
+    local: Vec<Delivery>,
+    remote: Vec<String>,
+    disabled: bool,
+}
+
+impl Found {
+    fn is_nothing(&self) -> bool {
+        self.local.is_empty() && self.remote.is_empty()
+    }
+}
+
 /// What stands under a name.
 enum Entry {
     Account(AccountId, Box<Record>),
@@ -46,40 +63,87 @@ enum Entry {
     Nothing,
 }
 
+/// An address that is still to be looked up.
+struct Step {
+    /// In the case it came in; only the detail's matters.
+    local: String,
+    domain: String,
+    /// The detail of the alias that led here.
+    detail: Option<String>,
+}
+
 impl Directory {
     /// What `local@domain` leads to. `user+detail` is `user` unless it exists
-    /// itself (RFC 5233); `postmaster` always exists (RFC 5321 §4.5.1).
+    /// itself (RFC 5233); an alias hands its detail on. `postmaster` always
+    /// leads to somebody
+    /// ([RFC 5321 §4.5.1](https://www.rfc-editor.org/rfc/rfc5321#section-4.5.1)),
+    /// as long as the server has an account.
     ///
     /// # Errors
     /// [`Error::AliasTooLarge`], [`Error::Corrupt`], [`Error::Store`].
     pub async fn resolve(&self, local: &str, domain: &str) -> Result<Resolution> {
-        let mut queue = VecDeque::from([(local.to_lowercase(), domain.to_lowercase())]);
+        let domain = domain.to_lowercase();
+        let Some(home) = self.domain(&domain).await? else {
+            return Ok(Resolution::NotLocal);
+        };
+        let mut found = self.follow(local, &domain).await?;
+        let postmaster = local.split('+').next().unwrap_or_default();
+        if found.is_nothing() && postmaster.eq_ignore_ascii_case("postmaster") {
+            if let Some((local, domain)) = split(home.postmaster.as_deref().unwrap_or_default()) {
+                found = self.follow(local, domain).await?;
+            }
+            if found.is_nothing()
+                && let Some((id, record)) = self.caretaker(&domain).await?
+            {
+                let settings = self.settings_of(&record, &home).await?;
+                found.local.push(Delivery {
+                    account: id,
+                    address: record.address,
+                    detail: None,
+                    settings,
+                });
+            }
+        }
+        Ok(match (found.is_nothing(), found.disabled) {
+            (false, _) => Resolution::Found {
+                local: found.local,
+                remote: found.remote,
+            },
+            (true, true) => Resolution::Disabled,
+            (true, false) => Resolution::NoSuchUser,
+        })
+    }
+
+    /// Follows aliases to their ends. A loop ends by itself: each address is
+    /// looked up once.
+    async fn follow(&self, local: &str, domain: &str) -> Result<Found> {
+        let mut queue = VecDeque::from([Step {
+            local: local.to_owned(),
+            domain: domain.to_lowercase(),
+            detail: None,
+        }]);
         let mut seen = BTreeSet::new();
-        let mut found: Vec<Delivery> = Vec::new();
-        let mut remote = Vec::new();
-        let mut disabled = false;
-        let mut first = true;
-        while let Some((local, domain)) = queue.pop_front() {
-            let asked = std::mem::replace(&mut first, false);
-            if !seen.insert((local.clone(), domain.clone())) {
+        let mut found = Found::default();
+        while let Some(step) = queue.pop_front() {
+            let Step { local, domain, .. } = &step;
+            let handed_on = step.detail.clone();
+            if !seen.insert((local.to_lowercase(), domain.clone())) {
                 continue;
             }
             if seen.len() > ALIAS_STEPS {
                 return Err(Error::AliasTooLarge);
             }
-            let Some(home) = self.domain(&domain).await? else {
-                if asked {
-                    return Ok(Resolution::NotLocal);
-                }
-                remote.push(format!("{local}@{domain}"));
+            let Some(home) = self.domain(domain).await? else {
+                found.remote.push(format!("{local}@{domain}"));
                 continue;
             };
-            let (entry, detail) = self.entry(&local, &home).await?;
+            let (entry, detail) = self.entry(local, domain).await?;
+            let detail = detail.or(handed_on);
             match entry {
                 Entry::Account(id, record) if record.enabled => {
-                    if found.iter().all(|known| known.account != id) {
+                    if found.local.iter().all(|known| known.account != id) {
                         let settings = self.settings_of(&record, &home).await?;
-                        found.push(Delivery {
+                        found.local.push(Delivery {
                             account: id,
                             address: record.address,
                             detail,
@@ -87,34 +151,37 @@ impl Directory {
                         });
                     }
                 }
-                Entry::Account(..) => disabled = true,
+                Entry::Account(..) => found.disabled = true,
                 Entry::Alias(targets) => {
-                    for target in targets {
-                        if let Some((local, domain)) = target.rsplit_once('@') {
-                            queue.push_back((local.to_owned(), domain.to_owned()));
-                        }
+                    for (local, domain) in targets.iter().filter_map(|target| split(target)) {
+                        queue.push_back(Step {
+                            local: local.to_owned(),
+                            domain: domain.to_owned(),
+                            detail: detail.clone(),
+                        });
                     }
+                }
+                Entry::Nothing if seen.len() > 1 => {
+                    tracing::warn!("an alias leads to {local}@{domain}, which does not exist");
                 }
                 Entry::Nothing => {}
             }
         }
-        Ok(match (found.is_empty() && remote.is_empty(), disabled) {
-            (false, _) => Resolution::Found {
-                local: found,
-                remote,
-            },
-            (true, true) => Resolution::Disabled,
-            (true, false) => Resolution::NoSuchUser,
-        })
+        Ok(found)
     }
 
-    /// `postmaster` without a domain: the first domain's (RFC 5321 §4.5.1).
+    /// `postmaster` without a domain: the first domain's, by name (RFC 5321
+    /// §4.5.1).
     ///
     /// # Errors
     /// As [`resolve`](Directory::resolve).
     pub async fn resolve_postmaster(&self) -> Result<Resolution> {
-        match self.domains().await?.first() {
-            Some(domain) => self.resolve("postmaster", &domain.name).await,
+        let (from, to) = keys::all(b'd');
+        match self.page(from, to, 1).await?.rows.first() {
+            Some((_, value)) => {
+                let domain: Domain = decode("a domain", value)?;
+                self.resolve("postmaster", &domain.name).await
+            }
             None => Ok(Resolution::NoSuchUser),
         }
     }
@@ -125,7 +192,7 @@ impl Directory {
     /// [`Error::NotFound`], [`Error::Store`].
     pub async fn account_settings(&self, address: &str) -> Result<AccountSettings> {
         let (_, record, _) = self.record(address).await?;
-        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
+        let (_, domain) = split(address).unwrap_or_default();
         let home = self.domain(domain).await?.unwrap_or_default();
         self.settings_of(&record, &home).await
     }
@@ -143,40 +210,53 @@ impl Directory {
     }
 
     /// What stands under a name, with the detail behind the plus.
-    async fn entry(&self, local: &str, home: &Domain) -> Result<(Entry, Option<String>)> {
-        match self.exact(local, &home.name).await? {
-            Entry::Nothing => {}
-            entry => return Ok((entry, None)),
+    async fn entry(&self, local: &str, domain: &str) -> Result<(Entry, Option<String>)> {
+        let entry = self.exact(&local.to_lowercase(), domain).await?;
+        if let (Entry::Nothing, Some((user, detail))) = (&entry, local.split_once('+')) {
+            let entry = self.exact(&user.to_lowercase(), domain).await?;
+            return Ok((entry, Some(detail.to_owned())));
         }
-        if let Some((user, detail)) = local.split_once('+') {
-            match self.exact(user, &home.name).await? {
-                Entry::Nothing => {}
-                entry => return Ok((entry, Some(detail.to_owned()))),
+        Ok((entry, None))
+    }
+
+    /// Who reads a postmaster's mail when nobody was named: the domain's
+    /// oldest account, else one of the domain, else the server's oldest.
+    async fn caretaker(&self, domain: &str) -> Result<Option<(AccountId, Record)>> {
+        let (from, to) = keys::all(b'i');
+        let mut oldest = None;
+        for (key, value) in self.page(from, to, CARETAKERS).await?.rows {
+            let record: Record = decode("an account", &value)?;
+            let id = AccountId(keys::number(key.last_chunk::<8>()));
+            if record.enabled && split(&record.address).is_some_and(|(_, of)| of == domain) {
+                return Ok(Some((id, record)));
+            }
+            if record.enabled && oldest.is_none() {
+                oldest = Some((id, record));
             }
         }
-        if local == "postmaster" {
-            if let Some(address) = &home.postmaster {
-                return Ok((Entry::Alias(vec![address.clone()]), None));
-            }
-            let (from, to) = keys::addresses(&home.name);
-            let mut ids: Vec<u64> = self
-                .store
-                .scan(AccountId::SYSTEM, from, to)
-                .await?
-                .iter()
-                .filter_map(|(_, value)| value.first_chunk::<8>().map(|id| u64::from_be_bytes(*id)))
-                .collect();
-            ids.sort_unstable();
-            for id in ids {
-                if let Some(value) = self.read(keys::account(id)).await? {
-                    let record: Record = decode("an account", &value)?;
-                    if record.enabled {
-                        return Ok((Entry::Account(AccountId(id), Box::new(record)), None));
-                    }
+        let (from, to) = keys::addresses(domain);
+        for (_, id) in self.page(from, to, CARETAKERS).await?.rows {
+            let id = keys::number(id.first_chunk::<8>());
+            if let Some(value) = self.read(keys::account(id)).await? {
+                let record: Record = decode("an account", &value)?;
+                if record.enabled {
+                    return Ok(Some((AccountId(id), record)));
                 }
             }
         }
-        Ok((Entry::Nothing, None))
+        Ok(oldest)
+    }
+
+    async fn page(&self, from: Key, to: Key, limit: usize) -> Result<Page> {
+        let range = Range {
+            account: AccountId::SYSTEM,
+            from,
+            to,
+            limit,
+            reverse: false,
+            keys_only: false,
+        };
+        Ok(self.store.range(range).await?)
     }
 
     async fn exact(&self, local: &str, domain: &str) -> Result<Entry> {
@@ -187,9 +267,7 @@ impl Directory {
             .await?
             .into_iter();
         if let Some(id) = got.next().flatten() {
-            let id = id
-                .first_chunk::<8>()
-                .map_or(0, |id| u64::from_be_bytes(*id));
+            let id = keys::number(id.first_chunk::<8>());
             if let Some(value) = self.read(keys::account(id)).await? {
                 return Ok(Entry::Account(
                     AccountId(id),
@@ -202,4 +280,9 @@ impl Directory {
             None => Ok(Entry::Nothing),
         }
     }
+}
+
+/// Local part and domain.
+fn split(address: &str) -> Option<(&str, &str)> {
+    address.rsplit_once('@')
 }

@@ -1,11 +1,11 @@
-//! Adding, listing, changing and removing domains, accounts and aliases.
+//! Accounts: adding, listing, changing and removing them.
 
-use axigen_proto::sasl::{ITERATIONS, ScramKeys};
-use axigen_store::{AccountId, Batch, Expect, Key, Op, Part, Patch, Slot, Template};
+use axigen_proto::sasl::{ITERATIONS, PASSWORD_LIMIT, ScramKeys};
+use axigen_store::{AccountId, Batch, Expect, Op, Part, Patch, Slot, Template};
 use bytes::Bytes;
 
 use super::records::{Record, Scram, decode, encode};
-use super::{Account, Class, Directory, Domain, Error, Result, keys, normalise, password, random};
+use super::{Account, Changed, Directory, Error, Result, keys, normalise, password, random};
 use crate::settings::AccountSettings;
 
 /// Times a change is tried again when another one came in between.
@@ -27,98 +27,11 @@ pub struct NewAccount {
 }
 
 impl Directory {
-    /// Adds a domain.
-    ///
-    /// # Errors
-    /// [`Error::BadDomain`], [`Error::Exists`], [`Error::Store`].
-    pub async fn add_domain(&self, name: &str) -> Result<Domain> {
-        let valid = axigen_proto::smtp::address::DomainName::new(name);
-        let name = valid
-            .map_err(|_| Error::BadDomain(name.to_owned()))?
-            .as_str()
-            .to_lowercase();
-        let domain = Domain {
-            name: name.clone(),
-            ..Domain::default()
-        };
-        let key = keys::domain(&name);
-        let ops = vec![Op::Set {
-            key: key.clone().into(),
-            val: encode(&domain)?.into(),
-        }];
-        match self.change(vec![(key, Expect::Absent)], ops).await? {
-            true => Ok(domain),
-            false => Err(Error::Exists(format!("the domain {name}"))),
-        }
-    }
-
-    /// Replaces a domain's record.
-    ///
-    /// # Errors
-    /// [`Error::NotOurDomain`], [`Error::Store`].
-    pub async fn set_domain(&self, domain: &Domain) -> Result<()> {
-        let key = keys::domain(&domain.name);
-        let ops = vec![Op::Set {
-            key: key.clone().into(),
-            val: encode(domain)?.into(),
-        }];
-        match self.change(vec![(key, Expect::Present)], ops).await? {
-            true => Ok(()),
-            false => Err(Error::NotOurDomain(domain.name.clone())),
-        }
-    }
-
-    /// Removes a domain that has no accounts and no aliases.
-    ///
-    /// # Errors
-    /// [`Error::NotOurDomain`], [`Error::NotEmpty`], [`Error::Store`].
-    pub async fn remove_domain(&self, name: &str) -> Result<()> {
-        let name = name.to_lowercase();
-        for (from, to) in [keys::addresses(&name), keys::aliases(&name)] {
-            if !self
-                .store
-                .scan(AccountId::SYSTEM, from, to)
-                .await?
-                .is_empty()
-            {
-                return Err(Error::NotEmpty(name));
-            }
-        }
-        let key = keys::domain(&name);
-        match self
-            .change(vec![(key.clone(), Expect::Present)], vec![Op::Delete(key)])
-            .await?
-        {
-            true => Ok(()),
-            false => Err(Error::NotOurDomain(name)),
-        }
-    }
-
-    /// All domains, by name.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Store`].
-    pub async fn domains(&self) -> Result<Vec<Domain>> {
-        let (from, to) = keys::all(b'd');
-        let rows = self.store.scan(AccountId::SYSTEM, from, to).await?;
-        rows.iter()
-            .map(|(_, value)| decode("a domain", value))
-            .collect()
-    }
-
-    /// One domain, if it is one of this server's.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Store`].
-    pub async fn domain(&self, name: &str) -> Result<Option<Domain>> {
-        let got = self.read(keys::domain(&name.to_lowercase())).await?;
-        got.map(|value| decode(name, &value)).transpose()
-    }
-
     /// Adds an account, with its mailboxes.
     ///
     /// # Errors
-    /// [`Error::BadAddress`], [`Error::NotOurDomain`], [`Error::Exists`], [`Error::Store`].
+    /// [`Error::BadAddress`], [`Error::BadPassword`], [`Error::NotOurDomain`],
+    /// [`Error::Exists`], [`Error::NotFound`] for the class, [`Error::Store`].
     pub async fn add_account(&self, new: NewAccount) -> Result<Account> {
         let secrets = Secrets::of(&new.password).await?;
         self.add_account_with(new, &secrets).await
@@ -147,6 +60,7 @@ impl Directory {
 
     async fn add_account_with(&self, new: NewAccount, secrets: &Secrets) -> Result<Account> {
         let (local, domain) = normalise(&new.address)?;
+        self.check_class(new.class.as_deref()).await?;
         let address = format!("{local}@{domain}");
         let record = Record {
             address: address.clone(),
@@ -188,6 +102,7 @@ impl Directory {
                     key: keys::new_account(0),
                     val: encode(&record)?.into(),
                 },
+                keys::count_member(&domain, 1),
             ],
             advance: true,
         };
@@ -217,9 +132,7 @@ impl Directory {
         let (from, to) = keys::all(b'i');
         let mut accounts = Vec::new();
         for (key, value) in self.store.scan(AccountId::SYSTEM, from, to).await? {
-            let id = key
-                .last_chunk::<8>()
-                .map_or(0, |id| u64::from_be_bytes(*id));
+            let id = keys::number(key.last_chunk::<8>());
             let record: Record = decode("an account", &value)?;
             accounts.push(record.account(AccountId(id)));
         }
@@ -246,7 +159,8 @@ impl Directory {
     /// Gives an account another password; remembered logins are forgotten.
     ///
     /// # Errors
-    /// [`Error::NotFound`], [`Error::Hash`], [`Error::Store`].
+    /// [`Error::NotFound`], [`Error::BadPassword`], [`Error::Hash`],
+    /// [`Error::Store`].
     pub async fn set_password(&self, address: &str, password: &str) -> Result<()> {
         let secrets = Secrets::of(password).await?;
         self.update(address, |record| {
@@ -289,8 +203,9 @@ impl Directory {
         let ops = vec![
             Op::Delete(keys::account(id.0)),
             Op::Delete(keys::address(&local, &domain)),
+            keys::count_member(&domain, -1),
         ];
-        if !self.change(asserts, ops).await? {
+        if self.change(asserts, ops).await? != Changed::Done {
             return Err(Error::NotFound(format!("account {address}")));
         }
         self.forget_logins(id);
@@ -299,75 +214,32 @@ impl Directory {
         Ok(())
     }
 
-    /// Lets an address lead to others, inside or outside.
+    /// Puts an account into a class, or into none.
     ///
     /// # Errors
-    /// [`Error::BadAddress`], [`Error::NotOurDomain`], [`Error::Exists`], [`Error::Store`].
-    pub async fn add_alias(&self, address: &str, targets: &[String]) -> Result<()> {
-        let (local, domain) = normalise(address)?;
-        let targets = targets
-            .iter()
-            .map(|target| normalise(target).map(|(local, domain)| format!("{local}@{domain}")))
-            .collect::<Result<Vec<String>>>()?;
-        let asserts = vec![
-            (keys::domain(&domain), Expect::Present),
-            (keys::address(&local, &domain), Expect::Absent),
-            (keys::alias(&local, &domain), Expect::Absent),
-        ];
-        let key = keys::alias(&local, &domain);
-        let ops = vec![Op::Set {
-            key: key.into(),
-            val: encode(&targets)?.into(),
-        }];
-        if self.domain(&domain).await?.is_none() {
-            return Err(Error::NotOurDomain(domain));
-        }
-        match self.change(asserts, ops).await? {
-            true => Ok(()),
-            false => Err(Error::Exists(address.to_owned())),
-        }
+    /// [`Error::NotFound`] for the account or the class, [`Error::Store`].
+    pub async fn set_account_class(&self, address: &str, class: Option<&str>) -> Result<()> {
+        self.check_class(class).await?;
+        self.update(address, |record| record.class = class.map(str::to_owned))
+            .await
     }
 
-    /// Removes an alias.
+    /// Changes the name of the person.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Store`].
-    pub async fn remove_alias(&self, address: &str) -> Result<()> {
-        let (local, domain) = normalise(address)?;
-        let key = keys::alias(&local, &domain);
-        match self
-            .change(vec![(key.clone(), Expect::Present)], vec![Op::Delete(key)])
-            .await?
-        {
-            true => Ok(()),
-            false => Err(Error::NotFound(format!("alias {address}"))),
+    pub async fn set_account_name(&self, address: &str, name: &str) -> Result<()> {
+        self.update(address, |record| name.clone_into(&mut record.name))
+            .await
+    }
+
+    async fn check_class(&self, class: Option<&str>) -> Result<()> {
+        match class {
+            Some(name) if self.class(name).await?.is_none() => {
+                Err(Error::NotFound(format!("class {name}")))
+            }
+            _ => Ok(()),
         }
-    }
-
-    /// A class, if it is there.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`], [`Error::Store`].
-    pub async fn class(&self, name: &str) -> Result<Option<Class>> {
-        let got = self.read(keys::class(name)).await?;
-        got.map(|value| decode(name, &value)).transpose()
-    }
-
-    /// Adds or replaces a class.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn set_class(&self, class: &Class) -> Result<()> {
-        let ops = vec![Op::Set {
-            key: keys::class(&class.name).into(),
-            val: encode(class)?.into(),
-        }];
-        self.change(Vec::new(), ops).await.map(drop)
-    }
-
-    pub(super) async fn read(&self, key: Key) -> Result<Option<Bytes>> {
-        let got = self.store.get(AccountId::SYSTEM, &[key]).await?;
-        Ok(got.into_iter().next().flatten())
     }
 
     /// An account's id, its record, and the record's bytes.
@@ -378,9 +250,7 @@ impl Directory {
             .read(keys::address(&local, &domain))
             .await?
             .ok_or_else(missing)?;
-        let id = id
-            .first_chunk::<8>()
-            .map_or(0, |id| u64::from_be_bytes(*id));
+        let id = keys::number(id.first_chunk::<8>());
         let value = self.read(keys::account(id)).await?.ok_or_else(missing)?;
         let record = decode(address, &value)?;
         Ok((AccountId(id), record, value))
@@ -395,10 +265,8 @@ impl Directory {
                 key: key.clone().into(),
                 val: encode(&record)?.into(),
             }];
-            if self
-                .change(vec![(key, Expect::Equals(before))], ops)
-                .await?
-            {
+            let asserts = vec![(key, Expect::Equals(before))];
+            if self.change(asserts, ops).await? == Changed::Done {
                 self.forget_logins(id);
                 return Ok(());
             }
@@ -406,21 +274,6 @@ impl Directory {
         Err(Error::Store(axigen_store::Error::Unavailable(
             "too many changes at once".into(),
         )))
-    }
-
-    /// One batch in the system range. `false` if an assert did not hold.
-    pub(super) async fn change(&self, asserts: Vec<(Key, Expect)>, ops: Vec<Op>) -> Result<bool> {
-        let part = Part {
-            account: AccountId::SYSTEM,
-            asserts,
-            ops,
-            advance: true,
-        };
-        match self.store.commit(Batch { parts: vec![part] }).await {
-            Ok(_) => Ok(true),
-            Err(axigen_store::Error::Conflict { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 
@@ -432,6 +285,11 @@ struct Secrets {
 
 impl Secrets {
     async fn of(password: &str) -> Result<Secrets> {
+        // What no login could ever send must not become a password; the empty
+        // one would let everybody in.
+        if password.is_empty() || password.len() > PASSWORD_LIMIT || password.contains('\0') {
+            return Err(Error::BadPassword);
+        }
         let password = zeroize::Zeroizing::new(password.to_owned());
         let salt: [u8; 16] = random()?;
         let made = tokio::task::spawn_blocking(move || {
