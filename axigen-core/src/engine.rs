@@ -24,6 +24,7 @@ use crate::mailbox::Mailboxes;
 use crate::net::listener;
 use crate::net::rules::Gate;
 use crate::service::imap::Imap;
+use crate::service::pop3::Pop3;
 use crate::service::smtp_in::SmtpIn;
 use crate::service::{Context, InFlight, Service};
 use crate::settings::{ListenerSettings, Settings, TlsMode};
@@ -333,6 +334,7 @@ impl Engine {
             "submission" => Arc::new(SmtpIn::submission(context)),
             "lmtp" => Arc::new(SmtpIn::lmtp(context)),
             "imap" => Arc::new(Imap::new(context)),
+            "pop3" => Arc::new(Pop3::new(context)),
             _ => {
                 return Err(Error::Service(format!(
                     "there is no service {name}; there are {}",

@@ -2,6 +2,7 @@
 //! parse nothing and know no keys.
 
 pub mod imap;
+pub mod pop3;
 pub mod smtp_in;
 
 use std::net::SocketAddr;

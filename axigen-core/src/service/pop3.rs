@@ -1,0 +1,303 @@
+//! POP3 over INBOX: the maildrop is locked while a session has it, and what is
+//! deleted goes in one batch at QUIT.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axigen_proto::Misuse;
+use axigen_proto::pop3::server::{Config, Event, Failure, Message, Server};
+use axigen_proto::sasl::{Answer, Mechanism, Refusal};
+use axigen_store::AccountId;
+use parking_lot::Mutex;
+
+use super::{Context, Peer, Service, nonce};
+use crate::directory::Login;
+use crate::mailbox::{Error, MailboxId, Row};
+use crate::net::conn::UNSENT_LOW;
+use crate::net::{Conn, Stream};
+use crate::settings::TlsMode;
+
+/// Bytes of a message read and sent at a time.
+const PIECE: u64 = 256 * 1024;
+
+/// POP3.
+#[derive(Debug)]
+pub struct Pop3 {
+    context: Context,
+    /// Maildrops that a session has.
+    locked: Arc<Mutex<HashSet<AccountId>>>,
+}
+
+impl Pop3 {
+    /// The service.
+    pub fn new(context: Context) -> Pop3 {
+        Pop3 {
+            context,
+            locked: Arc::default(),
+        }
+    }
+}
+
+/// A maildrop this session has; given back when dropped.
+#[derive(Debug)]
+struct Lock {
+    account: AccountId,
+    locked: Arc<Mutex<HashSet<AccountId>>>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.locked.lock().remove(&self.account);
+    }
+}
+
+/// Why a connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+}
+
+#[async_trait]
+impl Service for Pop3 {
+    fn name(&self) -> &'static str {
+        "pop3"
+    }
+
+    async fn serve(&self, stream: Stream, mut peer: Peer) {
+        let Some(nonce) = nonce() else { return };
+        let settings = self.context.settings.load_full();
+        let config = Config {
+            hostname: settings.hostname.clone(),
+            limits: settings.pop3.session_limits(),
+            implicit_tls: peer.implicit_tls(),
+            stls: peer.listener.tls == TlsMode::Starttls && self.context.tls.is_some(),
+            allow_plaintext_login: peer.listener.plaintext_login,
+            mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login],
+            implementation: "Axigen-in-Rust".into(),
+        };
+        let session = Server::new(config, nonce);
+        let mut conn = match (peer.implicit_tls(), self.context.tls.clone()) {
+            (true, Some(tls)) => Conn::server_tls(stream, session, tls),
+            (true, None) => return,
+            (false, tls) => Conn::server(stream, session, tls),
+        };
+        let mut talk = Talk {
+            service: self,
+            login: None,
+            drop: None,
+        };
+        let mut stopping = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = conn.next() => event,
+                () = peer.stopped(), if !stopping => {
+                    stopping = true;
+                    if conn.session().is_idle() {
+                        conn.session().shut_down();
+                    }
+                    continue;
+                }
+            };
+            let done = match event {
+                Ok(Some(event)) => talk.event(&mut conn, event).await,
+                Ok(None) => {
+                    tracing::debug!(service = "pop3", peer = %peer.addr, why = ?conn.close_reason(), "closed");
+                    return;
+                }
+                Err(error) => Err(error.into()),
+            };
+            match done {
+                Ok(()) => {}
+                Err(Broken::Io(error)) => {
+                    tracing::debug!(service = "pop3", peer = %peer.addr, %error, "the connection failed");
+                    return;
+                }
+                Err(Broken::Misuse(misuse)) => {
+                    tracing::error!(service = "pop3", peer = %peer.addr, %misuse, "a bug in the service: the connection is closed");
+                    return;
+                }
+            }
+            if stopping && conn.session().is_idle() {
+                conn.session().shut_down();
+            }
+        }
+    }
+}
+
+/// One connection.
+struct Talk<'c> {
+    service: &'c Pop3,
+    login: Option<Login>,
+    drop: Option<Maildrop>,
+}
+
+/// An open maildrop.
+struct Maildrop {
+    account: AccountId,
+    mailbox: MailboxId,
+    rows: Vec<Row>,
+    _lock: Lock,
+}
+
+impl Talk<'_> {
+    async fn event(&mut self, conn: &mut Conn<Server>, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Connected => conn.session().greet()?,
+            Event::Auth(ask) => {
+                conn.flush_all().await?;
+                let context = &self.service.context;
+                let (mut answer, login) = context.directory.answer(&ask).await;
+                if let Some(login) = login {
+                    match context
+                        .directory
+                        .account_settings(&login.account.address)
+                        .await
+                    {
+                        Ok(settings)
+                            if settings.effective(&context.settings.load().accounts).pop3 =>
+                        {
+                            self.login = Some(login);
+                        }
+                        Ok(_) => answer = Answer::Refuse(Refusal::NotAuthorized),
+                        Err(_) => answer = Answer::Refuse(Refusal::Unavailable),
+                    }
+                }
+                conn.session().answer(answer)?;
+            }
+            Event::LoggedIn(_) => match self.open().await {
+                Ok(messages) => conn.session().open(messages)?,
+                Err((failure, text)) => conn.session().refuse(failure, text)?,
+            },
+            Event::Retrieve { index, .. } => self.retrieve(conn, index).await?,
+            Event::Quit { deleted } => {
+                let done = self.delete(&deleted).await;
+                // The next session may have the maildrop before this one is gone.
+                self.drop = None;
+                conn.session().finish(done)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self) -> Result<Vec<Message>, (Failure, &'static str)> {
+        let Some(login) = self.login.take() else {
+            return Err((Failure::Temporary, "log in again"));
+        };
+        let account = login.account.id;
+        if !self.service.locked.lock().insert(account) {
+            return Err((Failure::InUse, "another session has the maildrop"));
+        }
+        let lock = Lock {
+            account,
+            locked: self.service.locked.clone(),
+        };
+        let mailboxes = &self.service.context.mailboxes;
+        let opened = async {
+            let info = mailboxes.find(account, "INBOX").await?;
+            let (uids, _) = mailboxes.uids(account, info.id).await?;
+            let rows = mailboxes.rows(account, info.id, &uids).await?;
+            Ok::<_, Error>((info, rows))
+        };
+        let (info, rows) = opened.await.map_err(|error| {
+            tracing::error!(%error, "a maildrop could not be opened");
+            (Failure::Temporary, "the maildrop cannot be opened now")
+        })?;
+        tracing::info!(
+            service = "pop3",
+            user = login.account.address,
+            messages = rows.len(),
+            "logged in"
+        );
+        let messages = rows
+            .iter()
+            .map(|row| Message {
+                size: row.size,
+                uid: format!("{}.{}", info.uid_validity, row.uid),
+            })
+            .collect();
+        self.drop = Some(Maildrop {
+            account,
+            mailbox: info.id,
+            rows,
+            _lock: lock,
+        });
+        Ok(messages)
+    }
+
+    async fn retrieve(&self, conn: &mut Conn<Server>, index: usize) -> Result<(), Broken> {
+        let Some((maildrop, row)) = self
+            .drop
+            .as_ref()
+            .and_then(|drop| Some((drop, drop.rows.get(index)?)))
+        else {
+            conn.session()
+                .fail(Failure::Temporary, "there is no such message")?;
+            return Ok(());
+        };
+        let mailboxes = &self.service.context.mailboxes;
+        let mut at = 0;
+        let mut begun = false;
+        while at < row.size || !begun {
+            let end = row.size.min(at + PIECE);
+            match mailboxes.body(maildrop.account, row.item, at..end).await {
+                Ok(piece) if piece.len() as u64 == end - at => {
+                    if !std::mem::replace(&mut begun, true) {
+                        conn.session().begin(row.size)?;
+                    }
+                    if !conn.session().body(&piece)? {
+                        break;
+                    }
+                }
+                Ok(_) | Err(Error::NoSuchMessage) => {
+                    conn.session()
+                        .fail(Failure::Temporary, "the message is gone")?;
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "a message cannot be read");
+                    conn.session()
+                        .fail(Failure::Temporary, "the message cannot be read now")?;
+                    return Ok(());
+                }
+            }
+            at = end;
+            if conn.session().pending_output() > UNSENT_LOW {
+                conn.flush().await?;
+            }
+        }
+        conn.session().end_message()?;
+        Ok(())
+    }
+
+    async fn delete(&self, deleted: &[usize]) -> Result<(), &'static str> {
+        let Some(maildrop) = &self.drop else {
+            return Ok(());
+        };
+        let uids: Vec<u32> = deleted
+            .iter()
+            .filter_map(|&index| maildrop.rows.get(index))
+            .map(|row| row.uid)
+            .collect();
+        if uids.is_empty() {
+            return Ok(());
+        }
+        match self
+            .service
+            .context
+            .mailboxes
+            .remove(maildrop.account, maildrop.mailbox, &uids)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "messages could not be deleted");
+                Err("the messages could not be deleted")
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+use proptest::prelude::*;
+
+const MAIL: &[u8] = b"Subject: x\r\n\r\n.dot\r\nline 2\r\nline 3\r\n";
+
+/// An application with one user and two messages.
+fn drive(config: Config, input: &[u8], chunk: usize) -> (String, Option<Close>, Vec<usize>) {
+    let mut session = Server::new(config, [7; 32]);
+    let now = Instant::now();
+    let (mut out, mut close, mut removed) = (Vec::new(), None, Vec::new());
+    let mut pieces = input.chunks(chunk.max(1));
+    let mut ended = false;
+    while close.is_none() {
+        match session.poll_output(now) {
+            Output::Transmit(bytes) => out.extend_from_slice(&bytes),
+            Output::Event(event) => match event {
+                Event::Connected => session.greet().unwrap(),
+                Event::Auth(Ask::Password {
+                    password, authcid, ..
+                }) => session
+                    .answer(match authcid == "alice" && password.as_str() == "demo" {
+                        true => Answer::Accept,
+                        false => Answer::Refuse(Refusal::BadCredentials),
+                    })
+                    .unwrap(),
+                Event::Auth(Ask::Keys { .. }) => session.answer(Answer::Keys(None)).unwrap(),
+                Event::Auth(Ask::Authorize { .. }) => session.answer(Answer::Accept).unwrap(),
+                Event::LoggedIn(_) => session
+                    .open(vec![
+                        Message {
+                            size: MAIL.len() as u64,
+                            uid: "1.1".into(),
+                        },
+                        Message {
+                            size: 10,
+                            uid: "1.2".into(),
+                        },
+                    ])
+                    .unwrap(),
+                Event::Retrieve { index: 0, .. } => {
+                    session.begin(MAIL.len() as u64).unwrap();
+                    for piece in MAIL.chunks(5) {
+                        if !session.body(&Bytes::from_static(piece)).unwrap() {
+                            break;
+                        }
+                    }
+                    session.end_message().unwrap();
+                }
+                Event::Retrieve { .. } => session.fail(Failure::Temporary, "gone").unwrap(),
+                Event::Quit { deleted } => {
+                    removed = deleted;
+                    session.finish(Ok(())).unwrap();
+                }
+            },
+            Output::Upgrade(_) => session.handle_input(now, Input::Upgraded(TlsInfo::default())),
+            Output::Wait(wait) => {
+                assert!(wait.read, "everything was answered");
+                match pieces.next() {
+                    Some(piece) => session.handle_input(now, Input::Bytes(piece.into())),
+                    None if !ended => {
+                        ended = true;
+                        session.handle_input(now, Input::Eof);
+                    }
+                    None => break,
+                }
+            }
+            Output::Close(why) => close = Some(why),
+        }
+        assert!(session.input.len() <= 12_288 + 2 + chunk);
+    }
+    (String::from_utf8_lossy(&out).into_owned(), close, removed)
+}
+
+fn plain() -> Config {
+    Config {
+        allow_plaintext_login: true,
+        ..Config::default()
+    }
+}
+
+fn check(config: &Config, input: &str, want: &str, close: Close, removed: &[usize]) {
+    for chunk in 1..=input.len() {
+        let (out, closed, gone) = drive(config.clone(), input.as_bytes(), chunk);
+        assert_eq!(out, want.replace('\n', "\r\n"), "in pieces of {chunk}");
+        assert_eq!(closed, Some(close));
+        assert_eq!(gone, removed);
+    }
+}
+
+#[test]
+fn a_session() {
+    check(
+        &plain(),
+        "USER alice\r\nPASS demo\r\nSTAT\r\nLIST\r\nLIST 2\r\nUIDL\r\nRETR 1\r\nTOP 1 1\r\nRETR 2\r\nDELE 2\r\nDELE 2\r\nSTAT\r\nLIST\r\nRSET\r\nDELE 1\r\nNOOP\r\nQUIT\r\n",
+        "+OK localhost POP3 server ready\n+OK now the password\n+OK 2 messages\n+OK 2 46\n+OK\n1 36\n2 10\n.\n+OK 2 10\n+OK\n1 1.1\n2 1.2\n.\n+OK 36 octets\nSubject: x\n\n..dot\nline 2\nline 3\n.\n+OK 36 octets\nSubject: x\n\n..dot\n.\n-ERR [SYS/TEMP] gone\n+OK marked\n-ERR the message is marked as deleted\n+OK 1 36\n+OK\n1 36\n.\n+OK\n+OK marked\n+OK\n+OK goodbye\n",
+        Close::Finish,
+        &[0],
+    );
+}
+
+#[test]
+fn a_connection_that_breaks_deletes_nothing() {
+    let (_, close, removed) = drive(plain(), b"USER alice\r\nPASS demo\r\nDELE 1\r\n", 3);
+    assert_eq!((close, removed), (Some(Close::PeerGone), vec![]));
+}
+
+#[test]
+fn wrong_order() {
+    check(
+        &plain(),
+        "STAT\r\nPASS demo\r\nUSER alice\r\nPASS wrong\r\nAPOP x y\r\nUSER alice\r\nPASS demo\r\nUSER alice\r\nRETR 9\r\nFROB\r\nSTAT\nQUIT\r\n",
+        "+OK localhost POP3 server ready\n-ERR log in first\n-ERR say USER first\n+OK now the password\n-ERR [AUTH] user or password is wrong\n-ERR APOP is not offered: it needs the password in the clear on the server\n+OK now the password\n+OK 2 messages\n-ERR you are logged in already\n-ERR there is no such message\n-ERR unknown command\n-ERR a line has to end with CRLF, not with LF alone\n+OK goodbye\n",
+        Close::Finish,
+        &[],
+    );
+}
+
+#[test]
+fn auth() {
+    check(
+        &plain(),
+        "AUTH\r\nAUTH PLAIN\r\n*\r\nAUTH PLAIN\r\nx\r\nAUTH GSSAPI\r\nAUTH PLAIN AGFsaWNlAGRlbW8=\r\nQUIT\r\n",
+        "+OK localhost POP3 server ready\n+OK mechanisms\nSCRAM-SHA-256\nPLAIN\n.\n+ \n-ERR the authentication was cancelled\n+ \n-ERR that is not valid base64\n-ERR this mechanism is not offered\n+OK 2 messages\n+OK goodbye\n",
+        Close::Finish,
+        &[],
+    );
+}
+
+#[test]
+fn without_tls_no_password() {
+    let config = Config {
+        stls: true,
+        implementation: "x".into(),
+        ..Config::default()
+    };
+    check(
+        &config,
+        "CAPA\r\nUSER alice\r\nAUTH PLAIN AGFsaWNlAGRlbW8=\r\nQUIT\r\n",
+        "+OK localhost POP3 server ready\n+OK capabilities\nTOP\nUIDL\nRESP-CODES\nAUTH-RESP-CODE\nPIPELINING\nSASL SCRAM-SHA-256\nSTLS\nEXPIRE NEVER\nIMPLEMENTATION x\n.\n-ERR start TLS first (STLS)\n-ERR start TLS first (STLS)\n+OK goodbye\n",
+        Close::Finish,
+        &[],
+    );
+}
+
+#[test]
+fn what_comes_behind_stls_is_never_executed() {
+    let config = Config {
+        stls: true,
+        ..Config::default()
+    };
+    let (out, close, _) = drive(config, b"STLS\r\nCAPA\r\n", 100);
+    assert!(!out.contains("capabilities"), "{out}");
+    assert_eq!(
+        close,
+        Some(Close::Violate(Violation::PlaintextAfterStartTls))
+    );
+}
+
+#[test]
+fn limits() {
+    let long = [b"USER ".as_slice(), &[b'x'; 20_000], b"\r\nQUIT\r\n"].concat();
+    let (out, close, _) = drive(plain(), &long, 1000);
+    assert!(
+        out.ends_with("-ERR the line is too long\r\n+OK goodbye\r\n"),
+        "{out}"
+    );
+    assert_eq!(close, Some(Close::Finish));
+    let (_, close, _) = drive(plain(), "FROB\r\n".repeat(30).as_bytes(), 10);
+    assert_eq!(close, Some(Close::Violate(Violation::TooManyErrors)));
+    let (_, close, _) = drive(plain(), "USER a\r\nPASS b\r\n".repeat(10).as_bytes(), 10);
+    assert_eq!(close, Some(Close::Violate(Violation::TooManyAuthFailures)));
+}
+
+#[test]
+fn deadlines() {
+    let mut session = Server::new(plain(), [0; 32]);
+    let now = Instant::now();
+    assert!(matches!(
+        session.poll_output(now),
+        Output::Event(Event::Connected)
+    ));
+    session.greet().unwrap();
+    assert!(matches!(session.poll_output(now), Output::Transmit(_)));
+    let Output::Wait(wait) = session.poll_output(now) else {
+        panic!()
+    };
+    assert_eq!(
+        wait.deadline,
+        Some(now + Pop3Limits::default().login_timeout)
+    );
+    session.handle_input(now, Input::Timeout);
+    assert!(matches!(session.poll_output(now), Output::Transmit(_)));
+    assert!(matches!(
+        session.poll_output(now),
+        Output::Close(Close::TimedOut)
+    ));
+}
+
+proptest! {
+    #[test]
+    fn nothing_panics(input in proptest::collection::vec(any::<u8>(), 0..2000), chunk in 1usize..100) {
+        drive(plain(), &input, chunk);
+    }
+
+    #[test]
+    fn any_order_of_commands(picks in proptest::collection::vec(0usize..16, 0..60), chunk in 1usize..40) {
+        let words = ["USER alice", "PASS demo", "STAT", "LIST", "UIDL 1", "RETR 1", "TOP 1 2", "DELE 1", "DELE 2", "RSET", "NOOP", "CAPA", "AUTH PLAIN", "*", "QUIT", "STLS"];
+        let input: String = picks.into_iter().map(|n| format!("{}\r\n", words[n])).collect();
+        let whole = drive(plain(), input.as_bytes(), input.len().max(1));
+        prop_assert_eq!(whole, drive(plain(), input.as_bytes(), chunk));
+    }
+}
