@@ -525,7 +525,7 @@ fn without_header(bytes: &[u8], name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn neomutt_sends_and_keeps_a_copy() {
+fn neomutt_sends_reads_copies_and_flags() {
     let demo = server();
     let dir = TempDir::new().unwrap();
     let attachment = file(
@@ -566,20 +566,37 @@ fn neomutt_sends_and_keeps_a_copy() {
         text.contains("attached.bin") && text.contains("Subject: =?utf-8?"),
         "{text}"
     );
-    let mut imap = Wire::imap_login(&demo.addr(Port::Imap), USER, "demo");
-    let copies = imap.imap_messages("Sent");
-    assert_eq!(copies.len(), 1, "the copy in Sent");
-    let body = |m: &[u8]| {
-        m.windows(4)
-            .position(|w| w == b"\r\n\r\n")
-            .map(|at| m[at..].to_vec())
-            .unwrap()
-    };
-    assert_eq!(
-        body(&copies[0].1),
-        body(&read[0]),
-        "the copy is what was sent"
+    // Reading needs a terminal: copy the mail, flag it, synchronise, leave.
+    let keys = file(
+        dir.path(),
+        "keys",
+        b"set quit=yes confirmcreate=no confirmappend=no delete=yes wait_key=no\npush \"<last-entry><copy-message>=Kept<enter><last-entry><set-flag>!<sync-mailbox><quit>\"\n",
     );
+    let mut command = Command::new("script");
+    let other = config.replace("muttrc", "muttrc2");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(
+        &other,
+        text.replace(&format!("imap_user={USER}"), &format!("imap_user={OTHER}")),
+    )
+    .unwrap();
+    let reader = format!(
+        "stty rows 40 cols 120; neomutt -n -F {other} -f imap://127.0.0.1:{}/INBOX -e 'source {keys}'",
+        demo.port(Port::Imap)
+    );
+    command.args(["-qec", &reader, "/dev/null"]);
+    command
+        .env("HOME", dir.path())
+        .env("TERM", "xterm")
+        .env("LC_ALL", "C.UTF-8");
+    finish(command, b"").ok();
+    let mut imap = Wire::imap_login(&demo.addr(Port::Imap), OTHER, "demo");
+    let copies = imap.imap_messages("Kept");
+    assert_eq!(copies.len(), 1, "the copy neomutt made");
+    assert_eq!(copies[0].1, read[0], "the copy is the mail");
+    imap.imap("EXAMINE INBOX");
+    let flagged = String::from_utf8_lossy(&imap.imap("SEARCH FLAGGED")).into_owned();
+    assert!(flagged.contains("SEARCH 1\r\n"), "{flagged}");
 }
 
 #[test]

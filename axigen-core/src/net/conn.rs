@@ -54,6 +54,10 @@ pub struct Conn<S: Session> {
     tls_info: Option<TlsInfo>,
     unsent: VecDeque<Bytes>,
     unsent_bytes: usize,
+    /// The stream may keep bytes it took (TLS does) until it is flushed.
+    unflushed: bool,
+    /// A handshake follows once all output has left.
+    upgrading: bool,
     large_reads: bool,
     eof: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -131,6 +135,8 @@ impl<S: Session> Conn<S> {
             tls_info: None,
             unsent: VecDeque::new(),
             unsent_bytes: 0,
+            unflushed: false,
+            upgrading: false,
             large_reads: false,
             eof: false,
             timer: None,
@@ -200,9 +206,13 @@ impl<S: Session> Conn<S> {
     }
 
     async fn send_down_to(&mut self, low: usize, timeout: Duration) -> io::Result<()> {
-        while self.unsent_bytes > low {
+        while self.unsent_bytes > low || (low == 0 && self.unflushed) {
             // Any progress starts the clock anew.
-            match tokio::time::timeout(timeout, poll_fn(|cx| self.poll_send(cx))).await {
+            let progress = poll_fn(|cx| match self.unsent_bytes {
+                0 => self.poll_flush(cx),
+                _ => self.poll_send(cx),
+            });
+            match tokio::time::timeout(timeout, progress).await {
                 Ok(sent) => sent?,
                 Err(_) => {
                     return Err(io::Error::new(
@@ -253,24 +263,27 @@ impl<S: Session> Conn<S> {
             if let Some(close) = self.close {
                 return self.poll_close(cx, close);
             }
+            if self.upgrading {
+                match self.poll_drain(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+                self.upgrading = false;
+                if !self.begin_handshake() {
+                    return Poll::Ready(Err(io::Error::other(
+                        "TLS was started but is not configured",
+                    )));
+                }
+                continue;
+            }
             match self.session.poll_output(Instant::now()) {
                 Output::Transmit(bytes) => self.enqueue(bytes),
                 Output::Event(event) => return Poll::Ready(Ok(Some(event))),
                 Output::Upgrade(Upgrade::Tls) => {
-                    // All output leaves before the handshake begins.
-                    while self.unsent_bytes > 0 {
-                        match self.poll_send(cx) {
-                            Poll::Ready(Ok(())) => {}
-                            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                            // The session says `Upgrade` again until it has happened.
-                            Poll::Pending => return Poll::Pending,
-                        }
-                    }
-                    if !self.begin_handshake() {
-                        return Poll::Ready(Err(io::Error::other(
-                            "TLS was started but is not configured",
-                        )));
-                    }
+                    // All output leaves before the handshake begins. The session
+                    // has said `Upgrade` once and will not again.
+                    self.upgrading = true;
                 }
                 Output::Upgrade(Upgrade::Deflate) => {
                     return Poll::Ready(Err(io::Error::other("compression is not available")));
@@ -292,22 +305,18 @@ impl<S: Session> Conn<S> {
     /// something to look at.
     fn poll_wait(&mut self, cx: &mut Context<'_>, wait: Wait) -> Poll<io::Result<()>> {
         let mut pending = false;
-        while self.unsent_bytes > 0 {
-            match self.poll_send(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => {
-                    // The peer is gone; the session decides what that means.
-                    self.unsent.clear();
-                    self.unsent_bytes = 0;
-                    self.eof = true;
-                    self.session.handle_input(Instant::now(), Input::Eof);
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Pending => {
-                    pending = true;
-                    break;
-                }
+        match self.poll_drain(cx) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => {
+                // The peer is gone; the session decides what that means.
+                self.unsent.clear();
+                self.unsent_bytes = 0;
+                self.unflushed = false;
+                self.eof = true;
+                self.session.handle_input(Instant::now(), Input::Eof);
+                return Poll::Ready(Ok(()));
             }
+            Poll::Pending => pending = true,
         }
         if wait.read && !self.eof && self.unsent_bytes <= UNSENT_HIGH {
             match self.poll_read(cx) {
@@ -427,16 +436,37 @@ impl<S: Session> Conn<S> {
             left -= first.len();
             self.unsent.pop_front();
         }
+        self.unflushed = true;
         if self.unsent.is_empty() {
             // An idle connection keeps no buffer.
             self.unsent = VecDeque::new();
-            // TLS keeps records until it is flushed.
-            return match Pin::new(io).poll_flush(cx) {
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                _ => Poll::Ready(Ok(())),
-            };
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Makes the stream send what it keeps.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Transport::Open(io) = &mut self.transport else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let flushed = Pin::new(io).poll_flush(cx);
+        self.unflushed &= !matches!(flushed, Poll::Ready(Ok(())));
+        flushed
+    }
+
+    /// Sends everything.
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let step = match (self.unsent_bytes, self.unflushed) {
+                (0, false) => return Poll::Ready(Ok(())),
+                (0, true) => self.poll_flush(cx),
+                _ => self.poll_send(cx),
+            };
+            match step {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+        }
     }
 
     /// Sends what is left, says goodbye, and is done.
@@ -449,13 +479,11 @@ impl<S: Session> Conn<S> {
             Some((at, _)) => *at,
             None => Instant::now() + CLOSE_TIMEOUT,
         };
-        while self.unsent_bytes > 0 {
-            match self.poll_send(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(_)) => self.unsent_bytes = 0,
-                Poll::Pending if self.poll_timer(cx, Some(deadline)) => self.unsent_bytes = 0,
-                Poll::Pending => return Poll::Pending,
-            }
+        if matches!(self.transport, Transport::Open(_))
+            && self.poll_drain(cx).is_pending()
+            && !self.poll_timer(cx, Some(deadline))
+        {
+            return Poll::Pending;
         }
         if let Transport::Open(io) = &mut self.transport
             && Pin::new(io).poll_shutdown(cx).is_pending()

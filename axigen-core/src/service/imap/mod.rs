@@ -416,10 +416,9 @@ impl Talk<'_> {
         name: &str,
         examine: bool,
     ) -> Done<Status> {
-        // RFC 9051 §6.3.2: the mailbox that was open is left, whatever comes.
-        if self.selected.take().is_some() {
-            conn.session().unselect()?;
-        }
+        // RFC 9051 §6.3.2: the mailbox that was open is left, whatever comes;
+        // the session has told the client.
+        self.selected = None;
         let rev2 = conn.session().is_rev2();
         match Selected::open(&self.context.mailboxes, account, name, examine, rev2).await {
             Ok((selected, responses)) => {
