@@ -4,8 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-use crate::filter::Message;
-use crate::filter::header_fields as fields;
+use crate::filter::{Message, header_fields as fields, is_named};
 
 /// Where a message came from, for its `Received` header.
 #[derive(Debug, Clone, Default)]
@@ -57,9 +56,9 @@ impl Trace<'_> {
 
     /// `Return-Path` and `Received` (RFC 5321 §4.4), to stand above the message.
     pub fn headers(&self, sender: &str, now: jiff::Timestamp) -> String {
-        let mut out = format!("Return-Path: <{}>\r\n", clean(sender));
-        // RFC 5321 §4.4: a name that is no domain is written as a comment would
-        // be misread, so only letters, digits and what addresses need pass.
+        let mut out = format!("Return-Path: <{}>\r\n", path(sender));
+        // What the peer says of itself may be any printable word: what could
+        // be misread as syntax is replaced.
         let _ = write!(
             out,
             "Received: from {} ([{}])\r\n",
@@ -82,7 +81,7 @@ impl Trace<'_> {
             clean(self.id)
         );
         if let Some(recipient) = self.recipient {
-            let _ = write!(out, "\r\n\tfor <{}>", clean(recipient));
+            let _ = write!(out, "\r\n\tfor <{}>", path(recipient));
         }
         let _ = write!(out, ";\r\n\t{}\r\n", date(now));
         out
@@ -107,6 +106,15 @@ fn clean(text: &str) -> String {
         .collect()
 }
 
+/// An address was checked when it was read, so its quotes hold together; only
+/// what could end the line is replaced here.
+fn path(address: &str) -> String {
+    address
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
 /// How many hops a message has made (RFC 5321 §6.3).
 pub fn received_count(raw: &[u8]) -> usize {
     fields(raw)
@@ -115,7 +123,9 @@ pub fn received_count(raw: &[u8]) -> usize {
 }
 
 /// What a submission server does to a message (RFC 6409 §8): a missing `Date`
-/// and `Message-ID` are added, `Bcc` is removed. Everything else stays as it is.
+/// and `Message-ID` are added, `Bcc` is removed; so is `Return-Path`, which a
+/// message cannot have before it was delivered (RFC 5321 §4.4). Everything else
+/// stays as it is.
 pub fn submitted(raw: Bytes, id: &str, hostname: &str, now: jiff::Timestamp) -> Bytes {
     let has = |name: &str| fields(&raw).any(|field| is_named(field, name));
     let mut message = Message::new(raw.clone());
@@ -128,18 +138,13 @@ pub fn submitted(raw: Bytes, id: &str, hostname: &str, now: jiff::Timestamp) -> 
     if !has("Date") {
         message.add_header("Date", &date(now));
     }
-    if has("Bcc") {
-        message.remove_header("Bcc");
+    for name in ["Bcc", "Return-Path"] {
+        if has(name) {
+            message.remove_header(name);
+        }
     }
     message.apply();
     message.raw().clone()
-}
-
-fn is_named(field: &[u8], name: &str) -> bool {
-    let end = field.iter().position(|&b| b == b':').unwrap_or(0);
-    field
-        .get(..end)
-        .is_some_and(|given| given.trim_ascii_end().eq_ignore_ascii_case(name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -182,6 +187,17 @@ mod tests {
         let headers = trace.headers("a\r\nb>", noon());
         assert_eq!(headers.lines().count(), 4, "{headers}");
         assert!(headers.contains("with SMTP id"));
+    }
+
+    #[test]
+    fn quoted_addresses_stay_whole() {
+        let trace = Trace {
+            recipient: Some("\"a <b>; (c)\"@x.test"),
+            ..Trace::default()
+        };
+        let headers = trace.headers("\"x y\"@z.test", noon());
+        assert!(headers.starts_with("Return-Path: <\"x y\"@z.test>\r\n"));
+        assert!(headers.contains("\tfor <\"a <b>; (c)\"@x.test>;\r\n"));
     }
 
     #[test]

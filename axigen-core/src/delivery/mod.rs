@@ -1,20 +1,35 @@
 //! The delivery plan: from an envelope to the mailboxes a message goes into.
 //!
-//! Recipients are resolved while the peer waits for each RCPT; when the
-//! message is complete, one append puts it into every mailbox, each account
-//! once, and only then is it acknowledged.
+//! Recipients are resolved while the peer waits for each RCPT
+//! ([`Delivery::accept`]); when the message is complete, one append puts it
+//! into every mailbox, each account once, and only then is it acknowledged
+//! ([`Delivery::deliver`]).
+//!
+//! Nothing that was acknowledged is ever left out. As there is no queue yet
+//! that could try again or send a bounce, whatever cannot be delivered must be
+//! refused while the peer waits: see [`Answers`].
+//!
+//! | file | what it is |
+//! |---|---|
+//! | this | recipients |
+//! | `plan` | the mailboxes, and the message into them |
+//! | [`headers`] | trace headers, loops, what submission adds and removes |
 
 pub mod headers;
-
-use std::collections::BTreeMap;
-
-use axigen_store::AccountId;
-use bytes::Bytes;
+mod plan;
+#[cfg(test)]
+mod tests;
 
 use crate::directory::{self, Directory, Resolution};
-use crate::filter::{Chain, Disposition, Message, Recipient};
-use crate::mailbox::{self, Flags, Mailboxes, NewMessage, Place, Target};
+use crate::filter::Chain;
+use crate::mailbox::Mailboxes;
 use crate::settings::AccountSettings;
+
+pub use plan::{Answers, Outcome};
+
+/// Most accounts one message goes to. A recipient that would lead beyond it is
+/// to be sent in another transaction.
+pub const ACCOUNTS_PER_MESSAGE: usize = 5000;
 
 /// Delivers messages to local mailboxes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,7 +41,7 @@ pub struct Delivery {
     defaults: AccountSettings,
 }
 
-/// Why a recipient is not taken.
+/// Why a recipient is not taken. The code is the one a peer should see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// 550 5.1.1
@@ -35,9 +50,10 @@ pub enum Refused {
     Disabled,
     /// 550 5.7.1: not ours, and the peer has not logged in.
     Relay,
-    /// 550 5.1.2: not ours, and nothing is sent to other hosts yet.
+    /// 550 5.1.2: not ours, or an alias that leads to another host, and
+    /// nothing is sent to other hosts yet.
     NoOutgoing,
-    /// 452 4.2.2
+    /// 452 4.2.2: an account it leads to is full.
     OverQuota,
     /// 452 4.5.3: an alias leads to too many.
     AliasTooLarge,
@@ -53,23 +69,11 @@ pub struct Accepted {
     deliveries: Vec<directory::Delivery>,
 }
 
-/// What became of the message for one recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is safe on disk.
-    Delivered,
-    /// A filter threw it away for this recipient.
-    Discarded,
-    /// A filter refused it.
-    Rejected,
-    /// A filter wants it later.
-    Deferred,
-    /// The account is full.
-    OverQuota,
-    /// The disk is full.
-    Full,
-    /// Something failed; trying again later may help.
-    Failed,
+impl Accepted {
+    /// How many accounts it leads to.
+    pub fn accounts(&self) -> usize {
+        self.deliveries.len()
+    }
 }
 
 impl Delivery {
@@ -89,8 +93,11 @@ impl Delivery {
     }
 
     /// Whether mail for an address is taken. `local` and `domain` are as the
-    /// peer gave them; `None` is `<Postmaster>` without a domain.
-    /// `size` is what the client declared.
+    /// peer gave them; `None` is `<Postmaster>` without a domain. `size` is
+    /// what the client declared, in bytes.
+    ///
+    /// # Errors
+    /// Why not.
     pub async fn accept(
         &self,
         address: Option<(&str, &str)>,
@@ -102,9 +109,12 @@ impl Delivery {
             None => self.directory.resolve_postmaster().await,
         };
         let deliveries = match resolved {
-            Ok(Resolution::Found { local, .. }) if !local.is_empty() => local,
-            // An alias to other hosts only.
-            Ok(Resolution::Found { .. }) => return Err(Refused::NoOutgoing),
+            // An alias that leads elsewhere as well: taking it for those who
+            // are here would lose the other copies.
+            Ok(Resolution::Found { remote, .. }) if !remote.is_empty() => {
+                return Err(Refused::NoOutgoing);
+            }
+            Ok(Resolution::Found { local, .. }) => local,
             Ok(Resolution::NoSuchUser) => return Err(Refused::NoSuchUser),
             Ok(Resolution::Disabled) => return Err(Refused::Disabled),
             Ok(Resolution::NotLocal) if authenticated => return Err(Refused::NoOutgoing),
@@ -115,25 +125,12 @@ impl Delivery {
                 return Err(Refused::Failed);
             }
         };
-        // One recipient, one account that is full already: say so before the
-        // message comes. The store decides for good when it is appended.
-        if let [only] = deliveries.as_slice()
-            && let Some(quota) = only.settings.effective(&self.defaults).quota
-        {
-            match self.mailboxes.usage(only.account).await {
-                Ok((bytes, _)) if bytes.saturating_add(size.unwrap_or(0)) > quota => {
-                    return Err(Refused::OverQuota);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the usage of an account could not be read");
-                    return Err(Refused::Failed);
-                }
-            }
+        for delivery in &deliveries {
+            self.check_quota(delivery, size).await?;
         }
         let address = address.map_or_else(
             || "postmaster".to_owned(),
-            |(local, domain)| format!("{local}@{domain}"),
+            |(local, domain)| address_of(local, domain),
         );
         Ok(Accepted {
             address,
@@ -141,133 +138,35 @@ impl Delivery {
         })
     }
 
-    /// Puts a message into the mailboxes of all recipients, in one batch. The
-    /// outcomes are in the order of the recipients; `Delivered` means it is
-    /// durable. `raw` is the whole message with its trace headers.
-    pub async fn deliver(&self, raw: Bytes, recipients: &[Accepted]) -> Vec<Outcome> {
-        let message = Message::new(raw.clone());
-        let mut outcomes = vec![Outcome::Discarded; recipients.len()];
-        // Each account once, however many addresses lead to it.
-        let mut plan: BTreeMap<AccountId, (Target, Vec<usize>)> = BTreeMap::new();
-        for (at, recipient) in recipients.iter().enumerate() {
-            for delivery in &recipient.deliveries {
-                if let Some((_, wanted)) = plan.get_mut(&delivery.account) {
-                    wanted.push(at);
-                    continue;
-                }
-                match self.place(&message, delivery).await {
-                    Ok(place) => {
-                        let target = Target {
-                            account: delivery.account,
-                            mailbox: place,
-                            flags: Flags::default(),
-                            quota: delivery.settings.effective(&self.defaults).quota,
-                        };
-                        plan.insert(delivery.account, (target, vec![at]));
-                    }
-                    Err(outcome) => set(&mut outcomes, &[at], outcome),
-                }
-            }
-        }
-        let mut plan: Vec<(Target, Vec<usize>)> = plan.into_values().collect();
-        let now = jiff::Timestamp::now().as_second();
-        while !plan.is_empty() {
-            let targets: Vec<Target> = plan.iter().map(|(target, _)| target.clone()).collect();
-            let message = NewMessage {
-                raw: raw.clone(),
-                internal_date: now,
-                internal_zone: 0,
-            };
-            match self.mailboxes.append(message, &targets).await {
-                Ok(_) => {
-                    for (_, wanted) in &plan {
-                        set(&mut outcomes, wanted, Outcome::Delivered);
-                    }
-                    break;
-                }
-                // All or nothing: leave out the one that is full and try again.
-                Err(mailbox::Error::OverQuota { target }) if target < plan.len() => {
-                    let (_, wanted) = plan.remove(target);
-                    set(&mut outcomes, &wanted, Outcome::OverQuota);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "a message could not be stored");
-                    let outcome = match error {
-                        mailbox::Error::Store(axigen_store::Error::Full) => Outcome::Full,
-                        _ => Outcome::Failed,
-                    };
-                    for (_, wanted) in &plan {
-                        set(&mut outcomes, wanted, outcome);
-                    }
-                    break;
-                }
-            }
-        }
-        outcomes
-    }
-
-    /// The mailbox an account's copy goes into.
-    async fn place(
+    /// An account that is full already, or that the declared size would fill:
+    /// the peer hears it before it sends the message.
+    async fn check_quota(
         &self,
-        message: &Message,
         delivery: &directory::Delivery,
-    ) -> Result<Place, Outcome> {
-        let mut recipient = Recipient {
-            address: delivery.address.clone(),
-            account: Some(delivery.account),
+        size: Option<u64>,
+    ) -> Result<(), Refused> {
+        let Some(quota) = delivery.settings.effective(&self.defaults).quota else {
+            return Ok(());
         };
-        match self.filters.pre_delivery(message, &mut recipient).await {
-            Disposition::Continue => {}
-            Disposition::FileInto(name) if mailbox::names::normalise_new(&name).is_ok() => {
-                return Ok(Place::Named(name));
+        match self.mailboxes.usage(delivery.account).await {
+            Ok((held, _)) if held >= quota || held.saturating_add(size.unwrap_or(0)) > quota => {
+                Err(Refused::OverQuota)
             }
-            Disposition::FileInto(name) => {
-                tracing::warn!(
-                    name,
-                    "a filter wants a mailbox that cannot be: INBOX instead"
-                );
-            }
-            Disposition::Discard => return Err(Outcome::Discarded),
-            Disposition::Defer(_) => return Err(Outcome::Deferred),
-            // The peer still waits: refusing now makes the peer tell the sender.
-            Disposition::Bounce(_) => return Err(Outcome::Rejected),
-            Disposition::Redirect(_) => {
-                tracing::warn!("a filter redirects, but nothing is sent to other hosts yet");
-                return Err(Outcome::Deferred);
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "the usage of an account could not be read");
+                Err(Refused::Failed)
             }
         }
-        if let Some(detail) = &delivery.detail
-            && delivery.settings.effective(&self.defaults).plus_folders
-            && let Some(name) = self.folder(delivery.account, detail).await
-        {
-            return Ok(Place::Named(name));
-        }
-        Ok(Place::Named("INBOX".into()))
-    }
-
-    /// The folder a detail names, if it exists; addresses do not keep case, so
-    /// neither does this.
-    async fn folder(&self, account: AccountId, detail: &str) -> Option<String> {
-        if mailbox::names::normalise(detail).is_err() {
-            return None;
-        }
-        let mailboxes = self.mailboxes.list(account).await.ok()?;
-        mailboxes
-            .into_iter()
-            .map(|mailbox| mailbox.name)
-            .find(|name| name.to_lowercase() == detail.to_lowercase())
     }
 }
 
-/// A recipient that leads to several accounts is delivered when all of them
-/// are; what went wrong is reported otherwise.
-fn set(outcomes: &mut [Outcome], wanted: &[usize], outcome: Outcome) {
-    for &at in wanted {
-        if let Some(slot) = outcomes.get_mut(at)
-            && (*slot == Outcome::Discarded
-                || outcome != Outcome::Delivered && *slot == Outcome::Delivered)
-        {
-            *slot = outcome;
-        }
+/// The address, its local part quoted where it must be.
+fn address_of(local: &str, domain: &str) -> String {
+    use axigen_proto::smtp::address::Mailbox;
+    let plain = format!("{local}@{domain}");
+    match domain.parse().map(|domain| Mailbox::new(local, domain)) {
+        Ok(Ok(mailbox)) => mailbox.to_string(),
+        _ => plain,
     }
 }

@@ -125,21 +125,21 @@ impl Message {
             })
     }
 
-    /// Records a new field at the top. Line ends in the value are taken out:
-    /// nothing can be smuggled in.
+    /// Records a new field at the top, folded where it is long. Control
+    /// characters are taken out of the value, so nothing can be smuggled in; a
+    /// field whose name is no field name is not added
+    /// ([RFC 5322 §3.6.8](https://www.rfc-editor.org/rfc/rfc5322#section-3.6.8)).
     pub fn add_header(&mut self, name: &str, value: &str) {
-        let clean = |text: &str| {
-            text.chars()
-                .filter(|c| !matches!(c, '\r' | '\n' | '\0'))
-                .collect::<String>()
-        };
-        self.edits.push(Edit::Prepend(
-            clean(name).replace([':', ' '], ""),
-            clean(value),
-        ));
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+            tracing::warn!(name, "a filter adds a header whose name cannot be");
+            return;
+        }
+        let value: String = value.chars().filter(|c| !c.is_control()).collect();
+        self.edits.push(Edit::Prepend(name.to_owned(), value));
     }
 
-    /// Records the removal of every field of that name.
+    /// Records the removal of every field of that name that the message came
+    /// with; those that filters add stay.
     pub fn remove_header(&mut self, name: &str) {
         self.edits.push(Edit::Remove(name.to_owned()));
     }
@@ -158,7 +158,7 @@ impl Message {
         let mut out = Vec::with_capacity(self.raw.len() + 256);
         for edit in edits.iter().rev() {
             if let Edit::Prepend(name, value) = edit {
-                out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+                out.extend_from_slice(fold(name, value).as_bytes());
             }
         }
         let mut used = 0;
@@ -176,7 +176,33 @@ impl Message {
     }
 }
 
-fn is_named(field: &[u8], name: &str) -> bool {
+/// A field with its line ends, folded at spaces so that lines stay below 78
+/// characters where they can, and below 998 bytes in any case (RFC 5322
+/// §2.1.1, §2.2.3).
+fn fold(name: &str, value: &str) -> String {
+    let mut out = format!("{name}:");
+    let mut line = out.len();
+    for word in value.split(' ').filter(|word| !word.is_empty()) {
+        if line + 1 + word.len() > 78 && line > name.len() + 1 {
+            out.push_str("\r\n");
+            line = 0;
+        }
+        out.push(' ');
+        line += 1;
+        for c in word.chars() {
+            if line + c.len_utf8() > 998 {
+                out.push_str("\r\n ");
+                line = 1;
+            }
+            out.push(c);
+            line += c.len_utf8();
+        }
+    }
+    out.push_str("\r\n");
+    out
+}
+
+pub(crate) fn is_named(field: &[u8], name: &str) -> bool {
     let end = field.iter().position(|&b| b == b':').unwrap_or(0);
     field
         .get(..end)
@@ -223,6 +249,7 @@ pub struct NextHop {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -241,6 +268,35 @@ mod tests {
         );
         message.apply();
         assert!(message.edits().is_empty());
+        for name in ["", "a b", "a:b", "a\r\nb", "\u{e4}"] {
+            message.add_header(name, "x");
+        }
+        assert!(message.edits().is_empty(), "these are no names");
+    }
+
+    #[test]
+    fn long_fields_are_folded() {
+        for value in [
+            "short".to_owned(),
+            "word ".repeat(400),
+            "x".repeat(5000),
+            "\u{2603}".repeat(1000),
+            format!("{} {} end", "a".repeat(77), "b".repeat(990)),
+        ] {
+            let mut message = Message::new(Bytes::from_static(b"A: 1\r\n\r\nbody"));
+            message.add_header("X-Long", &value);
+            message.apply();
+            let raw = String::from_utf8(message.raw().to_vec()).unwrap();
+            let lines: Vec<&str> = raw.split("\r\n").collect();
+            assert!(lines.iter().all(|line| line.len() <= 998));
+            assert_eq!(header_fields(raw.as_bytes()).count(), 2, "{raw}");
+            let words = |text: &str| text.replace([' ', '\r', '\n'], "");
+            assert_eq!(
+                words(&message.header("x-long").unwrap()),
+                words(&value),
+                "nothing is lost"
+            );
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 
 pub use chain::{Chain, Level};
-pub(crate) use context::header_fields;
 pub use context::{Connection, Edit, Message, NextHop, Recipient, Transaction};
+pub(crate) use context::{header_fields, is_named};
 pub use verdict::{Disposition, Verdict};
 pub use wrap::{fail_open, with_timeout};
 

@@ -1,0 +1,289 @@
+//! One connection: what the service says to each event.
+
+use axigen_proto::TlsInfo;
+use axigen_proto::sasl::{Answer, Ask, Refusal};
+use axigen_proto::smtp::address::ReversePath;
+use axigen_proto::smtp::command::{Hello, HelloVerb, Mail, Rcpt};
+use axigen_proto::smtp::reply::Reply;
+use axigen_proto::smtp::server::{Event, Role, Server};
+use axigen_proto::smtp::standard;
+
+use super::message::{Incoming, message_id};
+use super::replies;
+use crate::delivery::ACCOUNTS_PER_MESSAGE;
+use crate::directory::{Login, Resolution};
+use crate::filter::{Connection, Recipient, Transaction, Verdict};
+use crate::service::Context;
+use crate::service::guesses::Guesses;
+
+/// One connection.
+pub(super) struct Talk<'c> {
+    pub(super) role: Role,
+    pub(super) context: &'c Context,
+    pub(super) hostname: &'c str,
+    pub(super) max_received: usize,
+    pub(super) connection: Connection,
+    pub(super) login: Option<Login>,
+    /// EHLO instead of HELO.
+    pub(super) extended: bool,
+    guesses: Guesses,
+    /// A filter wants whatever comes over this connection thrown away.
+    discard: bool,
+    /// The transaction that is open.
+    incoming: Option<Incoming>,
+}
+
+pub(super) type Done = Result<(), axigen_proto::Misuse>;
+
+impl<'c> Talk<'c> {
+    pub(super) fn new(
+        role: Role,
+        context: &'c Context,
+        hostname: &'c str,
+        max_received: usize,
+        connection: Connection,
+    ) -> Talk<'c> {
+        Talk {
+            role,
+            context,
+            hostname,
+            max_received,
+            connection,
+            login: None,
+            extended: true,
+            guesses: Guesses::default(),
+            discard: false,
+            incoming: None,
+        }
+    }
+
+    pub(super) fn in_transaction(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// What is known of TLS now.
+    pub(super) fn encrypted(&mut self, tls: Option<&TlsInfo>) {
+        self.connection.tls = tls.cloned();
+    }
+
+    pub(super) async fn event(&mut self, session: &mut Server, event: Event) -> Done {
+        match event {
+            Event::Connected => {
+                let verdict = self.context.filters.connect(&mut self.connection).await;
+                self.discard |= verdict == Verdict::Discard;
+                session.reply(replies::verdict(verdict))
+            }
+            Event::Hello(hello) => {
+                let logged_in = session.identity().is_some();
+                let reply = self.hello(hello, logged_in).await;
+                session.reply(reply)
+            }
+            Event::Auth(ask) => {
+                let answer = self.auth(&ask).await;
+                session.answer(answer)
+            }
+            Event::Mail(mail) => {
+                let reply = self.mail(mail).await;
+                session.reply(reply)
+            }
+            Event::Rcpt(rcpt) => {
+                let reply = self.rcpt(rcpt).await;
+                session.reply(reply)
+            }
+            Event::Data => {
+                let reply = self.data().await;
+                session.reply(reply)
+            }
+            Event::Body(bytes) => {
+                if let Some(incoming) = &mut self.incoming {
+                    incoming.push(&self.context.in_flight, &bytes);
+                }
+                Ok(())
+            }
+            Event::EndOfMessage => {
+                let replies = match self.incoming.take() {
+                    Some(incoming) => self.end_of_message(incoming).await,
+                    None => vec![standard::LOCAL_ERROR.into()],
+                };
+                for reply in replies {
+                    let last = reply.code == 421;
+                    session.reply(reply)?;
+                    // It has ended the session; LMTP may have more replies to give.
+                    if last {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Event::Reset => {
+                if let Some(incoming) = self.incoming.take() {
+                    tracing::debug!(id = incoming.tx.id, "a transaction was given up");
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn hello(&mut self, hello: Hello, logged_in: bool) -> Reply {
+        self.incoming = None;
+        self.extended = hello.verb != HelloVerb::Helo;
+        self.connection.helo = Some(hello.name.as_str().to_owned());
+        if !logged_in {
+            // RFC 3207 §4.2: what was known before STARTTLS is forgotten.
+            self.login = None;
+            self.connection.authenticated = None;
+        }
+        let verdict = self.context.filters.helo(&mut self.connection).await;
+        self.discard |= verdict == Verdict::Discard;
+        replies::verdict(verdict)
+    }
+
+    async fn auth(&mut self, ask: &Ask) -> Answer {
+        let (answer, login) = self.context.directory.answer(ask).await;
+        let answer = match login {
+            Some(login) => self.admit(login).await,
+            None => answer,
+        };
+        if let Answer::Refuse(refusal) = &answer {
+            tracing::info!(?ask, ?refusal, "a login was refused");
+        }
+        self.guesses.slow_down(&answer).await;
+        answer
+    }
+
+    /// The directory knows the user; may this account submit mail?
+    async fn admit(&mut self, login: Login) -> Answer {
+        let address = &login.account.address;
+        let settings = match self.context.directory.account_settings(address).await {
+            Ok(settings) => settings.effective(&self.context.settings.load().accounts),
+            Err(error) => {
+                tracing::error!(%error, "the settings of an account could not be read");
+                return Answer::Refuse(Refusal::Unavailable);
+            }
+        };
+        if !settings.submission {
+            return Answer::Refuse(Refusal::NotAuthorized);
+        }
+        tracing::info!(user = address, "logged in");
+        self.connection.authenticated = Some(address.clone());
+        self.login = Some(login);
+        Answer::Accept
+    }
+
+    async fn mail(&mut self, mail: Mail) -> Reply {
+        if self.role == Role::Submission {
+            match self.may_send_as(&mail.from).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    tracing::info!(sender = %mail.from, "a sender was refused");
+                    return replies::not_yours();
+                }
+                Err(reply) => return reply,
+            }
+        }
+        let sender = mail.from.mailbox().map(ToString::to_string);
+        let sender = sender.unwrap_or_default();
+        let mut tx = Transaction::new(self.connection.clone(), message_id(), sender);
+        tx.declared_size = mail.size;
+        let verdict = self.context.filters.mail(&mut tx).await;
+        let discard = self.discard || verdict == Verdict::Discard;
+        let reply = replies::verdict(verdict);
+        if !reply.is_positive() {
+            tracing::info!(id = tx.id, sender = tx.sender, %reply, "a sender was refused");
+            return reply;
+        }
+        let share = self.context.in_flight.share();
+        self.incoming = Some(Incoming::new(tx, mail, discard, share));
+        standard::SENDER_OK.into()
+    }
+
+    /// RFC 6409 §6.1: only in one's own name, which is the account's address,
+    /// with or without a detail, or an alias that leads to it. The null sender
+    /// is for receipts (RFC 8098 §2.1 wants it for them).
+    async fn may_send_as(&self, sender: &ReversePath) -> Result<bool, Reply> {
+        let Some(login) = &self.login else {
+            return Ok(false);
+        };
+        let Some(mailbox) = sender.mailbox() else {
+            return Ok(true);
+        };
+        let domain = mailbox.domain().to_string();
+        match self
+            .context
+            .directory
+            .resolve(mailbox.local(), &domain)
+            .await
+        {
+            Ok(Resolution::Found { local, .. }) => {
+                Ok(local.iter().any(|to| to.account == login.account.id))
+            }
+            Ok(_) => Ok(false),
+            Err(error) => {
+                tracing::error!(%error, "a sender could not be resolved");
+                Err(standard::LOCAL_ERROR.into())
+            }
+        }
+    }
+
+    async fn rcpt(&mut self, rcpt: Rcpt) -> Reply {
+        let Some(incoming) = &mut self.incoming else {
+            return standard::LOCAL_ERROR.into();
+        };
+        let domain = rcpt.to.mailbox().map(|to| to.domain().to_string());
+        let wanted = rcpt.to.mailbox().zip(domain.as_deref());
+        let taken = self
+            .context
+            .delivery
+            .accept(
+                wanted.map(|(to, domain)| (to.local(), domain)),
+                self.login.is_some(),
+                incoming.tx.declared_size,
+            )
+            .await;
+        let refused = |reply: Reply| {
+            tracing::info!(id = incoming.tx.id, recipient = %rcpt.to, %reply, "a recipient was refused");
+            reply
+        };
+        let accepted = match taken {
+            Ok(accepted) => accepted,
+            Err(why) => return refused(replies::recipient(why)),
+        };
+        let accounts = incoming.accounts() + accepted.accounts();
+        if accounts > ACCOUNTS_PER_MESSAGE && !incoming.accepted.is_empty() {
+            return refused(standard::TOO_MANY_RECIPIENTS.into());
+        }
+        let mut recipient = Recipient {
+            address: accepted.address.clone(),
+            account: None,
+        };
+        let filters = &self.context.filters;
+        let verdict = filters.rcpt(&mut incoming.tx, &mut recipient).await;
+        incoming.discard |= verdict == Verdict::Discard;
+        let reply = replies::verdict(verdict);
+        if !reply.is_positive() {
+            tracing::info!(id = incoming.tx.id, recipient = %rcpt.to, %reply, "a recipient was refused");
+            return reply;
+        }
+        incoming.tx.recipients.push(recipient);
+        incoming.accepted.push(accepted);
+        standard::RECIPIENT_OK.into()
+    }
+
+    async fn data(&mut self) -> Reply {
+        let Some(mut incoming) = self.incoming.take() else {
+            return standard::LOCAL_ERROR.into();
+        };
+        let verdict = self.context.filters.data(&mut incoming.tx).await;
+        incoming.discard |= verdict == Verdict::Discard;
+        let reply = replies::verdict(verdict);
+        if reply.is_positive() {
+            let trace = self.trace(&incoming);
+            incoming.begin(&trace);
+        } else {
+            tracing::info!(id = incoming.tx.id, %reply, "a message was refused before it came");
+        }
+        // After a no the session may still ask for another try.
+        self.incoming = Some(incoming);
+        reply
+    }
+}
