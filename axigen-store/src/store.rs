@@ -380,7 +380,8 @@ impl Store {
     /// of another clone, gives [`Error::Closed`]; a second close does nothing.
     ///
     /// # Errors
-    /// Those of the backend and the blob store.
+    /// Those of the backend and the blob store, and [`Error::Poisoned`] when a
+    /// write hangs: then the directory stays locked until the process ends.
     pub async fn close(&self) -> Result<()> {
         let shared = &self.inner.shared;
         if !shared.health.close() {
@@ -388,6 +389,7 @@ impl Store {
         }
         self.inner.puts.finish().await;
         self.inner.commits.finish().await;
+        shared.health.not_hung()?;
         let blobs = shared.blobs.close().await;
         let backend = shared.backend.close().await;
         drop(shared.root.lock().take());

@@ -158,10 +158,20 @@ async fn foreign_and_future_directories_are_left_alone() {
     let store = Store::open(dir.path()).await.unwrap();
     deliver(&store, &noise(1, 5000)).await.unwrap();
     store.close().await.unwrap();
+    // A store whose parts are missing is not taken for a new one.
+    fs::rename(dir.path().join("meta"), dir.path().join("gone")).unwrap();
+    let error = Store::open(dir.path()).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt(what) if what.contains("is missing")));
+    fs::rename(dir.path().join("gone"), dir.path().join("meta")).unwrap();
     fs::remove_file(dir.path().join("FORMAT")).unwrap();
-    fs::remove_dir_all(dir.path().join("meta")).unwrap();
     let error = Store::open(dir.path()).await.unwrap_err().to_string();
-    assert!(error.contains("metadata is missing"), "{error}");
+    assert!(error.contains("part of the store is missing"), "{error}");
+    // One whose making was broken off is made again.
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path()).await.unwrap();
+    store.close().await.unwrap();
+    fs::remove_file(dir.path().join("FORMAT")).unwrap();
+    Store::open(dir.path()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //!
 //! Pack files hold 256 MB; only the newest is written to, and only at its end.
 //! A group of blobs is one append and one fdatasync. Packs describe themselves:
-//! each [record](record) carries the blob's address and label, so what refers
+//! each [record] carries the blob's address and label, so what refers
 //! to them can be rebuilt should the metadata be lost.
 //!
 //! ```text

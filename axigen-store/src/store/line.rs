@@ -22,6 +22,8 @@ use crate::error::{Error, Result};
 pub(super) struct Health {
     poison: OnceLock<String>,
     closed: AtomicBool,
+    /// A stage hangs in the backend, which then cannot be closed either.
+    hung: AtomicBool,
 }
 
 impl Health {
@@ -37,6 +39,14 @@ impl Health {
     /// Marks it closed; says whether it was open.
     pub(super) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// An error if a stage hangs.
+    pub(super) fn not_hung(&self) -> Result<()> {
+        match self.hung.load(Ordering::Acquire) {
+            true => self.unpoisoned(),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn readable(&self) -> Result<()> {
@@ -158,7 +168,7 @@ impl<T: Send + 'static, R: Send + 'static> Line<T, R> {
         answer.await.unwrap_or_else(|_| Err(self.health.gone()))
     }
 
-    /// Ends it once everything that waits is done.
+    /// Ends it once everything that waits is done, or is known to hang.
     pub(super) async fn finish(&self) {
         self.queue.close();
         // The sender lives in self, so this cannot fail.
@@ -225,7 +235,9 @@ impl<T: Send, R: Send> Watched for Line<T, R> {
                 self.name,
                 most.as_secs_f32()
             ));
+            self.health.hung.store(true, Ordering::Release);
             self.abandon();
+            self.ended.send_replace(true);
         }
     }
 }

@@ -25,6 +25,8 @@ const FORMAT: &str = "axigen store, layout 1\n";
 pub(super) struct Root {
     /// Locked while it lives.
     _lock: File,
+    /// FORMAT is not written yet.
+    fresh: bool,
 }
 
 impl Store {
@@ -52,6 +54,7 @@ impl Store {
             let packs = Packs::open(&dir.join("packs"), wanted.pack, wanted.reserve)?;
             // Rows need less room than blobs, and without them no blob is of use.
             let rows = Fjall::open(&dir.join("meta"), wanted.cache, wanted.reserve / 2)?;
+            root.made(&dir)?;
             Ok((root, packs, rows))
         });
         let (root, packs, rows) = opening
@@ -80,8 +83,8 @@ impl Root {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let format = dir.join("FORMAT");
-        match std::fs::read_to_string(&format) {
-            Ok(text) if text == FORMAT => {}
+        let fresh = match std::fs::read_to_string(&format) {
+            Ok(text) if text == FORMAT => false,
             Ok(text) => {
                 return Err(Error::Invalid(format!(
                     "{} says {:?}; this version knows {:?}",
@@ -90,21 +93,52 @@ impl Root {
                     FORMAT.trim_end()
                 )));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                create(dir)?;
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
             Err(error) => return Err(failed(error)),
+        };
+        if fresh {
+            prepare(dir)?;
+        } else if !dir.join("meta").is_dir() {
+            // To begin with an empty one would look as if all were well.
+            return Err(Error::Corrupt(format!(
+                "the metadata of the store at {} is missing",
+                dir.display()
+            )));
         }
-        Ok(Root { _lock: lock })
+        Ok(Root { _lock: lock, fresh })
+    }
+
+    /// Called once all parts are there. FORMAT comes last, so that a store
+    /// whose making was broken off is made again.
+    fn made(&self, dir: &Path) -> Result<()> {
+        if !self.fresh {
+            return Ok(());
+        }
+        let run = || {
+            let new = dir.join("FORMAT.new");
+            write(&new, FORMAT)?;
+            // The names of the parts must be durable before FORMAT says so.
+            File::open(dir)?.sync_all()?;
+            std::fs::rename(&new, dir.join("FORMAT"))?;
+            File::open(dir)?.sync_all()
+        };
+        run().map_err(|error| Error::io(format!("creating a store at {}", dir.display()), error))
     }
 }
 
-/// Makes the layout; FORMAT comes last, so a half-made one is made again.
-fn create(dir: &Path) -> Result<()> {
+/// Looks whether a store may be made here, and begins it.
+fn prepare(dir: &Path) -> Result<()> {
     let failed = |error| Error::io(format!("creating a store at {}", dir.display()), error);
     for entry in std::fs::read_dir(dir).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let ours = ["LOCK", "store.id", "FORMAT.new", "packs", "lost+found"];
+        let ours = [
+            "LOCK",
+            "store.id",
+            "FORMAT.new",
+            "meta",
+            "packs",
+            "lost+found",
+        ];
         if !ours.iter().any(|known| name == **known) {
             return Err(Error::Invalid(format!(
                 "{} is not a store and not empty: it holds {}",
@@ -115,19 +149,15 @@ fn create(dir: &Path) -> Result<()> {
     }
     let packs = dir.join("packs");
     std::fs::create_dir_all(&packs).map_err(failed)?;
-    if std::fs::read_dir(&packs).map_err(failed)?.next().is_some() {
-        return Err(Error::Invalid(format!(
-            "{} holds packs but no FORMAT: its metadata is missing",
-            dir.display()
-        )));
+    for entry in std::fs::read_dir(&packs).map_err(failed)? {
+        if entry.map_err(failed)?.path().is_dir() {
+            return Err(Error::Invalid(format!(
+                "{} holds packs but no FORMAT: part of the store is missing",
+                dir.display()
+            )));
+        }
     }
-    write(&dir.join("store.id"), &identifier()?).map_err(failed)?;
-    let new = dir.join("FORMAT.new");
-    write(&new, FORMAT).map_err(failed)?;
-    std::fs::rename(&new, dir.join("FORMAT")).map_err(failed)?;
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(failed)
+    write(&dir.join("store.id"), &identifier()?).map_err(failed)
 }
 
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
