@@ -7,7 +7,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`store`] | [`Store`](store::Store): group commit, single instance, compression, above any backend |
+//! | [`store`] | [`Store`]: group commit, single instance, compression, above any backend |
 //! | [`backend`] | the trait a backend implements, and the backends of this crate |
 //! | [`blob`] | the trait a blob store implements |
 //! | [`pack`] | blobs in append-only files |

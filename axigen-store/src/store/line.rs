@@ -151,7 +151,10 @@ impl<T: Send + 'static, R: Send + 'static> Line<T, R> {
             .filter_map(|result| result.as_ref().err())
             .find(|error| error.is_fatal())
         {
-            self.health.poison(&fatal.to_string());
+            self.health.poison(&match fatal {
+                Error::Poisoned(why) => why.clone(),
+                fatal => fatal.to_string(),
+            });
         }
         for (reply, result) in replies.into_iter().zip(results) {
             // Whoever asked may have gone away; what it asked is done all the same.
@@ -177,13 +180,13 @@ impl<T: Send + 'static, R: Send + 'static> Line<T, R> {
 }
 
 impl<T, R> Line<T, R> {
-    /// Ends it like [`Line::finish`], but waits for the thread where it stands.
-    /// After a failure the thread may hang, so then it is left alone.
+    /// Ends it like [`Line::finish`], but waits for the thread where it stands,
+    /// unless that hangs.
     pub(super) fn stop(&self) {
         self.queue.close();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread
-            && self.health.unpoisoned().is_ok()
+            && self.health.not_hung().is_ok()
             && thread.thread().id() != std::thread::current().id()
         {
             let _ = thread.join();
