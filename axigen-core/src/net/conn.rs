@@ -64,12 +64,12 @@ pub struct Conn<S: Session> {
     close: Option<Close>,
 }
 
+/// A TLS handshake that runs.
+type Handshake = Pin<Box<dyn Future<Output = io::Result<(Box<dyn Io>, TlsInfo)>> + Send>>;
+
 enum Transport {
     Open(Box<dyn Io>),
-    Handshake(
-        Pin<Box<dyn Future<Output = io::Result<(Box<dyn Io>, TlsInfo)>> + Send>>,
-        Instant,
-    ),
+    Handshake(Handshake, Instant),
     Closed,
 }
 

@@ -441,17 +441,17 @@ impl Talk<'_> {
         let Some(selected) = self.selected.take() else {
             return Status::bad("no mailbox is open");
         };
-        if expunge && !selected.read_only {
-            if let Err(error) = self
+        if expunge
+            && !selected.read_only
+            && let Err(error) = self
                 .context
                 .mailboxes
                 .expunge(account, selected.mailbox, None)
                 .await
-            {
-                let status = status::of(&error, false);
-                self.selected = Some(selected);
-                return status;
-            }
+        {
+            let status = status::of(&error, false);
+            self.selected = Some(selected);
+            return status;
         }
         Status::ok("the mailbox is closed")
     }
