@@ -114,7 +114,7 @@ fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpN
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerSettings {
-    /// Address and port, as "0.0.0.0:25" or "[::]:993".
+    /// Address and port, as `0.0.0.0:25` or `[::]:993`.
     #[schemars(with = "String")]
     pub address: SocketAddr,
     /// none, starttls or implicit.

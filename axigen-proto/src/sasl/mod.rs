@@ -137,16 +137,16 @@ pub enum Answer {
 /// Why a login was refused, as far as the peer may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Wrong user or password: 535 5.7.8, NO [AUTHENTICATIONFAILED].
+    /// Wrong user or password: 535 5.7.8, `NO [AUTHENTICATIONFAILED]`.
     BadCredentials,
     /// The account may not log in here, or may not act as `authzid`: 535 5.7.8, NO
-    /// [AUTHORIZATIONFAILED].
+    /// `[AUTHORIZATIONFAILED]`.
     NotAuthorized,
-    /// The account is locked, or its password expired: 535 5.7.13, NO [EXPIRED].
+    /// The account is locked, or its password expired: 535 5.7.13, `NO [EXPIRED]`.
     Disabled,
-    /// Too many logins or connections: 454 4.7.0, NO [LIMIT].
+    /// Too many logins or connections: 454 4.7.0, `NO [LIMIT]`.
     TooMany,
-    /// The directory could not be asked: 454 4.7.0, NO [UNAVAILABLE].
+    /// The directory could not be asked: 454 4.7.0, `NO [UNAVAILABLE]`.
     Unavailable,
 }
 
