@@ -6,13 +6,12 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axigen_store::Store;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
+use tokio::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,7 +26,7 @@ use crate::service::imap::Imap;
 use crate::service::pop3::Pop3;
 use crate::service::smtp_in::SmtpIn;
 use crate::service::{Context, InFlight, Service};
-use crate::settings::{ListenerSettings, Settings, TlsMode};
+use crate::settings::{Common, ListenerSettings, Settings, TlsMode};
 
 /// The services there are.
 pub const SERVICES: [&str; 5] = ["smtp_in", "submission", "lmtp", "imap", "pop3"];
@@ -77,7 +76,11 @@ impl Builder {
         let files = &self.settings.tls;
         let tls = match (self.tls, files.certificate.as_os_str().is_empty()) {
             (Some(tls), _) => Some(tls),
-            (None, false) => Some(crate::net::tls::from_files(&files.certificate, &files.key)?),
+            (None, false) => Some(crate::net::tls::from_files(
+                &files.certificate,
+                &files.key,
+                files.minimum,
+            )?),
             (None, true) => None,
         };
         let mailboxes = Mailboxes::new(self.store.clone());
@@ -121,14 +124,56 @@ struct Inner {
     running: Mutex<HashMap<&'static str, Running>>,
 }
 
-/// A service that runs.
+/// A service that runs. Dropped, it stops: its connections are given the time
+/// a shutdown has, if the runtime they are on lives that long.
 #[derive(Debug)]
 struct Running {
     stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<std::io::Result<()>>>,
+    tasks: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
+    gates: Vec<Gate>,
     /// Threads of its own, if it has them.
     runtime: Option<Runtime>,
+}
+
+impl Running {
+    fn new(name: &str, threads: usize) -> std::io::Result<Running> {
+        let runtime = match threads {
+            0 => None,
+            threads => Some(
+                RuntimeBuilder::new_multi_thread()
+                    .worker_threads(threads)
+                    .thread_name(name)
+                    .enable_all()
+                    .build()?,
+            ),
+        };
+        Ok(Running {
+            stop: watch::channel(false).0,
+            tasks: Vec::new(),
+            addresses: Vec::new(),
+            gates: Vec::new(),
+            runtime,
+        })
+    }
+
+    /// No new connections; those that are open finish what they do.
+    async fn end(mut self) {
+        self.stop.send_replace(true);
+        for task in std::mem::take(&mut self.tasks) {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting for its threads would block, which asynchronous code may not.
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Engine {
@@ -175,26 +220,44 @@ impl Engine {
     pub async fn start(&self) -> Result<(), Error> {
         let settings = self.settings();
         let mut bound = Vec::new();
-        for (name, common) in settings
-            .services()
-            .into_iter()
-            .filter(|(_, common)| common.enable)
-        {
-            let mut sockets = Vec::new();
-            for of in &common.listeners {
-                let socket = listener::bind(of.address).map_err(|source| Error::Bind {
-                    service: name,
-                    address: of.address,
-                    source,
-                })?;
-                sockets.push((socket, of.clone()));
+        for (name, common) in settings.services() {
+            if common.enable {
+                self.may_start(name)?;
+                bound.push((self.service(name)?, bind(name, common)?));
             }
-            bound.push((name, sockets));
         }
-        for (name, sockets) in bound {
-            self.run(self.service(name)?, sockets)?;
+        for (service, sockets) in bound {
+            self.run(service, sockets)?;
         }
         Ok(())
+    }
+
+    /// Starts one service on the listeners its settings name, also one that
+    /// was stopped, or one the settings do not enable.
+    ///
+    /// # Errors
+    /// [`Error::Service`] if it runs already, or for a name that is none of
+    /// [`SERVICES`]; [`Error::Bind`].
+    pub async fn start_service(&self, name: &str) -> Result<(), Error> {
+        let settings = self.settings();
+        let service = self.service(name)?;
+        self.may_start(name)?;
+        let services = settings.services();
+        let common = services.iter().find(|(known, _)| *known == name);
+        let sockets = match common {
+            Some((name, common)) => bind(name, common)?,
+            None => Vec::new(),
+        };
+        self.run(service, sockets)
+    }
+
+    fn may_start(&self, name: &str) -> Result<(), Error> {
+        match self.inner.running.lock().contains_key(name) {
+            true => Err(Error::Service(format!(
+                "the service {name} runs already; stop it first"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Starts a service by name on a socket the application has bound. The
@@ -216,10 +279,14 @@ impl Engine {
         Ok(address)
     }
 
-    /// Starts a service of the application's own on sockets it has bound.
+    /// Starts a service, perhaps one of the application's own, on sockets that
+    /// are bound. Must be called inside a tokio runtime, which the service uses
+    /// if its settings give it no threads of its own.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Service`] for a listener that would take passwords without TLS
+    /// from other machines, or that begins with TLS when there is no
+    /// certificate; [`Error::Io`]. Nothing is started then.
     pub fn run(
         &self,
         service: Arc<dyn Service>,
@@ -227,6 +294,10 @@ impl Engine {
     ) -> Result<(), Error> {
         let settings = self.settings();
         let name = service.name();
+        for (socket, of) in &sockets {
+            self.check(name, socket.local_addr()?, of)?;
+        }
+        let shared = Handle::try_current().map_err(std::io::Error::other)?;
         let threads = settings
             .services()
             .iter()
@@ -235,41 +306,46 @@ impl Engine {
         let mut running = self.inner.running.lock();
         let entry = match running.entry(name) {
             std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => entry.insert(Running {
-                stop: watch::channel(false).0,
-                tasks: Vec::new(),
-                addresses: Vec::new(),
-                runtime: match threads {
-                    0 => None,
-                    threads => Some(
-                        RuntimeBuilder::new_multi_thread()
-                            .worker_threads(threads)
-                            .thread_name(name)
-                            .enable_all()
-                            .build()?,
-                    ),
-                },
-            }),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(Running::new(name, threads)?)
+            }
         };
+        let runtime = match &entry.runtime {
+            Some(runtime) => runtime.handle().clone(),
+            None => shared,
+        };
+        let _here = runtime.enter();
         for (socket, of) in sockets {
-            socket.set_nonblocking(true)?;
             let address = socket.local_addr()?;
+            socket.set_nonblocking(true)?;
+            let socket = tokio::net::TcpListener::from_std(socket)?;
             let gate = Gate::new(&of.rules, settings.limits_of(name, &of));
-            let task = listener::run(
+            entry.gates.push(gate.clone());
+            entry.addresses.push(address);
+            entry.tasks.push(runtime.spawn(listener::run(
                 socket,
                 Arc::new(of),
                 gate,
                 service.clone(),
                 entry.stop.subscribe(),
                 settings.shutdown_timeout.0,
-            );
-            let task = match &entry.runtime {
-                Some(runtime) => runtime.spawn(task),
-                None => tokio::spawn(task),
-            };
+            )));
             tracing::info!(service = name, %address, "listening");
-            entry.tasks.push(task);
-            entry.addresses.push(address);
+        }
+        Ok(())
+    }
+
+    /// What no listener may do, whoever made its settings.
+    fn check(&self, name: &str, address: SocketAddr, of: &ListenerSettings) -> Result<(), Error> {
+        if of.plaintext_login && !address.ip().is_loopback() {
+            return Err(Error::Service(format!(
+                "{name} may not take logins without TLS on {address}: that is for loopback addresses only"
+            )));
+        }
+        if of.tls == TlsMode::Implicit && self.inner.context.tls.is_none() {
+            return Err(Error::Service(format!(
+                "{name} cannot begin with TLS on {address}: there is no certificate"
+            )));
         }
         Ok(())
     }
@@ -291,8 +367,16 @@ impl Engine {
             .unwrap_or_default()
     }
 
+    /// How many connections a service has open now.
+    pub fn connections(&self, name: &str) -> u32 {
+        let running = self.inner.running.lock();
+        let gates = running.get(name).map(|running| running.gates.as_slice());
+        gates.unwrap_or_default().iter().map(Gate::open).sum()
+    }
+
     /// Stops a service: no new connections, commands in flight are finished,
-    /// then the rest is closed.
+    /// then the rest is closed, at the latest when the settings'
+    /// `shutdown_timeout` is over.
     ///
     /// # Errors
     /// [`Error::Service`] if it does not run.
@@ -301,7 +385,7 @@ impl Engine {
         let Some(running) = running else {
             return Err(Error::Service(format!("the service {name} does not run")));
         };
-        end(running).await;
+        running.end().await;
         Ok(())
     }
 
@@ -321,7 +405,7 @@ impl Engine {
             running.stop.send_replace(true);
         }
         for running in all {
-            end(running).await;
+            running.end().await;
         }
         self.inner.store.close().await?;
         Ok(())
@@ -345,12 +429,21 @@ impl Engine {
     }
 }
 
-async fn end(running: Running) {
-    running.stop.send_replace(true);
-    for task in running.tasks {
-        let _ = task.await;
-    }
-    if let Some(runtime) = running.runtime {
-        runtime.shutdown_timeout(Duration::from_millis(100));
-    }
+/// The sockets of a service, by its settings.
+fn bind(
+    name: &'static str,
+    common: &Common,
+) -> Result<Vec<(TcpListener, ListenerSettings)>, Error> {
+    let bound = common.listeners.iter().map(|of| {
+        let socket = listener::bind(of.address).map_err(|source| Error::Bind {
+            service: name,
+            address: of.address,
+            source,
+        })?;
+        Ok((socket, of.clone()))
+    });
+    bound.collect()
 }
+
+#[cfg(test)]
+mod tests;

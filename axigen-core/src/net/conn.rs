@@ -38,6 +38,12 @@ pub const UNSENT_LOW: usize = 64 * 1024;
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait for the last bytes of a closing connection to leave.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a peer to close its side after ours is closed, while it is
+/// still sending: closing at once would make the system send a reset, which may
+/// overtake our last words.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most bytes thrown away while waiting for that.
+pub const LINGER_BYTES: usize = 1024 * 1024;
 /// Longest TLS handshake.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -62,6 +68,8 @@ pub struct Conn<S: Session> {
     eof: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     close: Option<Close>,
+    /// Our side is closed; so many bytes were thrown away since.
+    lingering: Option<usize>,
 }
 
 /// A TLS handshake that runs.
@@ -141,6 +149,7 @@ impl<S: Session> Conn<S> {
             eof: false,
             timer: None,
             close: None,
+            lingering: None,
         }
     }
 
@@ -473,26 +482,53 @@ impl<S: Session> Conn<S> {
     fn poll_close(
         &mut self,
         cx: &mut Context<'_>,
-        _close: Close,
+        close: Close,
     ) -> Poll<io::Result<Option<S::Event>>> {
         let deadline = match &self.timer {
             Some((at, _)) => *at,
             None => Instant::now() + CLOSE_TIMEOUT,
         };
-        if matches!(self.transport, Transport::Open(_))
-            && self.poll_drain(cx).is_pending()
-            && !self.poll_timer(cx, Some(deadline))
-        {
-            return Poll::Pending;
+        if self.lingering.is_none() {
+            let said = match self.poll_drain(cx) {
+                Poll::Ready(Ok(())) => self.poll_shutdown(cx),
+                other => other,
+            };
+            match said {
+                Poll::Ready(Ok(())) => {
+                    self.lingering = Some(0);
+                    self.timer = None;
+                }
+                Poll::Pending if !self.poll_timer(cx, Some(deadline)) => return Poll::Pending,
+                // The peer is gone, or does not read.
+                _ => self.transport = Transport::Closed,
+            }
         }
-        if let Transport::Open(io) = &mut self.transport
-            && Pin::new(io).poll_shutdown(cx).is_pending()
-            && !self.poll_timer(cx, Some(deadline))
-        {
-            return Poll::Pending;
+        let deadline = match &self.timer {
+            Some((at, _)) => *at,
+            None => Instant::now() + LINGER_TIMEOUT,
+        };
+        while let (Some(thrown_away), false) = (self.lingering, self.eof) {
+            match self.poll_read(cx) {
+                Poll::Ready(Input::Bytes(bytes)) if thrown_away < LINGER_BYTES => {
+                    self.lingering = Some(thrown_away + bytes.len());
+                }
+                Poll::Ready(_) => break,
+                // Who has agreed to the end sends nothing more.
+                Poll::Pending if close == Close::Finish && thrown_away == 0 => break,
+                Poll::Pending if self.poll_timer(cx, Some(deadline)) => break,
+                Poll::Pending => return Poll::Pending,
+            }
         }
         self.transport = Transport::Closed;
+        self.timer = None;
         Poll::Ready(Ok(None))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Open(io) => Pin::new(io).poll_shutdown(cx),
+            _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     /// `false` if TLS is not configured.
@@ -514,3 +550,6 @@ impl<S: Session> Conn<S> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,18 @@
 //! Accepts connections, asks the gate, and hands them to a service.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use super::Stream;
 use super::rules::Gate;
 use crate::service::{Peer, Service};
-use crate::settings::ListenerSettings;
+use crate::settings::{ListenerSettings, TlsMode};
 
 /// Connections the kernel keeps waiting for us.
 const BACKLOG: u32 = 1024;
@@ -34,23 +34,25 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 /// Serves connections until `stop` says so, then waits up to `grace` for those
-/// that are open. Must run inside the runtime that serves them.
+/// that are open.
 pub(crate) async fn run(
-    listener: std::net::TcpListener,
+    listener: TcpListener,
     settings: Arc<ListenerSettings>,
     gate: Gate,
     service: Arc<dyn Service>,
     mut stop: watch::Receiver<bool>,
     grace: Duration,
-) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+) {
     let mut open = JoinSet::new();
     let mut pause = Duration::ZERO;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stop.wait_for(|stop| *stop) => break,
-            Some(_) = open.join_next(), if !open.is_empty() => continue,
+            Some(ended) = open.join_next(), if !open.is_empty() => {
+                look_at(service.as_ref(), &ended);
+                continue;
+            }
         };
         let (tcp, addr) = match accepted {
             Ok(accepted) => accepted,
@@ -67,6 +69,9 @@ pub(crate) async fn run(
             Ok(pass) => pass,
             Err(denied) => {
                 tracing::info!(service = service.name(), peer = %addr, ?denied, "a connection was denied");
+                if settings.tls != TlsMode::Implicit {
+                    refuse(tcp, service.refusal(denied));
+                }
                 continue;
             }
         };
@@ -85,6 +90,36 @@ pub(crate) async fn run(
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(grace, async { while open.join_next().await.is_some() {} }).await;
-    Ok(())
+    let rest = async {
+        while let Some(ended) = open.join_next().await {
+            look_at(service.as_ref(), &ended);
+        }
+    };
+    if tokio::time::timeout(grace, rest).await.is_err() {
+        tracing::warn!(
+            service = service.name(),
+            connections = open.len(),
+            "connections did not end in time and were cut off"
+        );
+    }
 }
+
+/// Says why, if the peer can be told without waiting for it: what is written
+/// first on a connection always fits its buffer.
+fn refuse(tcp: TcpStream, why: &str) {
+    if let Ok(mut tcp) = tcp.into_std() {
+        let _ = tcp.write(why.as_bytes());
+    }
+}
+
+/// A connection has ended; a panic ends only its own.
+fn look_at(service: &dyn Service, ended: &Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(service = service.name(), %error, "a bug in the service: the connection is closed");
+    }
+}
+
+#[cfg(test)]
+mod tests;

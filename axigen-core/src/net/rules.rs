@@ -4,7 +4,7 @@
 //! can be put into a table.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub enum Denied {
     Rule,
     /// The listener has as many connections as it may.
     TooMany,
-    /// The peer has as many connections as it may.
+    /// The peer (an IPv4 address, an IPv6 /64) has as many connections as it may.
     TooManyOfPeer,
     /// Too many new connections in this interval.
     TooFast,
@@ -136,6 +136,7 @@ impl Gate {
         ) {
             return Err(Denied::TooFast);
         }
+        let peer = who(peer);
         let of_peer = counts.peers.entry(peer).or_default();
         if reached(of_peer.open, limits.peer_connections) {
             return Err(Denied::TooManyOfPeer);
@@ -159,6 +160,15 @@ impl Gate {
     /// Connections that are open now.
     pub fn open(&self) -> u32 {
         self.counts.lock().open
+    }
+}
+
+/// Who is counted as one: an IPv4 address, or an IPv6 network of 64 bits, the
+/// smallest that is handed out: its addresses cost whoever has it nothing.
+fn who(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
@@ -280,5 +290,43 @@ mod tests {
         gate.enter(ip("192.0.2.1"), now + Duration::from_secs(60))
             .unwrap();
         assert_eq!(gate.open(), 0);
+    }
+
+    #[test]
+    fn an_ipv6_network_is_one_peer() {
+        let limits = ConnectionLimits {
+            peer_connections: Some(2),
+            ..ConnectionLimits::default()
+        };
+        let gate = Gate::new(&[], limits);
+        let now = Instant::now();
+        let _a = gate.enter(ip("2001:db8:1:2::1"), now).unwrap();
+        let b = gate.enter(ip("2001:db8:1:2:ffff::7"), now).unwrap();
+        assert_eq!(
+            gate.enter(ip("2001:db8:1:2::3"), now).unwrap_err(),
+            Denied::TooManyOfPeer
+        );
+        let _other = gate.enter(ip("2001:db8:1:3::1"), now).unwrap();
+        drop(b);
+        let _c = gate.enter(ip("2001:db8:1:2::3"), now).unwrap();
+        assert_eq!(gate.open(), 3);
+    }
+
+    #[test]
+    fn peers_that_are_gone_are_forgotten() {
+        let limits = ConnectionLimits {
+            interval: Some(Span(Duration::from_secs(60))),
+            ..ConnectionLimits::default()
+        };
+        let gate = Gate::new(&[], limits);
+        let now = Instant::now();
+        let kept = gate.enter(ip("192.0.2.1"), now).unwrap();
+        for n in 0..150_000u32 {
+            let peer = IpAddr::from(std::net::Ipv4Addr::from_bits(0x0a00_0000 + n));
+            gate.enter(peer, now + Duration::from_millis(n.into()))
+                .unwrap();
+            assert!(gate.counts.lock().peers.len() <= REMEMBERED_PEERS);
+        }
+        assert!(gate.counts.lock().peers.contains_key(&kept.peer));
     }
 }

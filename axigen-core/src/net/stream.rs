@@ -16,6 +16,11 @@ impl Stream {
     pub fn new(io: impl Io + 'static) -> Stream {
         Stream(Box::new(io))
     }
+
+    /// What was wrapped, for a service that needs no [`Conn`](super::Conn).
+    pub fn into_inner(self) -> Box<dyn Io> {
+        self.0
+    }
 }
 
 impl From<tokio::net::TcpStream> for Stream {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use axigen_proto::TlsInfo;
 use bytes::Bytes;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::stream::Io;
+use crate::settings::TlsVersion;
 
 /// What can be wrong with a certificate or its key.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +30,7 @@ pub enum Error {
         why: String,
     },
     /// The certificate and the key do not go together, or rustls refuses them.
-    #[error("the certificate cannot be used: {0}")]
+    #[error("the certificate and its key cannot be used: {0}")]
     Certificate(#[from] rustls::Error),
     /// A self-signed certificate could not be made.
     #[error("a self-signed certificate could not be made: {0}")]
@@ -40,23 +42,34 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A server configuration from PEM files: the chain, the server's own
-/// certificate first, and its private key. TLS 1.2 and 1.3.
+/// certificate first, and its private key. Older versions of TLS than
+/// `minimum` are refused.
 ///
 /// # Errors
 /// [`Error::File`] naming the file, or [`Error::Certificate`].
-pub fn from_files(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error> {
-    let wrong = |path: &Path, why: String| Error::File {
+pub fn from_files(
+    chain: &Path,
+    key: &Path,
+    minimum: TlsVersion,
+) -> Result<Arc<ServerConfig>, Error> {
+    let wrong = |path: &Path, error: pem::Error, what: &str| Error::File {
         path: path.to_path_buf(),
-        why,
+        why: match error {
+            pem::Error::Io(error) => error.to_string(),
+            pem::Error::NoItemsFound => format!("there is no {what} in it"),
+            other => format!("it is not a PEM file: {other}"),
+        },
     };
     let certificates = CertificateDer::pem_file_iter(chain)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(chain, error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(wrong(chain, "there is no certificate in it".into()));
-    }
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
-    server(certificates, key)
+        .and_then(|found| match found.is_empty() {
+            true => Err(pem::Error::NoItemsFound),
+            false => Ok(found),
+        })
+        .map_err(|error| wrong(chain, error, "certificate"))?;
+    let key =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error, "private key"))?;
+    server(certificates, key, minimum)
 }
 
 /// A server configuration with a certificate made now, signed by itself. For
@@ -67,15 +80,24 @@ pub fn from_files(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error> 
 pub fn self_signed(names: &[String]) -> Result<Arc<ServerConfig>, Error> {
     let made = rcgen::generate_simple_self_signed(names.to_vec())?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    server(vec![made.cert.der().clone()], key.into())
+    server(
+        vec![made.cert.der().clone()],
+        key.into(),
+        TlsVersion::default(),
+    )
 }
 
 fn server(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, Error> {
+    let versions: &[_] = match minimum {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
     let config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
+        .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     Ok(Arc::new(config))
@@ -120,5 +142,49 @@ fn info<D>(session: &rustls::ConnectionCommon<D>, server_name: Option<&str>) -> 
             .unwrap_or_default(),
         server_name: server_name.map(str::to_owned),
         exporter: exporter.ok().map(|bytes| Bytes::copy_from_slice(&bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn files_that_cannot_be_used_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["mx.example.org".to_owned()]).unwrap();
+        let other = rcgen::generate_simple_self_signed(["mx.example.org".to_owned()]).unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let chain = file("chain.pem", &made.cert.pem());
+        let key = file("key.pem", &made.signing_key.serialize_pem());
+        let wrong_key = file("other.pem", &other.signing_key.serialize_pem());
+        let empty = file("empty.pem", "nothing\n");
+        let broken = file(
+            "broken.pem",
+            "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
+        );
+        let missing = dir.path().join("missing.pem");
+        let try_ = |chain: &Path, key: &Path| match from_files(chain, key, TlsVersion::V1_2) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(try_(&chain, &key), "");
+        for (chain, key, says) in [
+            (&missing, &key, "missing.pem: No such file"),
+            (&chain, &missing, "missing.pem: No such file"),
+            (&empty, &key, "empty.pem: there is no certificate in it"),
+            (&chain, &empty, "empty.pem: there is no private key in it"),
+            (&broken, &key, "broken.pem: it is not a PEM file"),
+            (&chain, &chain, "chain.pem: there is no private key in it"),
+            (&chain, &wrong_key, "cannot be used"),
+        ] {
+            let said = try_(chain, key);
+            assert!(said.contains(says), "{said:?} does not say {says:?}");
+        }
     }
 }

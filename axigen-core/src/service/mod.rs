@@ -20,6 +20,7 @@ use crate::directory::Directory;
 use crate::filter::Chain;
 use crate::mailbox::Mailboxes;
 use crate::net::Stream;
+use crate::net::rules::Denied;
 use crate::settings::{ListenerSettings, Settings, TlsMode};
 
 /// What serves connections of one protocol.
@@ -31,6 +32,13 @@ pub trait Service: std::fmt::Debug + Send + Sync + 'static {
     /// Serves one connection to its end. Watches `peer.stop` and ends the
     /// session politely between two commands when it turns true.
     async fn serve(&self, stream: Stream, peer: Peer);
+
+    /// What a connection that is denied is told before it is closed, line ends
+    /// included; nothing by default. Not used where TLS comes first.
+    fn refusal(&self, denied: Denied) -> &'static str {
+        let _ = denied;
+        ""
+    }
 }
 
 /// The other side of a connection, and the listener it came through.

@@ -15,6 +15,7 @@ use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
 use crate::mailbox::{Error, MailboxId, Row};
 use crate::net::conn::UNSENT_LOW;
+use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
 use crate::settings::TlsMode;
 
@@ -65,6 +66,14 @@ enum Broken {
 impl Service for Pop3 {
     fn name(&self) -> &'static str {
         "pop3"
+    }
+
+    /// RFC 2449 §8.1.2 and RFC 3206 §4: what passes by itself is temporary.
+    fn refusal(&self, denied: Denied) -> &'static str {
+        match denied {
+            Denied::Rule => "-ERR you may not connect here\r\n",
+            _ => "-ERR [SYS/TEMP] too many connections, try again later\r\n",
+        }
     }
 
     async fn serve(&self, stream: Stream, mut peer: Peer) {

@@ -199,9 +199,11 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     }
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
     if has_certificate {
-        if let Err(error) =
-            crate::net::tls::from_files(&settings.tls.certificate, &settings.tls.key)
-        {
+        if let Err(error) = crate::net::tls::from_files(
+            &settings.tls.certificate,
+            &settings.tls.key,
+            settings.tls.minimum,
+        ) {
             say(format!("tls: {error}"));
         }
     } else if !settings.tls.key.as_os_str().is_empty() {

@@ -35,6 +35,21 @@ pub struct TlsSettings {
     pub certificate: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
+    /// The oldest version of TLS that is spoken.
+    pub minimum: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// TLS 1.2 ([RFC 5246](https://www.rfc-editor.org/rfc/rfc5246)), which
+    /// programs of before 2018 need.
+    #[default]
+    #[serde(rename = "1.2")]
+    V1_2,
+    /// TLS 1.3 ([RFC 8446](https://www.rfc-editor.org/rfc/rfc8446)).
+    #[serde(rename = "1.3")]
+    V1_3,
 }
 
 /// All settings of a server.

@@ -37,6 +37,7 @@ use parking_lot::Mutex;
 
 use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
+use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
 use crate::settings::{Effective, TlsMode};
 
@@ -108,6 +109,15 @@ type ImapConn = Conn<Server>;
 impl Service for Imap {
     fn name(&self) -> &'static str {
         "imap"
+    }
+
+    /// RFC 9051 §7.1.5: BYE as the greeting.
+    fn refusal(&self, denied: Denied) -> &'static str {
+        match denied {
+            Denied::Rule => "* BYE you may not connect here\r\n",
+            // RFC 5530 §3.
+            _ => "* BYE [UNAVAILABLE] too many connections, try again later\r\n",
+        }
     }
 
     async fn serve(&self, stream: Stream, mut peer: Peer) {

@@ -26,6 +26,7 @@ use tracing::Instrument;
 
 use super::{Context, Peer, Service, nonce};
 use crate::filter::Connection;
+use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
 use crate::settings::{SmtpSettings, TlsMode};
 use talk::Talk;
@@ -87,6 +88,15 @@ impl Service for SmtpIn {
             Role::Mx => "smtp_in",
             Role::Submission => "submission",
             Role::Lmtp => "lmtp",
+        }
+    }
+
+    /// RFC 5321 §3.8: 421 before the connection is closed; §3.1: 554 where there
+    /// is no service for this peer.
+    fn refusal(&self, denied: Denied) -> &'static str {
+        match denied {
+            Denied::Rule => "554 5.7.1 you may not connect here\r\n",
+            _ => "421 4.7.0 too many connections, try again later\r\n",
         }
     }
 
