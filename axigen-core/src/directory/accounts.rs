@@ -1,6 +1,6 @@
 //! Accounts: adding, listing, changing and removing them.
 
-use axigen_proto::sasl::{ITERATIONS, PASSWORD_LIMIT, ScramKeys};
+use axigen_proto::sasl::{ITERATIONS, PASSWORD_LIMIT, ScramKeys, prepare};
 use axigen_store::{AccountId, Batch, Expect, Op, Part, Patch, Slot, Template};
 use bytes::Bytes;
 
@@ -287,10 +287,11 @@ impl Secrets {
     async fn of(password: &str) -> Result<Secrets> {
         // What no login could ever send must not become a password; the empty
         // one would let everybody in.
-        if password.is_empty() || password.len() > PASSWORD_LIMIT || password.contains('\0') {
+        let password = prepare(password).map_err(|_| Error::BadPassword)?;
+        if password.is_empty() || password.len() > PASSWORD_LIMIT {
             return Err(Error::BadPassword);
         }
-        let password = zeroize::Zeroizing::new(password.to_owned());
+        let password = zeroize::Zeroizing::new(password);
         let salt: [u8; 16] = random()?;
         let made = tokio::task::spawn_blocking(move || {
             let scram = ScramKeys::derive(&password, &salt, ITERATIONS).into();

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axigen_proto::sasl::{Answer, Ask, Refusal, ScramKeys};
+use axigen_proto::sasl::{Answer, Ask, Refusal, ScramKeys, prepare};
 use axigen_store::{AccountId, Expect, Op};
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -57,6 +57,9 @@ impl Directory {
         authcid: &str,
         password: &str,
     ) -> Result<Result<Login, Refusal>> {
+        // Not every protocol has prepared it. What cannot be prepared is never
+        // right (RFC 4616 §2), and neither is the empty password.
+        let password = Zeroizing::new(prepare(password).unwrap_or_default());
         let record = match self.record(authcid).await {
             Ok((id, record, _)) => Some((id, record)),
             Err(Error::NotFound(_) | Error::BadAddress(_)) => None,
@@ -64,7 +67,7 @@ impl Directory {
         };
         let digest = self.digest(
             authcid,
-            password,
+            &password,
             record.as_ref().map(|(_, record)| record.password.as_str()),
         );
         let good = match &record {
@@ -74,7 +77,7 @@ impl Directory {
                     || password::DECOY.to_owned(),
                     |(_, record)| record.password.clone(),
                 );
-                let password = Zeroizing::new(password.to_owned());
+                let password = password.clone();
                 let turn = self.shared.hashing.clone().acquire_owned();
                 let wait = Duration::from_secs(HASH_WAIT_SECONDS);
                 let Ok(turn) = tokio::time::timeout(wait, turn).await else {

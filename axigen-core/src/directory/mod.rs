@@ -82,7 +82,7 @@ pub enum Error {
     AliasTooLarge,
     /// Nobody could log in with this password, or everybody.
     #[error(
-        "a password has 1 to {} bytes and no NUL",
+        "a password has 1 to {} bytes and no control characters",
         axigen_proto::sasl::PASSWORD_LIMIT
     )]
     BadPassword,

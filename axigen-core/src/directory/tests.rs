@@ -217,7 +217,10 @@ async fn what_is_wrong_is_said() {
             new("a b@one.test"),
             "\"a b@one.test\" is not an address of the form local@domain",
         ),
-        (no_password, "a password has 1 to 1024 bytes and no NUL"),
+        (
+            no_password,
+            "a password has 1 to 1024 bytes and no control characters",
+        ),
         (no_class, "there is no class gold"),
     ] {
         let error = directory.add_account(new).await.unwrap_err();
@@ -378,6 +381,37 @@ async fn a_new_password_ends_the_old_one() {
     );
     directory.remove_account("alice@one.test").await.unwrap();
     assert_eq!(login("other").await, Err(Refusal::BadCredentials));
+}
+
+/// RFC 4013: a space is a space, however it was typed; control characters are
+/// in no password.
+#[tokio::test]
+async fn passwords_are_prepared() {
+    let directory = with(&["alice@one.test"]).await;
+    directory
+        .set_password("alice@one.test", "gr\u{fc}n\u{a0}1")
+        .await
+        .unwrap();
+    for (password, good) in [
+        ("gr\u{fc}n 1", true),
+        ("gr\u{fc}n\u{3000}1", true),
+        ("gr\u{fc}n1", false),
+        ("gr\u{fc}n 1\t", false),
+        ("\0", false),
+        ("", false),
+    ] {
+        let login = directory.login("", "alice@one.test", password).await;
+        assert_eq!(login.unwrap().is_ok(), good, "{password:?}");
+    }
+    let keys = directory.scram_keys("alice@one.test").await.unwrap();
+    assert_eq!(
+        keys,
+        ScramKeys::derive("gr\u{fc}n 1", &keys.salt, keys.iterations)
+    );
+    for bad in ["", "\u{ad}", "a\tb", "a\0"] {
+        let set = directory.set_password("alice@one.test", bad).await;
+        assert!(matches!(set, Err(Error::BadPassword)), "{bad:?}");
+    }
 }
 
 #[tokio::test]

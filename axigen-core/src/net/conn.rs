@@ -30,7 +30,8 @@ use tokio::time::{Sleep, sleep_until};
 use super::stream::{Io, Stream};
 use super::tls;
 
-/// Above this many unsent bytes nothing more is read from the peer.
+/// Above this many unsent bytes nothing more is read from the peer, and the
+/// session is not asked for more.
 pub const UNSENT_HIGH: usize = 512 * 1024;
 /// [`Conn::flush`] returns when no more than this many bytes are unsent.
 pub const UNSENT_LOW: usize = 64 * 1024;
@@ -64,6 +65,8 @@ pub struct Conn<S: Session> {
     unflushed: bool,
     /// A handshake follows once all output has left.
     upgrading: bool,
+    /// When the patience with a peer ends that asks for much and reads nothing.
+    stalled: Option<Instant>,
     large_reads: bool,
     eof: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -145,6 +148,7 @@ impl<S: Session> Conn<S> {
             unsent_bytes: 0,
             unflushed: false,
             upgrading: false,
+            stalled: None,
             large_reads: false,
             eof: false,
             timer: None,
@@ -286,6 +290,13 @@ impl<S: Session> Conn<S> {
                 }
                 continue;
             }
+            if self.unsent_bytes > UNSENT_HIGH {
+                match self.poll_relieve(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
             match self.session.poll_output(Instant::now()) {
                 Output::Transmit(bytes) => self.enqueue(bytes),
                 Output::Event(event) => return Poll::Ready(Ok(Some(event))),
@@ -308,6 +319,31 @@ impl<S: Session> Conn<S> {
                 },
             }
         }
+    }
+
+    /// Sends until the session may be asked for more: commands sent in one go
+    /// whose answers nobody reads would fill the memory otherwise.
+    fn poll_relieve(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unsent_bytes > UNSENT_HIGH {
+            match self.poll_send(cx) {
+                Poll::Ready(Ok(())) => self.stalled = None,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    let deadline = *self
+                        .stalled
+                        .get_or_insert_with(|| Instant::now() + WRITE_TIMEOUT);
+                    if self.poll_timer(cx, Some(deadline)) {
+                        return Poll::Ready(Err(io::Error::new(
+                            io::ErrorKind::TimedOut,
+                            "the peer does not read",
+                        )));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.stalled = None;
+        Poll::Ready(Ok(()))
     }
 
     /// Reads and writes at the same time. Ready when the session has

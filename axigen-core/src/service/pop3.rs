@@ -11,9 +11,10 @@ use axigen_proto::sasl::{Answer, Mechanism, Refusal};
 use axigen_store::AccountId;
 use parking_lot::Mutex;
 
+use super::guesses::Guesses;
 use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
-use crate::mailbox::{Error, MailboxId, Row};
+use crate::mailbox::{Error, ItemId, MailboxId};
 use crate::net::conn::UNSENT_LOW;
 use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
@@ -21,6 +22,10 @@ use crate::settings::TlsMode;
 
 /// Bytes of a message read and sent at a time.
 const PIECE: u64 = 256 * 1024;
+/// Bytes read at a time for TOP, which seldom wants more than the header.
+const TOP_PIECE: u64 = 32 * 1024;
+/// Messages whose rows are read at a time when a maildrop is opened.
+const ROWS: usize = 4096;
 
 /// POP3.
 #[derive(Debug)]
@@ -98,6 +103,7 @@ impl Service for Pop3 {
             service: self,
             login: None,
             drop: None,
+            guesses: Guesses::default(),
         };
         let mut stopping = false;
         loop {
@@ -143,14 +149,23 @@ struct Talk<'c> {
     service: &'c Pop3,
     login: Option<Login>,
     drop: Option<Maildrop>,
+    guesses: Guesses,
 }
 
 /// An open maildrop.
 struct Maildrop {
     account: AccountId,
     mailbox: MailboxId,
-    rows: Vec<Row>,
+    entries: Vec<Entry>,
     _lock: Lock,
+}
+
+/// What is kept of a message while the maildrop is open.
+#[derive(Debug)]
+struct Entry {
+    uid: u32,
+    item: ItemId,
+    size: u64,
 }
 
 impl Talk<'_> {
@@ -176,13 +191,14 @@ impl Talk<'_> {
                         Err(_) => answer = Answer::Refuse(Refusal::Unavailable),
                     }
                 }
+                self.guesses.slow_down(&answer).await;
                 conn.session().answer(answer)?;
             }
             Event::LoggedIn(_) => match self.open().await {
                 Ok(messages) => conn.session().open(messages)?,
                 Err((failure, text)) => conn.session().refuse(failure, text)?,
             },
-            Event::Retrieve { index, .. } => self.retrieve(conn, index).await?,
+            Event::Retrieve { index, top } => self.retrieve(conn, index, top).await?,
             Event::Quit { deleted } => {
                 let done = self.delete(&deleted).await;
                 // The next session may have the maildrop before this one is gone.
@@ -209,40 +225,54 @@ impl Talk<'_> {
         let opened = async {
             let info = mailboxes.find(account, "INBOX").await?;
             let (uids, _) = mailboxes.uids(account, info.id).await?;
-            let rows = mailboxes.rows(account, info.id, &uids).await?;
-            Ok::<_, Error>((info, rows))
+            let mut entries = Vec::with_capacity(uids.len());
+            for uids in uids.chunks(ROWS) {
+                let rows = mailboxes.rows(account, info.id, uids).await?;
+                entries.extend(rows.iter().map(|row| Entry {
+                    uid: row.uid,
+                    item: row.item,
+                    size: row.size,
+                }));
+            }
+            Ok::<_, Error>((info, entries))
         };
-        let (info, rows) = opened.await.map_err(|error| {
+        let (info, entries) = opened.await.map_err(|error| {
             tracing::error!(%error, "a maildrop could not be opened");
             (Failure::Temporary, "the maildrop cannot be opened now")
         })?;
         tracing::info!(
             service = "pop3",
             user = login.account.address,
-            messages = rows.len(),
+            messages = entries.len(),
             "logged in"
         );
-        let messages = rows
+        let messages = entries
             .iter()
-            .map(|row| Message {
-                size: row.size,
-                uid: format!("{}.{}", info.uid_validity, row.uid),
+            .map(|entry| Message {
+                size: entry.size,
+                uid: format!("{}.{}", info.uid_validity, entry.uid),
             })
             .collect();
         self.drop = Some(Maildrop {
             account,
             mailbox: info.id,
-            rows,
+            entries,
             _lock: lock,
         });
         Ok(messages)
     }
 
-    async fn retrieve(&self, conn: &mut Conn<Server>, index: usize) -> Result<(), Broken> {
-        let Some((maildrop, row)) = self
+    async fn retrieve(
+        &self,
+        conn: &mut Conn<Server>,
+        index: usize,
+        top: bool,
+    ) -> Result<(), Broken> {
+        let step = if top { TOP_PIECE } else { PIECE };
+        let Some((maildrop, entry)) = self
             .drop
             .as_ref()
-            .and_then(|drop| Some((drop, drop.rows.get(index)?)))
+            .and_then(|drop| Some((drop, drop.entries.get(index)?)))
         else {
             conn.session()
                 .fail(Failure::Temporary, "there is no such message")?;
@@ -251,12 +281,12 @@ impl Talk<'_> {
         let mailboxes = &self.service.context.mailboxes;
         let mut at = 0;
         let mut begun = false;
-        while at < row.size || !begun {
-            let end = row.size.min(at + PIECE);
-            match mailboxes.body(maildrop.account, row.item, at..end).await {
+        while at < entry.size || !begun {
+            let end = entry.size.min(at + step);
+            match mailboxes.body(maildrop.account, entry.item, at..end).await {
                 Ok(piece) if piece.len() as u64 == end - at => {
                     if !std::mem::replace(&mut begun, true) {
-                        conn.session().begin(row.size)?;
+                        conn.session().begin(entry.size)?;
                     }
                     if !conn.session().body(&piece)? {
                         break;
@@ -289,8 +319,8 @@ impl Talk<'_> {
         };
         let uids: Vec<u32> = deleted
             .iter()
-            .filter_map(|&index| maildrop.rows.get(index))
-            .map(|row| row.uid)
+            .filter_map(|&index| maildrop.entries.get(index))
+            .map(|entry| entry.uid)
             .collect();
         if uids.is_empty() {
             return Ok(());

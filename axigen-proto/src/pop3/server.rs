@@ -159,6 +159,11 @@ enum Phase {
     Opening,
     /// After login.
     Transaction,
+    /// LIST or UIDL of all is being said, as far as there is room for it.
+    Listing {
+        show: fn(&Message) -> String,
+        next: usize,
+    },
     /// A message is being sent; its writer once it has begun.
     Sending(Option<Writer>, Option<u64>),
     /// Deletions are being done.
@@ -298,8 +303,12 @@ impl Server {
     pub fn begin(&mut self, size: u64) -> Result<(), Misuse> {
         match &mut self.phase {
             Phase::Sending(writer @ None, lines) => {
+                // The size is of the message, not of what TOP leaves of it.
+                let text = match lines {
+                    None => format!("+OK {size} octets"),
+                    Some(_) => "+OK top of the message follows".into(),
+                };
                 *writer = Some(Writer::new(*lines));
-                let text = format!("+OK {size} octets");
                 self.say(&text);
                 Ok(())
             }
@@ -395,7 +404,10 @@ impl Server {
     /// Ends the session: the server stops. Nothing is deleted.
     pub fn shut_down(&mut self) {
         if self.close.is_none() {
-            if !matches!(self.phase, Phase::Sending(Some(_), _)) {
+            if !matches!(
+                self.phase,
+                Phase::Sending(Some(_), _) | Phase::Listing { .. }
+            ) {
                 self.say_error(Failure::Temporary, "the server is shutting down");
             }
             self.end(Close::Finish);
@@ -608,17 +620,17 @@ impl Server {
             "AUTH-RESP-CODE".into(),
             "PIPELINING".into(),
         ];
-        if !logged_in {
-            if self.may_send_password() {
-                lines.push("USER".into());
-            }
-            let mechanisms = self.offered();
-            if !mechanisms.is_empty() {
-                lines.push(format!("SASL {}", mechanisms.join(" ")));
-            }
-            if self.config.stls && self.tls.is_none() {
-                lines.push("STLS".into());
-            }
+        // RFC 2449 §6.2, §6.3: the same before and after login.
+        if self.may_send_password() {
+            lines.push("USER".into());
+        }
+        let mechanisms = self.offered();
+        if !mechanisms.is_empty() {
+            lines.push(format!("SASL {}", mechanisms.join(" ")));
+        }
+        // RFC 2595 §4: before login only.
+        if !logged_in && self.config.stls && self.tls.is_none() {
+            lines.push("STLS".into());
         }
         // RFC 2449 §6.7, §6.9: mail is kept until the client deletes it.
         lines.push("EXPIRE NEVER".into());
@@ -670,15 +682,14 @@ impl Server {
         let Some(user) = self.user.take() else {
             return self.complain("say USER first");
         };
-        if user.len() > sasl::NAME_LIMIT || password.len() > sasl::PASSWORD_LIMIT {
-            return self.complain("the name or the password is too long");
+        // The rules of the mechanisms hold here too.
+        match sasl::password_ask(b"", user.as_bytes(), password.as_bytes()) {
+            Ok(ask) => {
+                self.events.push_back(Event::Auth(ask));
+                self.phase = Phase::Password { user };
+            }
+            Err(why) => self.complain(why),
         }
-        self.events.push_back(Event::Auth(Ask::Password {
-            authzid: String::new(),
-            authcid: user.clone(),
-            password,
-        }));
-        self.phase = Phase::Password { user };
     }
 
     fn authenticate(&mut self, name: &str, initial: Option<&[u8]>) {
@@ -793,7 +804,7 @@ impl Server {
         }
     }
 
-    fn listing(&mut self, number: Option<u32>, show: impl Fn(&Message) -> String) {
+    fn listing(&mut self, number: Option<u32>, show: fn(&Message) -> String) {
         if let Some(number) = number {
             if let Some(index) = self.find(number)
                 && let Some(message) = self.maildrop.get(index)
@@ -804,7 +815,17 @@ impl Server {
             return;
         }
         self.say("+OK");
-        for index in 0..self.maildrop.len() {
+        self.phase = Phase::Listing { show, next: 0 };
+    }
+
+    /// Goes on with a listing until there is enough to send: the list of a
+    /// maildrop of a million messages is never in memory as a whole.
+    fn list_on(&mut self, show: fn(&Message) -> String, from: usize) {
+        for index in from..self.maildrop.len() {
+            if self.line.len() >= FLUSH {
+                self.phase = Phase::Listing { show, next: index };
+                return;
+            }
             if let (Some(message), Some(false)) =
                 (self.maildrop.get(index), self.deleted.get(index))
             {
@@ -813,6 +834,7 @@ impl Server {
             }
         }
         self.say(".");
+        self.phase = Phase::Transaction;
     }
 
     fn retrieve(&mut self, number: u32, lines: Option<u64>) {
@@ -841,7 +863,7 @@ impl Server {
         let started = *self.started.get_or_insert(now);
         if std::mem::take(&mut self.rearm) {
             self.deadline = Some(match self.phase {
-                Phase::Transaction | Phase::Sending(..) | Phase::Update => {
+                Phase::Transaction | Phase::Listing { .. } | Phase::Sending(..) | Phase::Update => {
                     now + self.config.limits.idle_timeout
                 }
                 // However busy it looks: a login takes no longer.
@@ -859,12 +881,18 @@ impl Session for Server {
             return;
         }
         match input {
+            // CVE-2011-0411: what came before the handshake did not come inside TLS.
+            Input::Bytes(bytes) if matches!(self.phase, Phase::Handshake { .. }) => {
+                if !bytes.is_empty() {
+                    self.end(Close::Violate(Violation::PlaintextAfterStartTls));
+                }
+            }
             Input::Bytes(bytes) => self.input.push(bytes),
             Input::Eof => self.eof = true,
             Input::Timeout => {
                 if !matches!(
                     self.phase,
-                    Phase::Handshake { .. } | Phase::Sending(Some(_), _)
+                    Phase::Handshake { .. } | Phase::Sending(Some(_), _) | Phase::Listing { .. }
                 ) {
                     // RFC 1939 §3: closed without deleting anything.
                     self.say("-ERR [SYS/TEMP] timed out while waiting for you");
@@ -912,6 +940,10 @@ impl Session for Server {
             if matches!(self.phase, Phase::New) {
                 self.phase = Phase::Greet;
                 return Output::Event(Event::Connected);
+            }
+            if let Phase::Listing { show, next } = self.phase {
+                self.list_on(show, next);
+                continue;
             }
             if self.read() {
                 continue;

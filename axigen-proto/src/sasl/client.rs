@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::Mechanism;
 use super::scram::mac;
+use super::{Mechanism, prepare};
 
 /// Fewest iterations that are accepted from a server (RFC 7677 §4).
 const MIN_ITERATIONS: u32 = 4096;
@@ -237,8 +237,10 @@ impl Client {
     /// RFC 5802 §3: the client's last message, and what the server must answer.
     fn proof(&self, first: &ServerFirst<'_>, first_bare: &str) -> (Zeroizing<Vec<u8>>, [u8; 32]) {
         let mut salted = Zeroizing::new([0; 32]);
+        // RFC 5802 §2.2. What cannot be prepared is not the password, and fails.
+        let password = Zeroizing::new(prepare(&self.credentials.password).unwrap_or_default());
         pbkdf2::pbkdf2_hmac::<Sha256>(
-            self.credentials.password.as_bytes(),
+            password.as_bytes(),
             &first.salt,
             first.iterations,
             salted.as_mut_slice(),

@@ -9,6 +9,7 @@ mod base64;
 pub mod client;
 mod login;
 mod plain;
+mod prepare;
 mod scram;
 mod server;
 
@@ -18,6 +19,8 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 pub use base64::{BadBase64, decode_line, encode_line};
+pub(crate) use plain::ask as password_ask;
+pub use prepare::{Prohibited, prepare};
 pub use scram::ITERATIONS;
 pub use server::Server;
 

@@ -2,16 +2,19 @@
 
 use zeroize::Zeroizing;
 
-use super::{Ask, NAME_LIMIT, PASSWORD_LIMIT};
+use super::{Ask, NAME_LIMIT, PASSWORD_LIMIT, prepare};
 
 /// Parses `message = [authzid] UTF8NUL authcid UTF8NUL passwd` (RFC 4616 §2).
 pub(super) fn parse(message: &[u8]) -> Result<Ask, &'static str> {
     let mut fields = message.split(|&b| b == 0);
-    let (Some(authzid), Some(authcid), Some(password), None) =
-        (fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return Err("PLAIN takes three fields separated by NUL");
-    };
+    match (fields.next(), fields.next(), fields.next(), fields.next()) {
+        (Some(authzid), Some(authcid), Some(password), None) => ask(authzid, authcid, password),
+        _ => Err("PLAIN takes three fields separated by NUL"),
+    }
+}
+
+/// The question whether a password is right, for whatever way it came.
+pub(crate) fn ask(authzid: &[u8], authcid: &[u8], password: &[u8]) -> Result<Ask, &'static str> {
     Ok(Ask::Password {
         authzid: name(authzid)?,
         authcid: match authcid {
@@ -22,28 +25,31 @@ pub(super) fn parse(message: &[u8]) -> Result<Ask, &'static str> {
     })
 }
 
-/// A user name: UTF-8, bounded, no control characters (RFC 4013 §2.3).
+/// A user name: UTF-8, bounded, prepared.
 pub(super) fn name(bytes: &[u8]) -> Result<String, &'static str> {
     if bytes.len() > NAME_LIMIT {
         return Err("the user name is too long");
     }
     let name = std::str::from_utf8(bytes).map_err(|_| "the user name is not UTF-8")?;
-    if name.chars().any(char::is_control) {
-        return Err("the user name has a control character");
+    let prepared = prepare(name)
+        .map_err(|_| "the user name has a control character, or another that is prohibited")?;
+    // What means nothing must not become the empty name, which means "the same".
+    if prepared.is_empty() && !name.is_empty() {
+        return Err("the user name has no visible character");
     }
-    Ok(name.to_owned())
+    Ok(prepared)
 }
 
-/// A password: UTF-8, bounded, no NUL.
+/// A password: UTF-8, bounded, prepared (RFC 4616 §2: one that cannot be
+/// prepared is never right).
 pub(super) fn password(bytes: &[u8]) -> Result<Zeroizing<String>, &'static str> {
     if bytes.len() > PASSWORD_LIMIT {
         return Err("the password is too long");
     }
-    if bytes.contains(&0) {
-        return Err("the password has a NUL");
-    }
     let password = std::str::from_utf8(bytes).map_err(|_| "the password is not UTF-8")?;
-    Ok(Zeroizing::new(password.to_owned()))
+    prepare(password)
+        .map(Zeroizing::new)
+        .map_err(|_| "the password has a control character, or another that is prohibited")
 }
 
 #[cfg(test)]
@@ -90,6 +96,9 @@ mod tests {
             b"\0a\tb\0c",
             b"\0\xff\0c",
             b"\0a\0\xff",
+            b"\0a\0b\x07c",
+            "\0\u{200b}\0c".as_bytes(),
+            "\u{200b}\0a\0c".as_bytes(),
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }

@@ -17,9 +17,8 @@ impl ScramKeys {
     /// Derives the keys of a password (RFC 5802 §3). Pure computation, some
     /// milliseconds long: do it away from the event loop.
     ///
-    /// The password is taken as its UTF-8 bytes. RFC 5802 §2.2 asks for
-    /// SASLprep first; for ASCII the two are the same, and clients differ on
-    /// the rest.
+    /// The password is prepared already, as RFC 5802 §2.2 asks: see
+    /// [`prepare`](super::prepare()).
     pub fn derive(password: &str, salt: &[u8], iterations: u32) -> ScramKeys {
         let mut salted = [0u8; 32];
         pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), salt, iterations, &mut salted);

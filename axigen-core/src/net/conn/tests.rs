@@ -428,3 +428,65 @@ async fn an_ended_peer_that_stays_is_left() {
     assert!(start.elapsed() <= LINGER_TIMEOUT + Duration::from_millis(100));
     drop(client);
 }
+
+/// Answers each byte with a kilobyte.
+#[derive(Debug, Default)]
+struct Talkative {
+    asked: usize,
+    said: usize,
+    eof: bool,
+}
+
+impl Session for Talkative {
+    type Event = ();
+
+    fn handle_input(&mut self, _now: Instant, input: Input) {
+        match input {
+            Input::Bytes(bytes) => self.asked += bytes.len(),
+            _ => self.eof = true,
+        }
+    }
+
+    fn poll_output(&mut self, _now: Instant) -> Output<()> {
+        if self.said < self.asked {
+            self.said += 1;
+            return Output::Transmit(Bytes::from_static(&[b'x'; 1024]));
+        }
+        if self.eof {
+            return Output::Close(Close::PeerGone);
+        }
+        Output::Wait(Wait {
+            read: true,
+            deadline: None,
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_asks_and_does_not_read_fills_no_memory() {
+    let (mut peer, ours) = tokio::io::duplex(4096);
+    let mut conn = Conn::server(Stream::new(ours), Talkative::default(), None);
+    let serving = tokio::spawn(async move {
+        let error = conn.next().await.unwrap_err();
+        (conn, error)
+    });
+    // What fits into the pipe is read, and is more than may be answered.
+    let asked = tokio::time::timeout(WRITE_TIMEOUT / 2, peer.write_all(&[b'?'; 20_000])).await;
+    assert!(asked.is_err(), "no more is read");
+    let (conn, error) = serving.await.unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(conn.session.said < conn.session.asked);
+    assert!(conn.unsent_bytes <= UNSENT_HIGH + 1024);
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_late_gets_everything() {
+    let (mut peer, ours) = tokio::io::duplex(4096);
+    let mut conn = Conn::server(Stream::new(ours), Talkative::default(), None);
+    let serving = tokio::spawn(async move { conn.next().await });
+    peer.write_all(&[b'?'; 3000]).await.unwrap();
+    let mut answers = vec![0; 3000 * 1024];
+    peer.read_exact(&mut answers).await.unwrap();
+    drop(peer);
+    assert_eq!(serving.await.unwrap().unwrap(), None);
+}
