@@ -15,20 +15,19 @@
 //! Messages are deleted only when the client says QUIT: a connection that
 //! breaks deletes nothing (RFC 1939 §6).
 
+mod commands;
+mod login;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 use super::body::Writer;
-use super::command::Command;
-use super::parse;
-use crate::frame::{Framer, Line};
+use crate::frame::Framer;
 use crate::limits::Pop3Limits;
-use crate::sasl::{self, Answer, Ask, Identity, Mechanism, Refusal, Step};
+use crate::sasl::{self, Ask, Identity, Mechanism};
 use crate::session::{Close, Input, Misuse, Output, Session, TlsInfo, Upgrade, Violation, Wait};
 
 /// Answers to pipelined commands are collected up to this size.
@@ -219,39 +218,6 @@ impl Server {
             Phase::Closed => Ok(()),
             _ => Err(Misuse("no client awaits a greeting")),
         }
-    }
-
-    /// The answer to [`Event::Auth`].
-    ///
-    /// # Errors
-    /// [`Misuse`] when no login awaits one.
-    pub fn answer(&mut self, answer: Answer) -> Result<(), Misuse> {
-        match std::mem::replace(&mut self.phase, Phase::Authorization) {
-            Phase::Password { user } => match answer {
-                Answer::Accept => self.logged_in(Identity {
-                    authcid: user.clone(),
-                    authzid: user,
-                }),
-                Answer::Refuse(refusal) => self.refuse_login(refusal),
-                Answer::Keys(_) => {
-                    self.phase = Phase::Password { user };
-                    return Err(Misuse("a password is to be judged"));
-                }
-            },
-            Phase::Sasl {
-                mut exchange,
-                asked: true,
-            } => {
-                let step = exchange.answer(answer);
-                self.sasl_step(exchange, step);
-            }
-            Phase::Closed => self.phase = Phase::Closed,
-            other => {
-                self.phase = other;
-                return Err(Misuse("no login awaits an answer"));
-            }
-        }
-        Ok(())
     }
 
     /// The answer to [`Event::LoggedIn`]: the maildrop's messages.
@@ -468,385 +434,6 @@ impl Server {
         self.close = Some(close);
     }
 
-    fn may_send_password(&self) -> bool {
-        self.tls.is_some() || self.config.allow_plaintext_login
-    }
-
-    /// Reads one line. `false` when there is nothing to do.
-    fn read(&mut self) -> bool {
-        let in_sasl = match &self.phase {
-            Phase::Authorization | Phase::Transaction => false,
-            Phase::Sasl { asked: false, .. } => true,
-            _ => return false,
-        };
-        let limits = &self.config.limits;
-        let limit = if in_sasl {
-            limits.auth_line
-        } else {
-            limits.command_line.max(limits.auth_line)
-        };
-        let Some(line) = self.input.line(limit) else {
-            return false;
-        };
-        self.rearm = true;
-        let line = match line {
-            Line::Complete(line) => line,
-            Line::BareLf(_) => {
-                self.phase_after_fault();
-                self.complain("a line has to end with CRLF, not with LF alone");
-                return true;
-            }
-            Line::TooLong => {
-                self.phase_after_fault();
-                self.complain("the line is too long");
-                return true;
-            }
-        };
-        if in_sasl {
-            self.sasl_line(&line);
-            return true;
-        }
-        // RFC 2449 §4: only AUTH may be longer than the others.
-        let is_auth = line
-            .get(..4)
-            .is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
-        if line.len() > self.config.limits.command_line && !is_auth {
-            self.complain("the line is too long");
-            return true;
-        }
-        match parse::command(&line) {
-            Ok(command) => self.command(command),
-            Err(error) => self.complain(&error.to_string()),
-        }
-        true
-    }
-
-    fn phase_after_fault(&mut self) {
-        if matches!(self.phase, Phase::Sasl { .. }) {
-            self.phase = Phase::Authorization;
-        }
-    }
-
-    fn command(&mut self, command: Command) {
-        let logged_in = matches!(self.phase, Phase::Transaction);
-        match command {
-            Command::Capa => self.capa(logged_in),
-            Command::Quit if logged_in => {
-                let deleted = self
-                    .deleted
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, d)| **d)
-                    .map(|(at, _)| at)
-                    .collect();
-                self.phase = Phase::Update;
-                self.events.push_back(Event::Quit { deleted });
-            }
-            Command::Quit => {
-                self.say("+OK goodbye");
-                self.end(Close::Finish);
-            }
-            Command::User(_)
-            | Command::Pass(_)
-            | Command::Auth { .. }
-            | Command::Apop
-            | Command::Stls
-                if logged_in =>
-            {
-                self.complain("you are logged in already");
-            }
-            Command::User(name) if self.may_send_password() => {
-                self.user = Some(name);
-                // Whether the name exists is not told.
-                self.say("+OK now the password");
-            }
-            Command::User(_) | Command::Pass(_) if !self.may_send_password() => {
-                self.complain("start TLS first (STLS)");
-            }
-            Command::User(_) => {}
-            Command::Pass(password) => self.pass(password.0),
-            Command::Auth {
-                mechanism: None, ..
-            } => self.list_mechanisms(),
-            Command::Auth {
-                mechanism: Some(name),
-                initial,
-            } => {
-                let initial = initial
-                    .map(|initial| sasl::decode_line(initial.0.as_bytes()).map(Zeroizing::new));
-                match initial.transpose() {
-                    Ok(initial) => {
-                        self.authenticate(&name, initial.as_ref().map(|bytes| bytes.as_slice()))
-                    }
-                    Err(_) => self.complain("that is not valid base64"),
-                }
-            }
-            Command::Apop => self
-                .complain("APOP is not offered: it needs the password in the clear on the server"),
-            Command::Stls => self.stls(),
-            _ if !logged_in => self.complain("log in first"),
-            Command::Noop => self.say("+OK"),
-            Command::Rset => {
-                self.deleted.fill(false);
-                self.say("+OK");
-            }
-            Command::Stat => {
-                let (count, size) = self.total();
-                let text = format!("+OK {count} {size}");
-                self.say(&text);
-            }
-            Command::List(number) => self.listing(number, |message| message.size.to_string()),
-            Command::Uidl(number) => self.listing(number, |message| message.uid.clone()),
-            Command::Retr(number) => self.retrieve(number, None),
-            Command::Top(number, lines) => self.retrieve(number, Some(lines)),
-            Command::Dele(number) => {
-                if let Some(index) = self.find(number) {
-                    if let Some(mark) = self.deleted.get_mut(index) {
-                        *mark = true;
-                    }
-                    self.say("+OK marked");
-                }
-            }
-        }
-    }
-
-    /// [RFC 2449 §5](https://www.rfc-editor.org/rfc/rfc2449#section-5)
-    fn capa(&mut self, logged_in: bool) {
-        let mut lines = vec![
-            "+OK capabilities".to_owned(),
-            "TOP".into(),
-            "UIDL".into(),
-            "RESP-CODES".into(),
-            "AUTH-RESP-CODE".into(),
-            "PIPELINING".into(),
-        ];
-        // RFC 2449 §6.2, §6.3: the same before and after login.
-        if self.may_send_password() {
-            lines.push("USER".into());
-        }
-        let mechanisms = self.offered();
-        if !mechanisms.is_empty() {
-            lines.push(format!("SASL {}", mechanisms.join(" ")));
-        }
-        // RFC 2595 §4: before login only.
-        if !logged_in && self.config.stls && self.tls.is_none() {
-            lines.push("STLS".into());
-        }
-        // RFC 2449 §6.7, §6.9: mail is kept until the client deletes it.
-        lines.push("EXPIRE NEVER".into());
-        if !self.config.implementation.is_empty() {
-            lines.push(format!("IMPLEMENTATION {}", self.config.implementation));
-        }
-        for line in lines {
-            self.say(&line);
-        }
-        self.say(".");
-    }
-
-    fn offered(&self) -> Vec<&'static str> {
-        let offered =
-            |mechanism: &&Mechanism| !mechanism.is_plaintext() || self.may_send_password();
-        self.config
-            .mechanisms
-            .iter()
-            .filter(offered)
-            .map(|mechanism| mechanism.name())
-            .collect()
-    }
-
-    /// [RFC 5034 §4](https://www.rfc-editor.org/rfc/rfc5034#section-4): AUTH alone, as RFC 1734's clients use it.
-    fn list_mechanisms(&mut self) {
-        self.say("+OK mechanisms");
-        for mechanism in self.offered() {
-            self.say(mechanism);
-        }
-        self.say(".");
-    }
-
-    fn stls(&mut self) {
-        if !self.config.stls || self.tls.is_some() {
-            return self.complain("STLS is not available");
-        }
-        // CVE-2011-0411: whatever came behind STLS came without TLS.
-        if !self.input.is_empty() {
-            self.say("-ERR nothing may be sent behind STLS before the handshake");
-            return self.end(Close::Violate(Violation::PlaintextAfterStartTls));
-        }
-        self.say("+OK start TLS now");
-        self.user = None;
-        self.phase = Phase::Handshake { greeted: true };
-        self.upgrade = true;
-    }
-
-    fn pass(&mut self, password: Zeroizing<String>) {
-        let Some(user) = self.user.take() else {
-            return self.complain("say USER first");
-        };
-        // The rules of the mechanisms hold here too.
-        match sasl::password_ask(b"", user.as_bytes(), password.as_bytes()) {
-            Ok(ask) => {
-                self.events.push_back(Event::Auth(ask));
-                self.phase = Phase::Password { user };
-            }
-            Err(why) => self.complain(why),
-        }
-    }
-
-    fn authenticate(&mut self, name: &str, initial: Option<&[u8]>) {
-        let known =
-            Mechanism::from_name(name).filter(|known| self.config.mechanisms.contains(known));
-        let Some(mechanism) = known else {
-            return self.complain("this mechanism is not offered");
-        };
-        if mechanism.is_plaintext() && !self.may_send_password() {
-            return self.complain("start TLS first (STLS)");
-        }
-        self.logins += 1;
-        let nonce: [u8; 32] = Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(self.logins.to_be_bytes())
-            .finalize()
-            .into();
-        let mut exchange = Box::new(sasl::Server::new(mechanism, &nonce));
-        let step = exchange.step(initial);
-        self.sasl_step(exchange, step);
-    }
-
-    fn sasl_line(&mut self, line: &[u8]) {
-        let Phase::Sasl { mut exchange, .. } =
-            std::mem::replace(&mut self.phase, Phase::Authorization)
-        else {
-            return;
-        };
-        if line == b"*" {
-            return self.complain("the authentication was cancelled");
-        }
-        match sasl::decode_line(line) {
-            Ok(response) => {
-                let response = Zeroizing::new(response);
-                let step = exchange.step(Some(&response));
-                self.sasl_step(exchange, step);
-            }
-            Err(_) => self.complain("that is not valid base64"),
-        }
-    }
-
-    fn sasl_step(&mut self, exchange: Box<sasl::Server>, step: Step) {
-        match step {
-            Step::Challenge(challenge) => {
-                let text = format!("+ {}", sasl::encode_line(&challenge));
-                self.say(&text);
-                self.phase = Phase::Sasl {
-                    exchange,
-                    asked: false,
-                };
-            }
-            Step::Ask(ask) => {
-                self.events.push_back(Event::Auth(ask));
-                self.phase = Phase::Sasl {
-                    exchange,
-                    asked: true,
-                };
-            }
-            Step::Accept(identity) => self.logged_in(identity),
-            Step::Refuse(refusal) => self.refuse_login(refusal),
-            Step::Malformed(why) => self.complain(why),
-        }
-    }
-
-    fn logged_in(&mut self, identity: Identity) {
-        self.phase = Phase::Opening;
-        self.events.push_back(Event::LoggedIn(identity));
-    }
-
-    fn refuse_login(&mut self, refusal: Refusal) {
-        self.phase = Phase::Authorization;
-        self.rearm = true;
-        // RFC 3206 §6 and RFC 2449 §8.1.
-        self.say(match refusal {
-            Refusal::BadCredentials => "-ERR [AUTH] user or password is wrong",
-            Refusal::NotAuthorized => "-ERR [AUTH] this login is not allowed here",
-            Refusal::Disabled => "-ERR [AUTH] the account is disabled",
-            Refusal::TooMany => "-ERR [SYS/TEMP] too many logins, try again later",
-            Refusal::Unavailable => "-ERR [SYS/TEMP] logins cannot be checked now",
-        });
-        self.auth_failures += 1;
-        if self.auth_failures >= self.config.limits.auth_failures {
-            self.end(Close::Violate(Violation::TooManyAuthFailures));
-        }
-    }
-
-    /// Messages and bytes that are not marked.
-    fn total(&self) -> (usize, u64) {
-        let left = self
-            .maildrop
-            .iter()
-            .zip(&self.deleted)
-            .filter(|(_, deleted)| !**deleted);
-        left.fold((0, 0), |(count, size), (message, _)| {
-            (count + 1, size + message.size)
-        })
-    }
-
-    /// A message that exists and is not marked; complains otherwise.
-    fn find(&mut self, number: u32) -> Option<usize> {
-        let index = usize::try_from(number).ok().and_then(|n| n.checked_sub(1));
-        match index.and_then(|index| self.deleted.get(index).map(|deleted| (index, *deleted))) {
-            Some((index, false)) => Some(index),
-            Some((_, true)) => {
-                self.complain("the message is marked as deleted");
-                None
-            }
-            None => {
-                self.complain("there is no such message");
-                None
-            }
-        }
-    }
-
-    fn listing(&mut self, number: Option<u32>, show: fn(&Message) -> String) {
-        if let Some(number) = number {
-            if let Some(index) = self.find(number)
-                && let Some(message) = self.maildrop.get(index)
-            {
-                let text = format!("+OK {number} {}", show(message));
-                self.say(&text);
-            }
-            return;
-        }
-        self.say("+OK");
-        self.phase = Phase::Listing { show, next: 0 };
-    }
-
-    /// Goes on with a listing until there is enough to send: the list of a
-    /// maildrop of a million messages is never in memory as a whole.
-    fn list_on(&mut self, show: fn(&Message) -> String, from: usize) {
-        for index in from..self.maildrop.len() {
-            if self.line.len() >= FLUSH {
-                self.phase = Phase::Listing { show, next: index };
-                return;
-            }
-            if let (Some(message), Some(false)) =
-                (self.maildrop.get(index), self.deleted.get(index))
-            {
-                let text = format!("{} {}", index + 1, show(message));
-                self.say(&text);
-            }
-        }
-        self.say(".");
-        self.phase = Phase::Transaction;
-    }
-
-    fn retrieve(&mut self, number: u32, lines: Option<u64>) {
-        if let Some(index) = self.find(number) {
-            self.phase = Phase::Sending(None, lines);
-            self.events.push_back(Event::Retrieve {
-                index,
-                top: lines.is_some(),
-            });
-        }
-    }
-
     fn is_waiting_for_application(&self) -> bool {
         matches!(
             self.phase,
@@ -900,15 +487,14 @@ impl Session for Server {
                 self.end(Close::TimedOut);
             }
             Input::Upgraded(info) => {
+                // Only a handshake that was due changes what bytes mean.
+                self.phase = match self.phase {
+                    Phase::Handshake { greeted: true } => Phase::Authorization,
+                    Phase::Handshake { greeted: false } | Phase::New => Phase::New,
+                    _ => return,
+                };
                 self.tls = Some(info);
-                if let Phase::Handshake { greeted } = self.phase {
-                    self.phase = if greeted {
-                        Phase::Authorization
-                    } else {
-                        Phase::New
-                    };
-                    self.rearm = true;
-                }
+                self.rearm = true;
             }
         }
     }

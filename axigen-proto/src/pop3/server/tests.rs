@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
+use crate::sasl::{Answer, Refusal};
 use proptest::prelude::*;
 
 const MAIL: &[u8] = b"Subject: x\r\n\r\n.dot\r\nline 2\r\nline 3\r\n";
@@ -93,7 +94,7 @@ fn a_session() {
     check(
         &plain(),
         "USER alice\r\nPASS demo\r\nSTAT\r\nLIST\r\nLIST 2\r\nUIDL\r\nRETR 1\r\nTOP 1 1\r\nRETR 2\r\nDELE 2\r\nDELE 2\r\nSTAT\r\nLIST\r\nRSET\r\nDELE 1\r\nNOOP\r\nQUIT\r\n",
-        "+OK localhost POP3 server ready\n+OK now the password\n+OK 2 messages\n+OK 2 46\n+OK\n1 36\n2 10\n.\n+OK 2 10\n+OK\n1 1.1\n2 1.2\n.\n+OK 36 octets\nSubject: x\n\n..dot\nline 2\nline 3\n.\n+OK 36 octets\nSubject: x\n\n..dot\n.\n-ERR [SYS/TEMP] gone\n+OK marked\n-ERR the message is marked as deleted\n+OK 1 36\n+OK\n1 36\n.\n+OK\n+OK marked\n+OK\n+OK goodbye\n",
+        "+OK localhost POP3 server ready\n+OK now the password\n+OK 2 messages\n+OK 2 46\n+OK\n1 36\n2 10\n.\n+OK 2 10\n+OK\n1 1.1\n2 1.2\n.\n+OK 36 octets\nSubject: x\n\n..dot\nline 2\nline 3\n.\n+OK top of the message follows\nSubject: x\n\n..dot\n.\n-ERR [SYS/TEMP] gone\n+OK marked\n-ERR the message is marked as deleted\n+OK 1 36\n+OK\n1 36\n.\n+OK\n+OK marked\n+OK\n+OK goodbye\n",
         Close::Finish,
         &[0],
     );
@@ -155,6 +156,153 @@ fn what_comes_behind_stls_is_never_executed() {
         close,
         Some(Close::Violate(Violation::PlaintextAfterStartTls))
     );
+}
+
+/// However the bytes behind STLS reach the session, before its answer is out
+/// or after, they did not come inside TLS.
+#[test]
+fn what_comes_after_the_answer_to_stls_and_before_the_handshake() {
+    let config = Config {
+        stls: true,
+        ..Config::default()
+    };
+    let now = Instant::now();
+    for polls in 0..4 {
+        let mut session = Server::new(config.clone(), [0; 32]);
+        assert!(matches!(session.poll_output(now), Output::Event(_)));
+        session.greet().unwrap();
+        session.handle_input(now, Input::Bytes(b"STLS\r\n"[..].into()));
+        let mut out = Vec::new();
+        let mut poll = |session: &mut Server| match session.poll_output(now) {
+            Output::Transmit(bytes) => {
+                out.extend_from_slice(&bytes);
+                None
+            }
+            Output::Close(close) => Some(close),
+            Output::Wait(_) | Output::Upgrade(_) => None,
+            Output::Event(event) => panic!("{event:?}"),
+        };
+        for _ in 0..polls {
+            assert_eq!(poll(&mut session), None);
+        }
+        session.handle_input(now, Input::Bytes(b"CAPA\r\n"[..].into()));
+        session.handle_input(now, Input::Upgraded(TlsInfo::default()));
+        let close = (0..9).find_map(|_| poll(&mut session));
+        assert_eq!(
+            close,
+            Some(Close::Violate(Violation::PlaintextAfterStartTls))
+        );
+        assert!(!String::from_utf8_lossy(&out).contains("capabilities"));
+    }
+}
+
+#[test]
+fn capabilities_by_state() {
+    let config = Config {
+        stls: true,
+        ..plain()
+    };
+    let (out, ..) = drive(
+        config,
+        b"CAPA\r\nUSER alice\r\nPASS demo\r\nCAPA\r\nQUIT\r\n",
+        7,
+    );
+    let both: Vec<&str> = out.split("+OK capabilities\r\n").skip(1).collect();
+    let [before, after] = both[..] else {
+        panic!("{out}")
+    };
+    assert!(before.contains("\r\nSTLS\r\n"), "{before}");
+    assert!(!after.contains("STLS"), "{after}");
+    for both in ["USER", "SASL SCRAM-SHA-256 PLAIN", "TOP", "UIDL"] {
+        assert!(
+            before.contains(both) && after.contains(both),
+            "RFC 2449 §6: {both} in both states: {out}"
+        );
+    }
+}
+
+/// A listing is made while it is sent, never as a whole.
+#[test]
+fn a_long_listing_is_made_in_pieces() {
+    let mut session = Server::new(plain(), [0; 32]);
+    let now = Instant::now();
+    let messages = 50_000;
+    let (mut out, mut most) = (Vec::new(), 0);
+    let commands = b"USER alice\r\nPASS demo\r\nLIST\r\nUIDL\r\nSTAT\r\n";
+    session.handle_input(now, Input::Bytes(commands[..].into()));
+    loop {
+        match session.poll_output(now) {
+            Output::Transmit(bytes) => out.extend_from_slice(&bytes),
+            Output::Event(Event::Connected) => session.greet().unwrap(),
+            Output::Event(Event::Auth(_)) => session.answer(Answer::Accept).unwrap(),
+            Output::Event(Event::LoggedIn(_)) => {
+                let message = |n| Message {
+                    size: 1000,
+                    uid: format!("1.{n}"),
+                };
+                session.open((0..messages).map(message).collect()).unwrap();
+            }
+            Output::Wait(_) => break,
+            other => panic!("{other:?}"),
+        }
+        most = most.max(session.pending_output());
+    }
+    assert!(most < 2 * FLUSH, "{most}");
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.ends_with("50000 1.49999\r\n.\r\n+OK 50000 50000000\r\n"));
+    assert_eq!(text.matches("\r\n").count(), 2 * messages + 8);
+}
+
+#[test]
+fn names_and_passwords_follow_the_rules_of_the_mechanisms() {
+    let long = "x".repeat(sasl::PASSWORD_LIMIT + 1);
+    let mut config = plain();
+    config.limits.command_line = 4096;
+    for (user, password) in [
+        ("alice", long.as_str()),
+        (&long, "demo"),
+        ("\u{200b}", "demo"),
+        ("alice", "\u{202e}omed"),
+    ] {
+        let input = format!("USER {user}\r\nPASS {password}\r\nSTAT\r\n");
+        let (out, ..) = drive(config.clone(), input.as_bytes(), 100);
+        assert_eq!(out.matches("-ERR").count(), 2, "{out}");
+        assert!(!out.contains("[AUTH]"), "never asked: {out}");
+    }
+    let wide = "USER alice\r\nPASS \u{ff44}emo\r\nSTAT\r\n";
+    let (out, ..) = drive(config, wide.as_bytes(), 100);
+    assert!(out.ends_with("+OK 2 46\r\n"), "{out}");
+}
+
+/// What the application does at the wrong moment is said to be its mistake,
+/// and changes nothing.
+#[test]
+fn misuse() {
+    let now = Instant::now();
+    let mut session = Server::new(plain(), [0; 32]);
+    let wrong = |session: &mut Server| {
+        assert!(session.answer(Answer::Accept).is_err());
+        assert!(session.open(Vec::new()).is_err());
+        assert!(session.begin(1).is_err());
+        assert!(session.body(&Bytes::new()).is_err());
+        assert!(session.end_message().is_err());
+        assert!(session.fail(Failure::Temporary, "").is_err());
+        assert!(session.finish(Ok(())).is_err());
+    };
+    wrong(&mut session);
+    assert!(session.greet().is_err());
+    assert!(matches!(session.poll_output(now), Output::Event(_)));
+    wrong(&mut session);
+    session.greet().unwrap();
+    wrong(&mut session);
+    session.shut_down();
+    assert!(session.answer(Answer::Accept).is_ok(), "it is over");
+    let said = session.poll_output(now);
+    assert!(matches!(said, Output::Transmit(text) if text.ends_with(b"shutting down\r\n")));
+    assert!(matches!(
+        session.poll_output(now),
+        Output::Close(Close::Finish)
+    ));
 }
 
 #[test]

@@ -1,0 +1,180 @@
+//! USER and PASS, AUTH, STLS.
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{Event, Phase, Server};
+use crate::sasl::{self, Answer, Identity, Mechanism, Refusal, Step};
+use crate::session::{Close, Misuse, Violation};
+
+impl Server {
+    /// The answer to [`Event::Auth`].
+    ///
+    /// # Errors
+    /// [`Misuse`] when no login awaits one.
+    pub fn answer(&mut self, answer: Answer) -> Result<(), Misuse> {
+        match std::mem::replace(&mut self.phase, Phase::Authorization) {
+            Phase::Password { user } => match answer {
+                Answer::Accept => self.logged_in(Identity {
+                    authcid: user.clone(),
+                    authzid: user,
+                }),
+                Answer::Refuse(refusal) => self.refuse_login(refusal),
+                Answer::Keys(_) => {
+                    self.phase = Phase::Password { user };
+                    return Err(Misuse("a password is to be judged"));
+                }
+            },
+            Phase::Sasl {
+                mut exchange,
+                asked: true,
+            } => {
+                let step = exchange.answer(answer);
+                self.sasl_step(exchange, step);
+            }
+            Phase::Closed => self.phase = Phase::Closed,
+            other => {
+                self.phase = other;
+                return Err(Misuse("no login awaits an answer"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn may_send_password(&self) -> bool {
+        self.tls.is_some() || self.config.allow_plaintext_login
+    }
+
+    pub(super) fn offered(&self) -> Vec<&'static str> {
+        let offered =
+            |mechanism: &&Mechanism| !mechanism.is_plaintext() || self.may_send_password();
+        self.config
+            .mechanisms
+            .iter()
+            .filter(offered)
+            .map(|mechanism| mechanism.name())
+            .collect()
+    }
+
+    /// [RFC 5034 §4](https://www.rfc-editor.org/rfc/rfc5034#section-4): AUTH alone, as RFC 1734's clients use it.
+    pub(super) fn list_mechanisms(&mut self) {
+        self.say("+OK mechanisms");
+        for mechanism in self.offered() {
+            self.say(mechanism);
+        }
+        self.say(".");
+    }
+
+    pub(super) fn stls(&mut self) {
+        if !self.config.stls || self.tls.is_some() {
+            return self.complain("STLS is not available");
+        }
+        // CVE-2011-0411: whatever came behind STLS came without TLS.
+        if !self.input.is_empty() {
+            self.say("-ERR nothing may be sent behind STLS before the handshake");
+            return self.end(Close::Violate(Violation::PlaintextAfterStartTls));
+        }
+        self.say("+OK start TLS now");
+        self.user = None;
+        self.phase = Phase::Handshake { greeted: true };
+        self.upgrade = true;
+    }
+
+    pub(super) fn pass(&mut self, password: Zeroizing<String>) {
+        let Some(user) = self.user.take() else {
+            return self.complain("say USER first");
+        };
+        // The rules of the mechanisms hold here too.
+        match sasl::password_ask(b"", user.as_bytes(), password.as_bytes()) {
+            Ok(ask) => {
+                self.events.push_back(Event::Auth(ask));
+                self.phase = Phase::Password { user };
+            }
+            Err(why) => self.complain(why),
+        }
+    }
+
+    pub(super) fn authenticate(&mut self, name: &str, initial: Option<&[u8]>) {
+        let known =
+            Mechanism::from_name(name).filter(|known| self.config.mechanisms.contains(known));
+        let Some(mechanism) = known else {
+            return self.complain("this mechanism is not offered");
+        };
+        if mechanism.is_plaintext() && !self.may_send_password() {
+            return self.complain("start TLS first (STLS)");
+        }
+        self.logins += 1;
+        let nonce: [u8; 32] = Sha256::new()
+            .chain_update(self.seed)
+            .chain_update(self.logins.to_be_bytes())
+            .finalize()
+            .into();
+        let mut exchange = Box::new(sasl::Server::new(mechanism, &nonce));
+        let step = exchange.step(initial);
+        self.sasl_step(exchange, step);
+    }
+
+    pub(super) fn sasl_line(&mut self, line: &[u8]) {
+        let Phase::Sasl { mut exchange, .. } =
+            std::mem::replace(&mut self.phase, Phase::Authorization)
+        else {
+            return;
+        };
+        if line == b"*" {
+            return self.complain("the authentication was cancelled");
+        }
+        match sasl::decode_line(line) {
+            Ok(response) => {
+                let response = Zeroizing::new(response);
+                let step = exchange.step(Some(&response));
+                self.sasl_step(exchange, step);
+            }
+            Err(_) => self.complain("that is not valid base64"),
+        }
+    }
+
+    fn sasl_step(&mut self, exchange: Box<sasl::Server>, step: Step) {
+        match step {
+            Step::Challenge(challenge) => {
+                let text = format!("+ {}", sasl::encode_line(&challenge));
+                self.say(&text);
+                self.phase = Phase::Sasl {
+                    exchange,
+                    asked: false,
+                };
+            }
+            Step::Ask(ask) => {
+                self.events.push_back(Event::Auth(ask));
+                self.phase = Phase::Sasl {
+                    exchange,
+                    asked: true,
+                };
+            }
+            Step::Accept(identity) => self.logged_in(identity),
+            Step::Refuse(refusal) => self.refuse_login(refusal),
+            Step::Malformed(why) => self.complain(why),
+        }
+    }
+
+    fn logged_in(&mut self, identity: Identity) {
+        self.phase = Phase::Opening;
+        self.events.push_back(Event::LoggedIn(identity));
+    }
+
+    fn refuse_login(&mut self, refusal: Refusal) {
+        self.phase = Phase::Authorization;
+        self.rearm = true;
+        // RFC 3206 §6 and RFC 2449 §8.1.
+        self.say(match refusal {
+            Refusal::BadCredentials => "-ERR [AUTH] user or password is wrong",
+            Refusal::NotAuthorized => "-ERR [AUTH] this login is not allowed here",
+            Refusal::Disabled => "-ERR [AUTH] the account is disabled",
+            Refusal::TooMany => "-ERR [SYS/TEMP] too many logins, try again later",
+            Refusal::Unavailable => "-ERR [SYS/TEMP] logins cannot be checked now",
+        });
+        self.auth_failures += 1;
+        if self.auth_failures >= self.config.limits.auth_failures {
+            self.end(Close::Violate(Violation::TooManyAuthFailures));
+        }
+    }
+}
