@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axigen_core::delivery::Outcome;
+use axigen_core::delivery::{Answers, Outcome};
 use axigen_core::directory::NewAccount;
 use axigen_core::engine::Engine;
 use axigen_core::filter::{
@@ -83,7 +83,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let to = to.map_err(|refused| format!("{refused:?}"))?;
             let outcome = engine
                 .delivery()
-                .deliver(message.raw().clone(), &[to])
+                .deliver(message.raw().clone(), &[to], Answers::One)
                 .await;
             assert_eq!(outcome, [Outcome::Delivered]);
             println!(
