@@ -291,11 +291,10 @@ impl<S: Session> Conn<S> {
                 continue;
             }
             if self.unsent_bytes > UNSENT_HIGH {
-                match self.poll_relieve(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Pending => return Poll::Pending,
+                if self.poll_relieve(cx).is_pending() {
+                    return Poll::Pending;
                 }
+                continue;
             }
             match self.session.poll_output(Instant::now()) {
                 Output::Transmit(bytes) => self.enqueue(bytes),
@@ -323,27 +322,35 @@ impl<S: Session> Conn<S> {
 
     /// Sends until the session may be asked for more: commands sent in one go
     /// whose answers nobody reads would fill the memory otherwise.
-    fn poll_relieve(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_relieve(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.unsent_bytes > UNSENT_HIGH {
             match self.poll_send(cx) {
                 Poll::Ready(Ok(())) => self.stalled = None,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(_)) => self.peer_gone(),
                 Poll::Pending => {
                     let deadline = *self
                         .stalled
                         .get_or_insert_with(|| Instant::now() + WRITE_TIMEOUT);
-                    if self.poll_timer(cx, Some(deadline)) {
-                        return Poll::Ready(Err(io::Error::new(
-                            io::ErrorKind::TimedOut,
-                            "the peer does not read",
-                        )));
+                    if !self.poll_timer(cx, Some(deadline)) {
+                        return Poll::Pending;
                     }
-                    return Poll::Pending;
+                    self.timer = None;
+                    self.close = Some(Close::TimedOut);
+                    break;
                 }
             }
         }
         self.stalled = None;
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
+    }
+
+    /// Nothing can be sent any more; the session decides what that means.
+    fn peer_gone(&mut self) {
+        self.unsent.clear();
+        self.unsent_bytes = 0;
+        self.unflushed = false;
+        self.eof = true;
+        self.session.handle_input(Instant::now(), Input::Eof);
     }
 
     /// Reads and writes at the same time. Ready when the session has
@@ -353,12 +360,7 @@ impl<S: Session> Conn<S> {
         match self.poll_drain(cx) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => {
-                // The peer is gone; the session decides what that means.
-                self.unsent.clear();
-                self.unsent_bytes = 0;
-                self.unflushed = false;
-                self.eof = true;
-                self.session.handle_input(Instant::now(), Input::Eof);
+                self.peer_gone();
                 return Poll::Ready(Ok(()));
             }
             Poll::Pending => pending = true,
