@@ -11,3 +11,32 @@ pub async fn wait_for_ctrl_c() {
         None => drop(tokio::signal::ctrl_c().await),
     }
 }
+
+/// The code of these documents compiles.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../ARCHITECTURE.md")]
+    struct Architecture;
+    #[doc = include_str!("../CONTRIBUTING.md")]
+    struct Contributing;
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_readme_shows_the_example_hello() {
+        let code: Vec<&str> = include_str!("hello.rs")
+            .lines()
+            .filter(|line| !line.starts_with("//!") && !line.starts_with("#!["))
+            .collect();
+        let readme = include_str!("../README.md");
+        assert!(readme.contains(code.join("\n").trim()));
+    }
+
+    #[test]
+    fn the_example_hello_is_short() {
+        assert!(include_str!("hello.rs").lines().count() <= 25);
+    }
+}
