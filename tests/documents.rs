@@ -65,3 +65,41 @@ fn every_path_that_is_named_exists() {
     }
     assert!(named > 50, "only {named} paths were found");
 }
+
+/// Test functions of a package, by name.
+fn tests_of(package: &str) -> std::collections::BTreeSet<String> {
+    let mut names = std::collections::BTreeSet::new();
+    let mut dirs = vec![root().join(package)];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for part in text.split("fn ").skip(1) {
+                    names.extend(part.split('(').next().map(str::to_owned));
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_test_that_the_manual_names_exists() {
+    let page = "axigen-proto/src/manual/vulnerability_classes.rs";
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let mut named = 0;
+    for row in text.lines().filter(|line| line.starts_with("//! | ")) {
+        let Some(shown) = row.trim_end_matches(" |").rsplit(" | ").next() else {
+            continue;
+        };
+        for word in shown.split('`').skip(1).step_by(2) {
+            let (package, name) = word.split_once(": ").unwrap_or(("axigen-proto", word));
+            assert!(tests_of(package).contains(name), "no test {word}");
+            named += 1;
+        }
+    }
+    assert!(named > 40, "only {named} tests were found");
+}

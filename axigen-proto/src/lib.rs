@@ -27,10 +27,12 @@
 //! | [`smtp`] | SMTP, submission and LMTP, server and client |
 //! | [`imap`] | IMAP4rev1 and IMAP4rev2, server |
 //! | [`pop3`] | POP3, server |
+//! | [`manual`] | how to drive a session; what is ruled out, and how |
 
 pub mod frame;
 pub mod imap;
 pub mod limits;
+pub mod manual;
 pub mod pop3;
 pub mod sasl;
 pub mod session;

@@ -1,7 +1,9 @@
 //! Messages on their way in: DATA, BDAT, LMTP, and what must not end a message.
 
+use bytes::BytesMut;
+
 use super::peer::{Peer, bare, dialogue, mx};
-use crate::session::{Close, Violation};
+use crate::session::{Close, Input, Session, Violation};
 use crate::smtp::server::{BodyPolicy, Config, Role};
 
 const GREETING: &str = "220 mx.test ESMTP ready";
@@ -356,4 +358,30 @@ fn lmtp_answers_for_each_accepted_recipient() {
         said(b"BDAT 3\r\na\nbBDAT 0 LAST\r\nNOOP\r\n"),
         [bad, "503 5.5.1 send MAIL first", ok]
     );
+}
+
+/// CVE-2026-45185: the stream ends in the middle of a message, and more comes.
+#[test]
+fn a_message_that_breaks_off_is_dropped_and_nothing_is_read_after_it() {
+    for begin in [
+        "BDAT 10 LAST\r\n12345",
+        "BDAT 5\r\n12345",
+        "DATA\r\n12345\r\n.",
+    ] {
+        let mut peer = Peer::new(mx());
+        peer.give(b"EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", 99);
+        peer.give(begin.as_bytes(), 99);
+        peer.eof();
+        assert_eq!(peer.close, Some(Close::PeerGone), "{begin:?}");
+        let said = peer.said.len();
+        peer.server.handle_input(
+            peer.now,
+            Input::Bytes(BytesMut::from(
+                &b"67890\r\n.\r\nBDAT 0 LAST\r\nMAIL FROM:<a@b>\r\n"[..],
+            )),
+        );
+        peer.settle();
+        assert!(peer.app.messages.is_empty(), "{begin:?}");
+        assert_eq!(peer.said.len(), said, "{begin:?}");
+    }
 }
