@@ -6,6 +6,7 @@
 //! a blob is and counts the references to it; it is written by the first batch
 //! that retains the blob.
 
+pub mod dictionary;
 mod row;
 pub mod seal;
 

@@ -1,50 +1,60 @@
 //! Sealed bytes: a blob as it lies on disk.
 //!
-//! The content is cut into frames of 256 KB, each compressed by itself when
-//! that pays (zstd level 1) and each with its own checksum, so that a part of a
-//! large blob is read without inflating all of it:
+//! The bytes are cut into frames of 256 KB, each compressed by itself when
+//! that pays and each with its own checksum, so that a part of a large blob is
+//! read without inflating all of it:
 //!
 //! | bytes | meaning |
 //! |---|---|
-//! | 8 for each frame | length (top bit: not compressed) and CRC-32C of the frame as stored, each 4 bytes big-endian |
-//! | 4 | CRC-32C of the blob's address and the table above, big-endian |
+//! | 1 | version, 1 |
+//! | 1 | what the frames hold: 0 the content, 1 [a list of pieces](super::pieces) |
+//! | 2 | the [dictionary](super::dictionary) of the compressed frames |
+//! | 8 | length of what the frames hold |
+//! | 8 for each frame | length (top bit: not compressed) and CRC-32C of the frame as stored, each 4 bytes |
+//! | 4 | CRC-32C of the blob's address and everything above |
 //! | rest | the frames |
 //!
-//! The number of frames follows from the length of the content; empty content
-//! has none.
+//! Numbers are big-endian. The number of frames follows from the length; of
+//! nothing there is none.
 
-use std::cell::RefCell;
 use std::ops::Range;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::dictionary::{self, Effort};
 use crate::error::{Error, Result};
 
-/// Bytes of content in one frame.
+/// Bytes in one frame.
 pub const FRAME: u64 = 256 << 10;
+/// Length of what stands before the table.
+pub const HEAD: u64 = 12;
 const ENTRY: u64 = 8;
+const VERSION: u8 = 1;
 const PLAIN: u32 = 1 << 31;
-const LEVEL: i32 = 1;
 
-thread_local! {
-    // A context is half a megabyte: made once for each thread.
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
-    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
+/// What the frames hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The content.
+    Content,
+    /// A list of pieces that the content is put together from.
+    Pieces,
 }
 
-/// Seals content; `hash` is its address.
-pub fn seal(content: &[u8], hash: &[u8; 32]) -> Bytes {
-    let frames = content.chunks(FRAME as usize);
-    let table = table_len(content.len() as u64) as usize;
-    let mut sealed = BytesMut::with_capacity(table + content.len() / 2 + 64);
+/// Seals bytes; `hash` is the address of the blob.
+pub fn seal(kind: Kind, bytes: &[u8], hash: &[u8; 32], effort: Effort) -> Bytes {
+    let table = (HEAD + count(bytes.len() as u64) * ENTRY + 4) as usize;
+    let mut sealed = BytesMut::with_capacity(table + bytes.len() / 2 + 64);
     sealed.resize(table, 0);
     let mut entries = BytesMut::with_capacity(table);
-    for frame in frames {
+    let mut used = dictionary::NONE;
+    for frame in bytes.chunks(FRAME as usize) {
         let start = sealed.len();
         let mut mark = 0;
         // Less than an eighth saved is not worth the inflating.
-        match compress(frame) {
+        match dictionary::compress(frame, effort) {
             Some(small) if small.len() <= frame.len() - frame.len() / 8 => {
+                used = dictionary::CURRENT;
                 sealed.put_slice(&small);
             }
             _ => {
@@ -56,56 +66,110 @@ pub fn seal(content: &[u8], hash: &[u8; 32]) -> Bytes {
         entries.put_u32(stored.len() as u32 | mark);
         entries.put_u32(crc32c::crc32c(stored));
     }
-    let sum = checksum(hash, &entries);
-    entries.put_u32(sum);
-    if let Some(table) = sealed.get_mut(..table) {
-        table.copy_from_slice(&entries);
+    let mut head = BytesMut::with_capacity(table);
+    head.put_u8(VERSION);
+    head.put_u8(match kind {
+        Kind::Content => 0,
+        Kind::Pieces => 1,
+    });
+    head.put_u16(used);
+    head.put_u64(bytes.len() as u64);
+    head.put_slice(&entries);
+    let sum = checksum(hash, &head);
+    head.put_u32(sum);
+    if let Some(place) = sealed.get_mut(..table) {
+        place.copy_from_slice(&head);
     }
     sealed.freeze()
 }
 
-/// Length of the table before the frames, for content of `raw_len` bytes.
-pub fn table_len(raw_len: u64) -> u64 {
-    raw_len.div_ceil(FRAME) * ENTRY + 4
+/// Number of the dictionary that sealed bytes need; of the first [`HEAD`] bytes.
+pub fn dictionary_of(sealed: &[u8]) -> u16 {
+    sealed
+        .get(2..4)
+        .and_then(|id| id.try_into().ok())
+        .map_or(dictionary::NONE, u16::from_be_bytes)
+}
+
+/// Length of head and table, of which `head` is the beginning, [`HEAD`] bytes
+/// or more; the sealed bytes have `sealed_len`.
+///
+/// # Errors
+/// [`Error::Corrupt`] if it cannot be the beginning of sealed bytes.
+pub fn table_len(head: &[u8], sealed_len: u64) -> Result<u64> {
+    let len: Option<[u8; 8]> = head.get(4..12).and_then(|len| len.try_into().ok());
+    len.map(u64::from_be_bytes)
+        .and_then(|len| count(len).checked_mul(ENTRY)?.checked_add(HEAD + 4))
+        .filter(|table| *table <= sealed_len)
+        .ok_or_else(corrupt_table)
 }
 
 /// Where the frames of a blob are.
 #[derive(Debug)]
 pub struct Table {
-    raw_len: u64,
-    /// Offset in the sealed bytes, entry.
+    kind: Kind,
+    dictionary: u16,
+    len: u64,
+    /// Offset in the sealed bytes, length and mark, checksum.
     frames: Vec<(u64, u32, u32)>,
 }
 
 impl Table {
-    /// Reads the table, which is the first [`table_len`] bytes of `sealed`;
-    /// `sealed_len` is the length of all.
+    /// Reads head and table, which are the first [`table_len`] bytes of
+    /// `sealed`; `sealed_len` is the length of all.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the checksum or the lengths are wrong.
-    pub fn read(mut sealed: &[u8], hash: &[u8; 32], raw_len: u64, sealed_len: u64) -> Result<Self> {
-        let corrupt = || Error::Corrupt("the frame table of a blob".into());
-        let table = table_len(raw_len);
-        if sealed_len < table || (sealed.len() as u64) < table {
-            return Err(corrupt());
+    /// [`Error::Corrupt`] if the checksum or the lengths are wrong, or a later
+    /// version wrote it.
+    pub fn read(sealed: &[u8], hash: &[u8; 32], sealed_len: u64) -> Result<Self> {
+        let table = table_len(sealed, sealed_len)?;
+        let (all, sum) = usize::try_from(table)
+            .ok()
+            .and_then(|table| sealed.get(..table)?.split_last_chunk::<4>())
+            .ok_or_else(corrupt_table)?;
+        if checksum(hash, all) != u32::from_be_bytes(*sum) {
+            return Err(corrupt_table());
         }
-        let sum = checksum(hash, &sealed[..table as usize - 4]);
-        let mut frames = Vec::with_capacity(raw_len.div_ceil(FRAME) as usize);
+        Self::parse(all, table, sealed_len).ok_or_else(corrupt_table)
+    }
+
+    fn parse(mut all: &[u8], table: u64, sealed_len: u64) -> Option<Self> {
+        let version = all.try_get_u8().ok()?;
+        let kind = match all.try_get_u8().ok()? {
+            0 => Kind::Content,
+            1 => Kind::Pieces,
+            _ => return None,
+        };
+        let dictionary = all.try_get_u16().ok()?;
+        let len = all.try_get_u64().ok()?;
+        let mut frames = Vec::with_capacity(all.len() / ENTRY as usize);
         let mut offset = table;
-        while sealed.remaining() > 4 && (frames.len() as u64) < raw_len.div_ceil(FRAME) {
-            let (len, crc) = (sealed.get_u32(), sealed.get_u32());
+        while !all.is_empty() {
+            let (len, crc) = (all.try_get_u32().ok()?, all.try_get_u32().ok()?);
             frames.push((offset, len, crc));
             offset += u64::from(len & !PLAIN);
         }
-        if sealed.try_get_u32() != Ok(sum) || offset != sealed_len {
-            return Err(corrupt());
-        }
-        Ok(Table { raw_len, frames })
+        (version == VERSION && offset == sealed_len).then_some(Table {
+            kind,
+            dictionary,
+            len,
+            frames,
+        })
     }
 
-    /// Which frames a range of the content needs.
+    /// What the frames hold.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Length of what the frames hold.
+    pub fn content_len(&self) -> u64 {
+        self.len
+    }
+
+    /// Which frames a range needs.
     pub fn frames(&self, range: &Range<u64>) -> Range<usize> {
-        let last = (range.end.min(self.raw_len)).div_ceil(FRAME) as usize;
+        let last = count(range.end.min(self.len)) as usize;
         ((range.start / FRAME) as usize).min(last)..last
     }
 
@@ -118,7 +182,7 @@ impl Table {
         }
     }
 
-    /// The content of these frames; `stored` are the bytes of their
+    /// What these frames hold; `stored` are the bytes of their
     /// [span](Table::span).
     ///
     /// # Errors
@@ -126,7 +190,7 @@ impl Table {
     pub fn open(&self, frames: &Range<usize>, stored: &[u8]) -> Result<Bytes> {
         let base = self.span(frames).start;
         let mut content = BytesMut::new();
-        content.reserve(frames.len() * (FRAME.min(self.raw_len) as usize));
+        content.reserve(frames.len() * (FRAME.min(self.len) as usize));
         for number in frames.clone() {
             let corrupt =
                 |what: &str| Error::Corrupt(format!("{what} of frame {number} of a blob"));
@@ -142,7 +206,7 @@ impl Table {
             if crc32c::crc32c(frame) != crc {
                 return Err(corrupt("the checksum"));
             }
-            let raw = (self.raw_len - number as u64 * FRAME).min(FRAME) as usize;
+            let raw = (self.len - number as u64 * FRAME).min(FRAME) as usize;
             if len & PLAIN != 0 {
                 if frame.len() != raw {
                     return Err(corrupt("the length"));
@@ -152,7 +216,7 @@ impl Table {
                 let start = content.len();
                 content.resize(start + raw, 0);
                 let target = content.get_mut(start..).unwrap_or_default();
-                if decompress(frame, target) != Some(raw) {
+                if dictionary::decompress(self.dictionary, frame, target) != Some(raw) {
                     return Err(corrupt("the compression"));
                 }
             }
@@ -161,28 +225,30 @@ impl Table {
     }
 }
 
+/// What whole sealed bytes hold, and as what.
+///
+/// # Errors
+/// [`Error::Corrupt`] if a checksum is wrong.
+pub fn unseal(sealed: &[u8], hash: &[u8; 32]) -> Result<(Kind, Bytes)> {
+    let table = Table::read(sealed, hash, sealed.len() as u64)?;
+    let frames = 0..table.frames.len();
+    let span = table.span(&frames);
+    let stored = sealed.get(span.start as usize..span.end as usize);
+    Ok((table.kind, table.open(&frames, stored.unwrap_or_default())?))
+}
+
+fn count(len: u64) -> u64 {
+    len.div_ceil(FRAME)
+}
+
+fn corrupt_table() -> Error {
+    Error::Corrupt("the frame table of a blob".into())
+}
+
 /// The address is in it, so that the bytes of another blob are never taken for
 /// those of this one.
 fn checksum(hash: &[u8; 32], table: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(hash), table)
-}
-
-fn compress(frame: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Compressor::new(LEVEL).ok();
-        }
-        slot.as_mut()?.compress(frame).ok()
-    })
-}
-
-fn decompress(frame: &[u8], target: &mut [u8]) -> Option<usize> {
-    DECOMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Decompressor::new().ok();
-        }
-        slot.as_mut()?.decompress_to_buffer(frame, target).ok()
-    })
 }
 
 #[cfg(test)]
@@ -191,6 +257,10 @@ mod tests {
     use super::*;
 
     const HASH: &[u8; 32] = &[7; 32];
+
+    fn seal(content: &[u8]) -> Bytes {
+        super::seal(Kind::Content, content, HASH, Effort::Quick)
+    }
 
     /// Half prose, half noise, so that some frames are compressed and some not.
     fn content(len: usize) -> Vec<u8> {
@@ -207,8 +277,8 @@ mod tests {
             .collect()
     }
 
-    fn open(sealed: &[u8], raw_len: u64, range: Range<u64>) -> Result<Bytes> {
-        let table = Table::read(sealed, HASH, raw_len, sealed.len() as u64)?;
+    fn open(sealed: &[u8], range: Range<u64>) -> Result<Bytes> {
+        let table = Table::read(sealed, HASH, sealed.len() as u64)?;
         let frames = table.frames(&range);
         let span = table.span(&frames);
         table.open(&frames, &sealed[span.start as usize..span.end as usize])
@@ -227,37 +297,56 @@ mod tests {
             900_000,
         ] {
             let content = content(len);
-            let sealed = seal(&content, HASH);
-            assert_eq!(open(&sealed, len as u64, 0..len as u64).unwrap(), content);
+            for (kind, effort) in [
+                (Kind::Content, Effort::Quick),
+                (Kind::Pieces, Effort::Thorough),
+            ] {
+                let sealed = super::seal(kind, &content, HASH, effort);
+                assert_eq!(open(&sealed, 0..len as u64).unwrap(), content);
+                let (back, whole) = unseal(&sealed, HASH).unwrap();
+                assert_eq!((back, &whole[..]), (kind, &content[..]));
+            }
         }
+    }
+
+    #[test]
+    fn the_dictionary_is_named_where_it_is_needed() {
+        assert_eq!(
+            dictionary_of(&seal(b"Content-Type: text/plain; charset=utf-8\r\n")),
+            dictionary::MAIL
+        );
+        let noise = &content(4000)[2000..];
+        assert_eq!(dictionary_of(&seal(noise)), dictionary::NONE);
     }
 
     #[test]
     fn a_part_needs_only_its_frames() {
         let content = content(5 * FRAME as usize + 17);
-        let sealed = seal(&content, HASH);
-        let table = Table::read(&sealed, HASH, content.len() as u64, sealed.len() as u64).unwrap();
+        let sealed = seal(&content);
+        let table = Table::read(&sealed, HASH, sealed.len() as u64).unwrap();
         assert_eq!(table.frames(&(FRAME..FRAME + 1)), 1..2);
         assert_eq!(table.frames(&(FRAME - 1..FRAME + 1)), 0..2);
         assert_eq!(table.frames(&(5 * FRAME..u64::MAX)), 5..6);
         assert_eq!(table.frames(&(7 * FRAME..u64::MAX)).len(), 0);
-        let part = open(&sealed, content.len() as u64, FRAME..3 * FRAME).unwrap();
+        let part = open(&sealed, FRAME..3 * FRAME).unwrap();
         assert_eq!(part, content[FRAME as usize..3 * FRAME as usize]);
     }
 
     #[test]
     fn a_flipped_bit_is_never_served() {
         let content = content(FRAME as usize + 300);
-        let sealed = seal(&content, HASH);
-        let bits = (0..2000).map(|n| n * (sealed.len() * 8 - 1) / 1999);
+        let sealed = seal(&content);
+        let early = 0..300;
+        let bits = early.chain((0..2000).map(|n| n * (sealed.len() * 8 - 1) / 1999));
         for bit in bits {
             let mut bad = sealed.to_vec();
             bad[bit / 8] ^= 1 << (bit % 8);
-            let got = open(&bad, content.len() as u64, 0..content.len() as u64);
+            let got = open(&bad, 0..content.len() as u64);
             assert!(matches!(got, Err(Error::Corrupt(_))), "bit {bit}");
         }
         for len in 0..200 {
-            assert!(open(&sealed[..len], content.len() as u64, 0..1).is_err());
+            assert!(open(&sealed[..len], 0..1).is_err());
         }
+        assert!(Table::read(&sealed, &[8; 32], sealed.len() as u64).is_err());
     }
 }

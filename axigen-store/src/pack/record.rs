@@ -8,7 +8,7 @@
 //! | 4 | CRC-32C of the pack's number, the record's offset (8 bytes each) and everything below up to the padding |
 //! | 1 | kind: 1, a blob |
 //! | 1 | codec: 1, the frames of [`seal`](crate::blob::seal) |
-//! | 2 | dictionary: 0, none |
+//! | 2 | the [dictionary](crate::blob::dictionary) of the payload; 0, none |
 //! | 4 | length of the label |
 //! | 8 | length of the payload |
 //! | 8 | length of the content |
@@ -23,6 +23,7 @@
 use bytes::{Buf, BufMut, BytesMut};
 
 use crate::blob::SealedBlob;
+use crate::blob::seal::dictionary_of;
 
 /// Length of a pack's header.
 pub const FILE_HEADER: u64 = 32;
@@ -97,7 +98,7 @@ impl Header {
         let mut rest = BytesMut::with_capacity(HEADER);
         rest.put_u8(BLOB);
         rest.put_u8(FRAMES);
-        rest.put_u16(0);
+        rest.put_u16(dictionary_of(&blob.bytes));
         rest.put_u32(self.label);
         rest.put_u64(self.payload);
         rest.put_u64(self.raw);

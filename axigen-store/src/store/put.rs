@@ -10,10 +10,13 @@ use super::line::wait;
 use super::stat::add;
 use super::{Shared, Store};
 use crate::backend::key;
-use crate::blob::{BlobIn, BlobRef, BlobRow, Place, SealedBlob, seal::seal};
+use crate::blob::dictionary::Effort;
+use crate::blob::seal::{Kind, seal};
+use crate::blob::{BlobIn, BlobRef, BlobRow, Place, SealedBlob};
 use crate::error::{Error, Result};
 
-/// Sealed bytes up to this length, label included, ride in their row.
+/// Sealed bytes up to this length ride in their row, if there is no label:
+/// what salvage rebuilds must be among the blobs.
 const INLINE: usize = 1024;
 /// Up to this much content is hashed and compressed where the caller stands.
 const SHORT: usize = 128 << 10;
@@ -58,14 +61,14 @@ impl Store {
                 hash: address.hash,
                 raw_len: address.len,
                 label: blob.label,
-                bytes: seal(&blob.bytes, &address.hash),
+                bytes: seal(Kind::Content, &blob.bytes, &address.hash, Effort::Quick),
             };
             unknown.into_iter().map(sealed).collect::<Vec<_>>()
         })
         .await?;
         let (short, long): (Vec<_>, Vec<_>) = sealed
             .into_iter()
-            .partition(|blob| blob.bytes.len() + blob.label.len() <= INLINE);
+            .partition(|blob| blob.label.is_empty() && blob.bytes.len() <= INLINE);
         add(&shared.counters.inline, short.len());
         for blob in short {
             shared.pending.insert(

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 /// Content up to this length is read where the caller stands: a page that is
 /// in the cache and 50 us of inflating cost less than a change of threads.
 const SHORT: u64 = 128 << 10;
+/// Read at first of a long blob: the table of up to 128 MB.
+const HEAD: u64 = 4096;
 
 impl Shared {
     /// The row of a blob that is in the store or pending.
@@ -58,13 +60,19 @@ impl Shared {
         };
         let sealed_len = source.len();
         let whole = range == (0..row.raw_len);
-        let table_len = seal::table_len(row.raw_len);
-        // One read is enough when all is wanted or there is only one frame.
-        let at_once = whole || row.raw_len <= seal::FRAME;
-        let head = source
-            .get(0..if at_once { sealed_len } else { table_len })
+        // One read is enough when all is wanted or there is not much.
+        let at_once = whole || sealed_len <= seal::FRAME;
+        let mut head = source
+            .get(0..if at_once { sealed_len } else { HEAD })
             .await?;
-        let table = seal::Table::read(&head, &hash, row.raw_len, sealed_len)?;
+        let table_len = seal::table_len(&head, sealed_len)?;
+        if table_len > head.len() as u64 {
+            head = source.get(0..table_len).await?;
+        }
+        let table = seal::Table::read(&head, &hash, sealed_len)?;
+        if table.kind() != seal::Kind::Content || table.content_len() != row.raw_len {
+            return Err(Error::Corrupt("the length of a blob".into()));
+        }
         let frames = table.frames(&range);
         let span = table.span(&frames);
         let content = if at_once {
