@@ -1,0 +1,51 @@
+//! No message of a client upsets a mechanism, and nobody gets in without the application.
+#![no_main]
+
+use axigen_proto::sasl::{Answer, Ask, Mechanism, Refusal, ScramKeys, Server, Step};
+use libfuzzer_sys::fuzz_target;
+
+/// Messages are separated by 0xff, which none of them may hold.
+fn run(mechanism: Mechanism, data: &[u8], answer: &mut dyn FnMut(&Ask) -> Answer) -> bool {
+    let mut server = Server::new(mechanism, &[7; 32]);
+    let mut messages = data.split(|&byte| byte == 0xff);
+    let initial = messages.next().filter(|message| !message.is_empty());
+    let mut step = server.step(initial);
+    loop {
+        step = match step {
+            Step::Challenge(_) => match messages.next() {
+                Some(message) => server.step(Some(message)),
+                None => return false,
+            },
+            Step::Ask(ask) => {
+                let answer = answer(&ask);
+                server.answer(answer)
+            }
+            Step::Accept(identity) => {
+                assert!(!identity.authcid.is_empty());
+                return true;
+            }
+            Step::Refuse(_) | Step::Malformed(_) => return false,
+        };
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let keys = ScramKeys::derive("secret", b"0123456789abcdef", 4096);
+    for mechanism in Mechanism::ALL {
+        let mut accepted = false;
+        let let_in = run(mechanism, data, &mut |ask| match ask {
+            Ask::Keys { .. } => Answer::Keys(Some(keys.clone())),
+            _ => {
+                accepted = true;
+                Answer::Accept
+            }
+        });
+        // SCRAM proves itself; to guess the proof is not in anybody's power.
+        assert!(!let_in || accepted);
+        let refused = run(mechanism, data, &mut |ask| match ask {
+            Ask::Keys { .. } => Answer::Keys(None),
+            _ => Answer::Refuse(Refusal::BadCredentials),
+        });
+        assert!(!refused);
+    }
+});
