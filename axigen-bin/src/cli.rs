@@ -133,7 +133,7 @@ pub(crate) enum AccountCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct SetOption {
-    /// The option's name, as under [accounts] in axigen.cfg
+    /// The option's name, as under "accounts" in axigen.cfg
     pub(crate) option: String,
     /// Its value; without one, it is inherited again
     pub(crate) value: Option<String>,
