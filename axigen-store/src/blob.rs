@@ -2,16 +2,23 @@
 //!
 //! [`Store::put`](crate::Store::put) hashes and compresses a blob; what comes
 //! out is *sealed* ([`seal`]) and goes to a [`BlobStore`], or, when it is
-//! short, into the blob's row. The row ([`BlobRow`]) in the backend says where
-//! a blob is and counts the references to it; it is written by the first batch
-//! that retains the blob.
+//! short and without a label, into the blob's row. The row ([`BlobRow`]) in the
+//! backend says where a blob is and counts the references to it; it is written
+//! by the first batch that retains the blob.
+//!
+//! A blob whose last reference went stays for a while, so that a reader that
+//! has just looked it up, or a new reference, still finds it. Then
+//! [`Store::sweep`](crate::Store::sweep) removes its row, and the blob store
+//! gives its space back.
 
 pub mod dictionary;
 mod row;
 pub mod seal;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -37,9 +44,13 @@ pub struct BlobIn {
     pub bytes: Bytes,
     /// An opaque label that stands beside the content on disk and lets
     /// `salvage` rebuild what refers to it if the metadata is lost. Of content
-    /// that is in the store already, the first label stays. At most 64 KB.
+    /// that is in the store already, the first label stays. At most
+    /// [`LABEL`] bytes.
     pub label: Bytes,
 }
+
+/// Longest label, in bytes.
+pub const LABEL: usize = u16::MAX as usize;
 
 /// A blob as it goes to a [`BlobStore`].
 #[derive(Debug, Clone)]
@@ -48,6 +59,8 @@ pub struct SealedBlob {
     pub hash: [u8; 32],
     /// Length of the content in bytes.
     pub raw_len: u64,
+    /// The blobs that it is put together from, each once.
+    pub parts: Vec<[u8; 32]>,
     /// See [`BlobIn::label`].
     pub label: Bytes,
     /// The content, [sealed](seal).
@@ -55,7 +68,7 @@ pub struct SealedBlob {
 }
 
 /// Where a [`BlobStore`] put a blob. What the numbers mean is its own matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BlobLoc {
     /// BLAKE3-256 of the content.
     pub hash: [u8; 32],
@@ -65,13 +78,12 @@ pub struct BlobLoc {
     pub offset: u64,
     /// Length of the sealed bytes.
     pub len: u64,
+    /// What it takes in the file beyond its sealed bytes. The store adds up
+    /// `len + extra` of all blobs of a file; see [`LiveSet::by_file`].
+    pub extra: u32,
 }
 
 /// Keeps sealed bytes.
-///
-/// Nothing is deleted yet: a blob without references stays, so that its last
-/// reference may be undone and a new put of the same content can use it. Giving
-/// space back is an upkeep that this trait will get a method for.
 #[async_trait]
 pub trait BlobStore: Debug + Send + Sync + 'static {
     /// Keeps a group of blobs, and says where, in order. All are durable on
@@ -84,7 +96,23 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
 
     /// Reads a part of the sealed bytes; cut to their length. Whoever reads
     /// them checks their checksums.
+    ///
+    /// A place that was given up ([`LiveSet::moved`]) may be asked for by a
+    /// reader that looked it up before: an error is right then, and the reader
+    /// looks again.
     async fn get(&self, loc: &BlobLoc, range: Range<u64>) -> Result<Bytes>;
+
+    /// The rows of these blobs are gone, and nobody will ask for them. Need
+    /// not be durable: what remains is found by [`BlobStore::sweep`].
+    async fn delete(&self, locs: &[BlobLoc]) -> Result<()>;
+
+    /// Gives space back, also that of blobs that no row ever named. May block;
+    /// runs beside everything else, but never twice at a time.
+    async fn sweep(&self, live: &dyn LiveSet, options: &SweepOptions) -> Result<SweepReport>;
+
+    /// What is kept, in the order of files and offsets, from a place on: at
+    /// most `limit` blobs. For upkeep and rescue; may block.
+    async fn list(&self, from: (u64, u64), limit: usize) -> Result<Listing>;
 
     /// Bytes held on disk, those that nothing refers to included.
     async fn held(&self) -> Result<u64>;
@@ -96,4 +124,97 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
 
     /// Closes.
     async fn close(&self) -> Result<()>;
+}
+
+/// What the rows say of blobs; what a [`BlobStore`] asks while it sweeps.
+#[async_trait]
+pub trait LiveSet: Send + Sync {
+    /// Bytes (`len + extra`) that are wanted, by file: those that rows name,
+    /// and those that were put and wait for their rows.
+    async fn by_file(&self) -> Result<BTreeMap<u64, u64>>;
+
+    /// Which of these places are wanted: a row names them, or a blob that was
+    /// put waits there for its row.
+    async fn live(&self, locs: &[BlobLoc]) -> Result<Vec<bool>>;
+
+    /// The blobs of the first places are, durably, also at the second ones:
+    /// from now on the rows name those. A row that names another place stays.
+    async fn moved(&self, moves: Vec<(BlobLoc, BlobLoc)>) -> Result<()>;
+
+    /// Whether files whose blobs are all elsewhere may go now. Not while a
+    /// backup copies them.
+    fn may_remove(&self) -> bool;
+
+    /// Waits as long as it takes to keep to the rate, so many bytes having
+    /// been read or written; an error when the store is being closed.
+    async fn pace(&self, bytes: u64) -> Result<()>;
+}
+
+/// How a sweep is done.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SweepOptions {
+    /// How long a blob stays after its last reference went. Until then it can
+    /// be referred to again, and who has just looked it up can read it. Must
+    /// not be shorter than the time between a put and the batch that retains
+    /// what was put. 24 h.
+    pub grace: Duration,
+    /// Most bytes read and written in a second. 32 MB.
+    pub rate: u64,
+    /// A file of which less than this many percent are wanted is rewritten.
+    /// 60.
+    pub percent: u64,
+    /// Whether what is rewritten is compressed anew, harder. Yes.
+    pub recompress: bool,
+}
+
+impl Default for SweepOptions {
+    fn default() -> Self {
+        SweepOptions {
+            grace: Duration::from_secs(24 * 3600),
+            rate: 32 << 20,
+            percent: 60,
+            recompress: true,
+        }
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Rows of blobs removed, as nothing referred to them any more.
+    pub forgotten: u64,
+    /// Blobs copied elsewhere.
+    pub moved: u64,
+    /// Bytes they took there.
+    pub written: u64,
+    /// Files removed.
+    pub removed: u64,
+    /// Bytes of these files.
+    pub freed: u64,
+    /// Files that should have been rewritten and were left alone, as they are
+    /// damaged.
+    pub damaged: u64,
+}
+
+/// A part of what a [`BlobStore`] keeps.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// The blobs.
+    pub blobs: Vec<Listed>,
+    /// Places that were given up by [`BlobStore::delete`]: file and offset.
+    pub deleted: Vec<(u64, u64)>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<(u64, u64)>,
+}
+
+/// A blob that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Where.
+    pub loc: BlobLoc,
+    /// Length of the content in bytes.
+    pub raw_len: u64,
+    /// Its label.
+    pub label: Bytes,
 }

@@ -13,6 +13,7 @@
 //! | [`pack`] | blobs in append-only files |
 //! | [`blocking`] | makes a backend of an engine that blocks |
 //! | [`batch`] | what one atomic change consists of |
+//! | [`disk`] | the files below the packs |
 //! | [`page`] | ranges and their results |
 //! | [`error`] | errors, by kind |
 //! | [`conformance`] | the tests every backend must pass |
@@ -22,6 +23,7 @@ pub mod batch;
 pub mod blob;
 pub mod blocking;
 pub mod conformance;
+pub mod disk;
 pub mod error;
 pub mod pack;
 pub mod page;

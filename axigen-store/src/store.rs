@@ -13,31 +13,37 @@ mod open;
 mod pending;
 mod put;
 mod read;
+mod space;
 mod stage;
 mod stat;
+mod sweep;
+mod upkeep;
 mod watch;
 
 use std::ops;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::backend::{
-    Backend, KeyRange, Limits, Maintain, Memory, Report, Request, Snapshot, key, memory,
+    Backend, KeyRange, Limits, Maintain, Memory, Report, Request, Snapshot, Upkeep as OwnRows, key,
+    memory,
 };
 use crate::batch::{AccountId, Batch, Commit, Key, Op};
-use crate::blob::{BlobRef, BlobRow, BlobStore, Place, SealedBlob};
+use crate::blob::{BlobRef, BlobRow, BlobStore, SealedBlob, SweepOptions};
 use crate::error::{Error, Result};
 use crate::page::{Page, Range};
 
 use line::{Health, Line, Watchdog, wait};
 use pending::Pending;
 use stat::{Counters, add};
+use upkeep::Upkeep;
 use watch::Watchers;
 
+pub use space::Space;
 pub use stat::Stat;
 pub use watch::{Change, Watcher};
 
@@ -65,6 +71,11 @@ pub struct Options {
     /// A group that is not on disk after this long is reported, and the store
     /// poisoned, instead of leaving its writers waiting. 30 s.
     pub hang: Duration,
+    /// How often space is given back, see [`Store::sweep`]. Zero: only when
+    /// that is called. 10 min.
+    pub upkeep: Duration,
+    /// How the store sweeps by itself.
+    pub sweep: SweepOptions,
 }
 
 impl Default for Options {
@@ -74,22 +85,10 @@ impl Default for Options {
             pack: 256 << 20,
             reserve: 64 << 20,
             hang: Duration::from_secs(30),
+            upkeep: Duration::from_secs(600),
+            sweep: SweepOptions::default(),
         }
     }
-}
-
-/// What the blobs of a store come to, in bytes on disk.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Space {
-    /// Blobs that are referred to.
-    pub blobs: u64,
-    /// Their sealed bytes.
-    pub live: u64,
-    /// Sealed bytes of blobs whose last reference went.
-    pub unreferenced: u64,
-    /// All that the blob store holds. What is neither live nor unreferenced
-    /// is headers, and blobs that no batch ever retained.
-    pub held: u64,
 }
 
 #[derive(Debug)]
@@ -98,10 +97,14 @@ struct Inner {
     puts: Arc<Line<Vec<SealedBlob>, ()>>,
     commits: Arc<Line<Request, Commit>>,
     _watchdog: Watchdog,
+    upkeep: OnceLock<Upkeep>,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        if let Some(upkeep) = self.upkeep.get() {
+            upkeep.stop();
+        }
         self.puts.stop();
         self.commits.stop();
     }
@@ -117,6 +120,8 @@ struct Shared {
     watchers: Watchers,
     counters: Counters,
     health: Arc<Health>,
+    /// Backups that copy files now.
+    pins: AtomicUsize,
     /// The directory's lock, given back on close.
     root: Mutex<Option<open::Root>>,
 }
@@ -159,6 +164,7 @@ impl Store {
             watchers: Watchers::default(),
             counters: Counters::default(),
             health: Arc::default(),
+            pins: AtomicUsize::new(0),
             root: Mutex::new(root),
         });
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -171,14 +177,19 @@ impl Store {
         let (watched_puts, watched_commits) = (Arc::downgrade(&puts), Arc::downgrade(&commits));
         let watchdog = Watchdog::start(vec![watched_puts, watched_commits], options.hang)?;
         shared.follow_hints().await?;
-        Ok(Store {
-            inner: Arc::new(Inner {
-                shared,
-                puts,
-                commits,
-                _watchdog: watchdog,
-            }),
-        })
+        let inner = Arc::new(Inner {
+            shared,
+            puts,
+            commits,
+            _watchdog: watchdog,
+            upkeep: OnceLock::new(),
+        });
+        if !options.upkeep.is_zero() {
+            let weak = Arc::downgrade(&inner);
+            let upkeep = Upkeep::start(weak, options.upkeep, options.sweep)?;
+            let _ = inner.upkeep.set(upkeep);
+        }
+        Ok(Store { inner })
     }
 
     /// Reads keys of one account, in order, all as of one moment.
@@ -279,13 +290,7 @@ impl Store {
         let shared = &self.inner.shared;
         shared.health.writable()?;
         let mut request = Request::from(batch);
-        for op in request.batch.parts.iter().flat_map(|part| &part.ops) {
-            if let Op::Retain(blob) = op
-                && let Some(row) = shared.pending.get(&blob.hash)
-            {
-                request.fresh.push((blob.hash, row));
-            }
-        }
+        request.fresh = shared.fresh(&request.batch);
         let bytes = check::request(&request, &shared.limits)?;
         self.inner.commits.ask(request, bytes).await
     }
@@ -335,47 +340,6 @@ impl Store {
         self.inner.shared.backend.maintain(task).await
     }
 
-    /// Counts the bytes that blobs take, by reading all their rows.
-    ///
-    /// # Errors
-    /// Those of the backend, and [`Error::Corrupt`] for a row that is none.
-    pub async fn space(&self) -> Result<Space> {
-        let shared = &self.inner.shared;
-        shared.health.readable()?;
-        let mut space = Space {
-            held: shared.blobs.held().await?,
-            ..Space::default()
-        };
-        let snapshot = shared.backend.snapshot().await?;
-        let mut range = KeyRange {
-            from: key::blob(&[0; 32]),
-            to: key::flat(AccountId::STORE, b"c"),
-            limit: SCAN,
-            reverse: false,
-            keys_only: false,
-        };
-        loop {
-            let page = shared.backend.range(&range, Some(&snapshot)).await?;
-            for (_, row) in &page.rows {
-                let row = BlobRow::decode(row)?;
-                let len = match row.place {
-                    Place::Stored { len, .. } => len,
-                    Place::Inline { .. } => 0,
-                };
-                if row.refs > 0 {
-                    space.blobs += 1;
-                    space.live += len;
-                } else {
-                    space.unreferenced += len;
-                }
-            }
-            match page.next {
-                Some(next) => range.from = next,
-                None => return Ok(space),
-            }
-        }
-    }
-
     /// Finishes what was asked before, and closes. Every call after it, also
     /// of another clone, gives [`Error::Closed`]; a second close does nothing.
     ///
@@ -386,6 +350,9 @@ impl Store {
         let shared = &self.inner.shared;
         if !shared.health.close() {
             return Ok(());
+        }
+        if let Some(upkeep) = self.inner.upkeep.get() {
+            upkeep.stop();
         }
         self.inner.puts.finish().await;
         self.inner.commits.finish().await;
@@ -417,17 +384,31 @@ impl Shared {
 
     /// The work of the second stage: all batches of the group in one write
     /// and one sync.
-    fn commit_group(&self, group: Vec<Request>) -> Vec<Result<Commit>> {
+    fn commit_group(&self, mut group: Vec<Request>) -> Vec<Result<Commit>> {
         add(&self.counters.commit_groups, 1);
         self.counters
             .largest_commit_group
             .fetch_max(group.len() as u64, Relaxed);
+        // A sweep may have moved what waited here: first it says so, then the
+        // rows to be written are looked up once more.
+        for upkeep in group.iter().flat_map(|request| &request.upkeep) {
+            if let OwnRows::Move { hash, from, to } = upkeep {
+                self.pending.relocate(hash, from, to);
+            }
+        }
+        for request in &mut group {
+            request.fresh = self.fresh(&request.batch);
+        }
         let outcomes = wait(self.backend.commit(&group));
         for (request, outcome) in group.iter().zip(&outcomes) {
             let Ok(commit) = outcome else { continue };
-            add(&self.counters.batches, 1);
+            add(
+                &self.counters.batches,
+                usize::from(request.upkeep.is_empty()),
+            );
+            let put = request.fresh.iter().map(|(hash, _)| hash);
             self.pending
-                .settle(request.fresh.iter().map(|(hash, _)| hash));
+                .settle(put.chain(retained(&request.batch).map(|blob| &blob.hash)));
             for (part, given) in request.batch.parts.iter().zip(&commit.parts) {
                 if part.advance {
                     self.watchers.announce(Change {
@@ -438,6 +419,21 @@ impl Shared {
             }
         }
         outcomes
+    }
+
+    /// The rows of what a batch retains and what waits for its row, with those
+    /// of its parts.
+    fn fresh(&self, batch: &Batch) -> Vec<([u8; 32], BlobRow)> {
+        let mut fresh = Vec::new();
+        for blob in retained(batch) {
+            let Some(row) = self.pending.get(&blob.hash) else {
+                continue;
+            };
+            let parts = row.parts.iter();
+            fresh.extend(parts.filter_map(|part| Some((*part, self.pending.get(part)?))));
+            fresh.push((blob.hash, row));
+        }
+        fresh
     }
 
     /// Announces what other nodes changed.
@@ -457,6 +453,14 @@ impl Shared {
         });
         Ok(())
     }
+}
+
+fn retained(batch: &Batch) -> impl Iterator<Item = &BlobRef> {
+    let ops = batch.parts.iter().flat_map(|part| &part.ops);
+    ops.filter_map(|op| match op {
+        Op::Retain(blob) => Some(blob),
+        _ => None,
+    })
 }
 
 /// Seconds since 1970.

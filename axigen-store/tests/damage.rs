@@ -148,10 +148,10 @@ async fn foreign_and_future_directories_are_left_alone() {
         .close()
         .await
         .unwrap();
-    fs::write(dir.path().join("FORMAT"), "axigen store, layout 2\n").unwrap();
+    fs::write(dir.path().join("FORMAT"), "axigen store, layout 9\n").unwrap();
     let error = Store::open(dir.path()).await.unwrap_err().to_string();
     assert!(
-        error.contains("layout 2") && error.contains("layout 1"),
+        error.contains("layout 9") && error.contains("layout 2"),
         "{error}"
     );
     let dir = TempDir::new().unwrap();

@@ -1,7 +1,7 @@
 //! A backend and a blob store in memory: for tests, and the shortest example
 //! of both traits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,9 @@ use parking_lot::{Mutex, RwLock};
 use super::resolve::{reads, resolve};
 use super::{Backend, KeyRange, Limits, Maintain, Report, Request, Snapshot};
 use crate::batch::{Commit, Key};
-use crate::blob::{BlobLoc, BlobStore, SealedBlob};
+use crate::blob::{
+    BlobLoc, BlobStore, Listed, Listing, LiveSet, SealedBlob, SweepOptions, SweepReport,
+};
 use crate::error::{Error, Result};
 use crate::page::Page;
 use crate::store::clock;
@@ -138,7 +140,14 @@ fn page(rows: &Rows, range: &KeyRange) -> Page {
 /// Blobs in memory. Gone when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryBlobs {
-    blobs: Mutex<HashMap<[u8; 32], Bytes>>,
+    blobs: Mutex<Blobs>,
+}
+
+#[derive(Debug, Default)]
+struct Blobs {
+    /// By number, which is what a place is named by.
+    kept: BTreeMap<u64, SealedBlob>,
+    last: u64,
 }
 
 impl MemoryBlobs {
@@ -148,34 +157,82 @@ impl MemoryBlobs {
     }
 }
 
+fn loc(number: u64, blob: &SealedBlob) -> BlobLoc {
+    BlobLoc {
+        hash: blob.hash,
+        file: 0,
+        offset: number,
+        len: blob.bytes.len() as u64,
+        extra: 0,
+    }
+}
+
 #[async_trait]
 impl BlobStore for MemoryBlobs {
     async fn put(&self, items: &[SealedBlob]) -> Result<Vec<BlobLoc>> {
         let mut blobs = self.blobs.lock();
-        Ok(items
-            .iter()
-            .map(|item| {
-                blobs.insert(item.hash, item.bytes.clone());
-                BlobLoc {
-                    hash: item.hash,
-                    file: 0,
-                    offset: 0,
-                    len: item.bytes.len() as u64,
-                }
-            })
-            .collect())
+        let mut locs = Vec::with_capacity(items.len());
+        for item in items {
+            blobs.last += 1;
+            let number = blobs.last;
+            blobs.kept.insert(number, item.clone());
+            locs.push(loc(number, item));
+        }
+        Ok(locs)
     }
 
     async fn get(&self, loc: &BlobLoc, range: std::ops::Range<u64>) -> Result<Bytes> {
         let blobs = self.blobs.lock();
-        let bytes = blobs.get(&loc.hash).ok_or(Error::NotFound)?;
-        let end = range.end.min(bytes.len() as u64) as usize;
+        let blob = blobs.kept.get(&loc.offset).ok_or(Error::NotFound)?;
+        let end = range.end.min(blob.bytes.len() as u64) as usize;
         let start = (range.start as usize).min(end);
-        Ok(bytes.slice(start..end))
+        Ok(blob.bytes.slice(start..end))
+    }
+
+    async fn delete(&self, locs: &[BlobLoc]) -> Result<()> {
+        let mut blobs = self.blobs.lock();
+        for loc in locs {
+            blobs.kept.remove(&loc.offset);
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, live: &dyn LiveSet, _options: &SweepOptions) -> Result<SweepReport> {
+        // Those that no row ever named. What comes from now on is not looked at.
+        let all: Vec<BlobLoc> = {
+            let blobs = self.blobs.lock();
+            blobs.kept.iter().map(|(n, blob)| loc(*n, blob)).collect()
+        };
+        let wanted = live.live(&all).await?;
+        let mut report = SweepReport::default();
+        let mut blobs = self.blobs.lock();
+        for (loc, _) in all.iter().zip(wanted).filter(|(_, wanted)| !wanted) {
+            if blobs.kept.remove(&loc.offset).is_some() {
+                report.removed += 1;
+                report.freed += loc.len;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn list(&self, from: (u64, u64), limit: usize) -> Result<Listing> {
+        let blobs = self.blobs.lock();
+        let mut rest = blobs.kept.range(from.1..);
+        let listed = |(number, blob): (&u64, &SealedBlob)| Listed {
+            loc: loc(*number, blob),
+            raw_len: blob.raw_len,
+            label: blob.label.clone(),
+        };
+        Ok(Listing {
+            blobs: rest.by_ref().take(limit).map(listed).collect(),
+            deleted: Vec::new(),
+            next: rest.next().map(|(number, _)| (0, *number)),
+        })
     }
 
     async fn held(&self) -> Result<u64> {
-        Ok(self.blobs.lock().values().map(|b| b.len() as u64).sum())
+        let blobs = self.blobs.lock();
+        Ok(blobs.kept.values().map(|b| b.bytes.len() as u64).sum())
     }
 
     async fn close(&self) -> Result<()> {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use futures_core::stream::BoxStream;
 
 use crate::batch::{Batch, Commit, Key};
-use crate::blob::BlobRow;
+use crate::blob::{BlobRow, Place};
 use crate::error::Result;
 use crate::page::Page;
 use crate::store::Change;
@@ -114,6 +114,42 @@ pub struct Request {
     /// have no row yet: the first [`Op::Retain`](crate::Op::Retain) writes the
     /// row. (A blob is durable before a row refers to it, never the reverse.)
     pub fresh: Vec<([u8; 32], BlobRow)>,
+    /// What the store does to its own rows besides.
+    pub upkeep: Vec<Upkeep>,
+}
+
+/// What the store does to its own rows.
+#[derive(Debug, Clone)]
+pub enum Upkeep {
+    /// The bytes of a blob are also elsewhere. If its row still names the
+    /// first place, it names the second now; else nothing happens.
+    Move {
+        /// The blob.
+        hash: [u8; 32],
+        /// Where the row says that it is.
+        from: Place,
+        /// Where it will say.
+        to: Place,
+    },
+    /// A blob that nothing refers to is forgotten, and the references to its
+    /// parts go. The batch fails with [`Error::Conflict`](crate::Error::Conflict) unless its row is
+    /// exactly this one.
+    Forget {
+        /// The blob.
+        hash: [u8; 32],
+        /// Its row.
+        row: BlobRow,
+    },
+    /// A row is set right: one of a blob, a count, a note. The batch fails
+    /// with [`Error::Conflict`](crate::Error::Conflict) unless it is exactly this now.
+    Mend {
+        /// The flat key, one of the store's own.
+        key: Key,
+        /// What it must be.
+        from: Option<Bytes>,
+        /// What it will be.
+        to: Option<Bytes>,
+    },
 }
 
 impl From<Batch> for Request {
@@ -121,6 +157,7 @@ impl From<Batch> for Request {
         Request {
             batch,
             fresh: Vec::new(),
+            upkeep: Vec::new(),
         }
     }
 }

@@ -20,9 +20,9 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Request, key};
+use super::{Request, Upkeep, key};
 use crate::batch::{AccountId, Commit, CommitPart, Expect, Key, Op, Part, Slot, Template};
-use crate::blob::{BlobRef, BlobRow};
+use crate::blob::{BlobRef, BlobRow, Place};
 use crate::error::{Error, Result};
 
 /// What a group comes to.
@@ -40,6 +40,24 @@ pub struct Resolved {
 /// The flat keys whose values [`resolve`] must be given: ascending, each once.
 pub fn reads(group: &[Request]) -> Vec<Key> {
     let mut keys = Vec::new();
+    for (hash, row) in group.iter().flat_map(|request| &request.fresh) {
+        keys.push(key::blob(hash));
+        about(row, &mut keys);
+    }
+    for upkeep in group.iter().flat_map(|request| &request.upkeep) {
+        match upkeep {
+            Upkeep::Move { hash, from, to } => {
+                keys.push(key::blob(hash));
+                let files = [from, to].into_iter().filter_map(Place::held);
+                keys.extend(files.map(|(file, _)| key::file(file)));
+            }
+            Upkeep::Forget { hash, row } => {
+                keys.push(key::blob(hash));
+                about(row, &mut keys);
+            }
+            Upkeep::Mend { key, .. } => keys.push(key.clone()),
+        }
+    }
     for part in group.iter().flat_map(|request| &request.batch.parts) {
         keys.push(key::seq(part.account));
         for (key, _) in &part.asserts {
@@ -56,6 +74,12 @@ pub fn reads(group: &[Request]) -> Vec<Key> {
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+/// The other rows that change when a row of a blob comes or goes.
+fn about(row: &BlobRow, keys: &mut Vec<Key>) {
+    keys.extend(row.parts.iter().map(key::blob));
+    keys.extend(row.place.held().map(|(file, _)| key::file(file)));
 }
 
 /// Resolves a group. `keys` are those of [`reads`], `values` what they hold
@@ -151,6 +175,9 @@ impl View<'_> {
         for (number, part) in request.batch.parts.iter().enumerate() {
             self.check(number, part)?;
         }
+        for (index, upkeep) in request.upkeep.iter().enumerate() {
+            self.upkeep(index, upkeep)?;
+        }
         let parts = request
             .batch
             .parts
@@ -244,34 +271,125 @@ impl View<'_> {
     }
 
     fn retain(&mut self, blob: &BlobRef, request: &Request) -> Result<()> {
-        let key = key::blob(&blob.hash);
-        let mut row = match self.get(&key)? {
-            Some(bytes) => BlobRow::decode(&bytes)?,
-            None => request
-                .fresh
-                .iter()
-                .find(|(hash, _)| *hash == blob.hash)
-                .map(|(_, row)| row.clone())
-                .ok_or(Error::NotFound)?,
-        };
-        row.refs += 1;
-        row.zero_since = 0;
-        self.set(key, row.encode());
-        Ok(())
+        if let Some(row) = self.blob(&blob.hash)? {
+            return self.refer(&blob.hash, row);
+        }
+        let row = fresh(&blob.hash, request)?;
+        for part in &row.parts {
+            let row = match self.blob(part)? {
+                Some(row) => row,
+                None => {
+                    let row = fresh(part, request)?;
+                    self.count(&row, 1)?;
+                    row
+                }
+            };
+            self.refer(part, row)?;
+        }
+        self.count(&row, 1)?;
+        self.refer(&blob.hash, row)
     }
 
     fn release(&mut self, blob: &BlobRef) -> Result<()> {
-        let key = key::blob(&blob.hash);
-        let row = self.get(&key)?.ok_or(Error::NotFound)?;
-        let mut row = BlobRow::decode(&row)?;
+        let row = self.blob(&blob.hash)?.ok_or(Error::NotFound)?;
+        self.unrefer(&blob.hash, row, self.now)
+    }
+
+    fn blob(&self, hash: &[u8; 32]) -> Result<Option<BlobRow>> {
+        let row = self.get(&key::blob(hash))?;
+        row.as_ref().map(BlobRow::decode).transpose()
+    }
+
+    /// One reference more.
+    fn refer(&mut self, hash: &[u8; 32], mut row: BlobRow) -> Result<()> {
+        if row.refs == 0 && row.zero_since > 0 {
+            let grave = key::grave(row.zero_since, hash);
+            self.batch.points.insert(grave, None);
+        }
+        row.refs += 1;
+        row.zero_since = 0;
+        self.set(key::blob(hash), row.encode());
+        Ok(())
+    }
+
+    /// One reference less; with the last one it is noted since when.
+    fn unrefer(&mut self, hash: &[u8; 32], mut row: BlobRow, since: u64) -> Result<()> {
         // A release too many would take a reference that is another's.
         row.refs = row.refs.checked_sub(1).ok_or(Error::NotFound)?;
         if row.refs == 0 {
-            row.zero_since = self.now;
+            row.zero_since = since.max(1);
+            self.set(key::grave(row.zero_since, hash), Bytes::new());
         }
-        self.set(key, row.encode());
+        self.set(key::blob(hash), row.encode());
         Ok(())
     }
+
+    /// A row begins (1) or ceases (-1) to name its place.
+    fn count(&mut self, row: &BlobRow, times: i64) -> Result<()> {
+        let Some((file, bytes)) = row.place.held() else {
+            return Ok(());
+        };
+        let key = key::file(file);
+        let before = match self.get(&key)? {
+            None => 0,
+            Some(bytes) => i64::from_be_bytes(eight(&bytes)?),
+        };
+        let after = before.wrapping_add(times.wrapping_mul(bytes as i64));
+        let after = (after != 0).then(|| Bytes::copy_from_slice(&after.to_be_bytes()));
+        self.batch.points.insert(key, after);
+        Ok(())
+    }
+
+    fn upkeep(&mut self, index: usize, upkeep: &Upkeep) -> Result<()> {
+        let conflict = || Error::Conflict { part: 0, index };
+        match upkeep {
+            Upkeep::Move { hash, from, to } => {
+                if let Some(mut row) = self.blob(hash)?
+                    && row.place == *from
+                {
+                    self.count(&row, -1)?;
+                    row.place = to.clone();
+                    self.count(&row, 1)?;
+                    self.set(key::blob(hash), row.encode());
+                }
+            }
+            Upkeep::Forget { hash, row } => {
+                let now = self.blob(hash)?;
+                if row.refs != 0 || now.as_ref() != Some(row) {
+                    return Err(conflict());
+                }
+                self.count(row, -1)?;
+                for part in &row.parts {
+                    // A part that is lost is no reason to keep the rest.
+                    if let Some(part_row) = self.blob(part)?
+                        && part_row.refs > 0
+                    {
+                        self.unrefer(part, part_row, row.zero_since)?;
+                    }
+                }
+                self.batch.points.insert(key::blob(hash), None);
+                let grave = key::grave(row.zero_since, hash);
+                self.batch.points.insert(grave, None);
+            }
+            Upkeep::Mend { key, from, to } => {
+                if self.get(key)? != *from {
+                    return Err(conflict());
+                }
+                self.batch.points.insert(key.clone(), to.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row of a blob that was put and has none yet.
+fn fresh(hash: &[u8; 32], request: &Request) -> Result<BlobRow> {
+    request
+        .fresh
+        .iter()
+        .find(|(known, _)| known == hash)
+        .map(|(_, row)| row.clone())
+        .ok_or(Error::NotFound)
 }
 
 /// The numbers one part was given so far.

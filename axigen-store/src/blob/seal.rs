@@ -83,12 +83,12 @@ pub fn seal(kind: Kind, bytes: &[u8], hash: &[u8; 32], effort: Effort) -> Bytes 
     sealed.freeze()
 }
 
-/// Number of the dictionary that sealed bytes need; of the first [`HEAD`] bytes.
-pub fn dictionary_of(sealed: &[u8]) -> u16 {
+/// Length of what the frames of sealed bytes hold; of the first [`HEAD`] bytes.
+pub fn own_len(sealed: &[u8]) -> u64 {
     sealed
-        .get(2..4)
-        .and_then(|id| id.try_into().ok())
-        .map_or(dictionary::NONE, u16::from_be_bytes)
+        .get(4..12)
+        .and_then(|len| len.try_into().ok())
+        .map_or(0, u64::from_be_bytes)
 }
 
 /// Length of head and table, of which `head` is the beginning, [`HEAD`] bytes
@@ -311,12 +311,13 @@ mod tests {
 
     #[test]
     fn the_dictionary_is_named_where_it_is_needed() {
+        let dictionary_of = |sealed: Bytes| u16::from_be_bytes([sealed[2], sealed[3]]);
         assert_eq!(
-            dictionary_of(&seal(b"Content-Type: text/plain; charset=utf-8\r\n")),
+            dictionary_of(seal(b"Content-Type: text/plain; charset=utf-8\r\n")),
             dictionary::MAIL
         );
         let noise = &content(4000)[2000..];
-        assert_eq!(dictionary_of(&seal(noise)), dictionary::NONE);
+        assert_eq!(dictionary_of(seal(noise)), dictionary::NONE);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Blobs: parts, single instance, references.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Dice, ONE, Outcome, Subject, Wrong, add, batch, counter, ensure, same};
 use crate::batch::Op;
-use crate::blob::{BlobIn, BlobRef};
+use crate::blob::{BlobIn, BlobRef, SweepOptions};
 use crate::error::{Error, Result};
 use crate::store::Store;
 
@@ -196,4 +198,152 @@ pub(super) async fn references(subject: &dyn Subject) -> Outcome {
     same("batches done", counter(&store, ONE, "done").await?, 2)?;
     let space = store.space().await?;
     same("blobs referred to", space.blobs, 2)
+}
+
+/// What a sweep is asked in these tests: nothing waits for a day.
+pub(super) fn at_once() -> SweepOptions {
+    SweepOptions {
+        grace: Duration::ZERO,
+        rate: u64::MAX,
+        ..SweepOptions::default()
+    }
+}
+
+pub(super) async fn sweeping(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh().await?;
+    let mut dice = Dice(4);
+    let mut kept = Vec::new();
+    let mut released = Vec::new();
+    for n in 0..60u64 {
+        let len = [90, 3_000, 20_000, 300_000][n as usize % 4];
+        let content = Bytes::from(content(&mut dice, len));
+        let blob = put(&store, content.clone()).await?;
+        if n % 7 != 6 {
+            // One in seven is put and not retained.
+            store
+                .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+                .await?;
+        }
+        if n % 7 < 5 {
+            released.push((blob, content));
+        } else {
+            kept.push((blob, content));
+        }
+    }
+    for (blob, _) in &released {
+        store
+            .commit(batch(ONE, vec![Op::Release(blob.clone())]))
+            .await?;
+    }
+    // Not yet: the last reference went a moment ago.
+    let report = store.sweep(SweepOptions::default()).await?;
+    same("forgotten too early", report.forgotten, 0)?;
+    for (blob, content) in released.iter().chain(&kept) {
+        same("a blob", &store.read(blob, 0..u64::MAX).await?, content)?;
+    }
+    // What is put, or retained, again stays.
+    let (again, content) = released.remove(0);
+    put(&store, content.clone()).await?;
+    kept.push((again, content));
+    let (again, content) = released.remove(1);
+    store
+        .commit(batch(ONE, vec![Op::Retain(again.clone())]))
+        .await?;
+    kept.push((again, content));
+    let held = store.space().await?.held;
+    let report = store.sweep(at_once()).await?;
+    same("forgotten", report.forgotten, released.len() as u64)?;
+    for (blob, content) in &kept {
+        same(
+            "what is kept",
+            &store.read(blob, 0..u64::MAX).await?,
+            content,
+        )?;
+    }
+    let (all, _): (Vec<_>, Vec<_>) = kept.iter().cloned().unzip();
+    for blob in all {
+        store.commit(batch(ONE, vec![Op::Retain(blob)])).await?;
+    }
+    for (blob, content) in &released {
+        let gone = store.read(blob, 0..u64::MAX).await;
+        ensure(matches!(gone, Err(Error::NotFound)), || {
+            format!("a forgotten blob: {gone:?}")
+        })?;
+        let retained = store
+            .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+            .await;
+        ensure(matches!(retained, Err(Error::NotFound)), || {
+            format!("a forgotten blob was retained: {retained:?}")
+        })?;
+        let back = put(&store, content.clone()).await?;
+        same("put once more", &back, blob)?;
+        store.commit(batch(ONE, vec![Op::Retain(back)])).await?;
+        same("its bytes", &store.read(blob, 0..u64::MAX).await?, content)?;
+    }
+    let space = store.space().await?;
+    same("blobs", space.blobs, 60)?;
+    same("unreferenced", space.unreferenced_blobs, 0)?;
+    ensure(space.held < 2 * held, || {
+        format!("{held} bytes became {} by sweeping", space.held)
+    })
+}
+
+/// Readers and writers do not notice a sweep.
+pub(super) async fn sweeping_beside_everything(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh().await?;
+    let work = (0..6u64).map(|writer| {
+        let store = store.clone();
+        async move {
+            let mut dice = Dice(100 + writer);
+            let mut kept: Vec<(BlobRef, Bytes)> = Vec::new();
+            for n in 0..60usize {
+                let len = [700, 9_000, 30_000][n % 3];
+                let content = Bytes::from(dice.noise(len));
+                let blob = put(&store, content.clone()).await?;
+                tokio::task::yield_now().await;
+                store
+                    .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+                    .await?;
+                kept.push((blob, content));
+                if n % 3 != 0 {
+                    let gone = dice.below(kept.len() as u64) as usize;
+                    let (gone, _) = kept.swap_remove(gone);
+                    store.commit(batch(ONE, vec![Op::Release(gone)])).await?;
+                }
+                let which = dice.below(kept.len() as u64) as usize;
+                if let Some((blob, content)) = kept.get(which) {
+                    let got = store.read(blob, 0..u64::MAX).await?;
+                    ensure(got == content, || "a blob is another".into())?;
+                    let got = store.read(blob, 100..300).await?;
+                    ensure(got == content.slice(100..300), || {
+                        "a part is another".into()
+                    })?;
+                }
+            }
+            Ok::<_, Wrong>(kept)
+        }
+    });
+    let work = futures_util::future::try_join_all(work);
+    let sweeping = async {
+        loop {
+            store.sweep(at_once()).await?;
+            tokio::task::yield_now().await;
+        }
+        #[allow(unreachable_code)]
+        Ok::<(), Error>(())
+    };
+    let kept = match futures_util::future::select(Box::pin(work), Box::pin(sweeping)).await {
+        futures_util::future::Either::Left((kept, _)) => kept?,
+        futures_util::future::Either::Right((failed, _)) => {
+            failed?;
+            Vec::new()
+        }
+    };
+    store.sweep(at_once()).await?;
+    for (blob, content) in kept.iter().flatten() {
+        let got = store.read(blob, 0..u64::MAX).await?;
+        ensure(got == content, || "a blob is another at the end".into())?;
+    }
+    let space = store.space().await?;
+    same("blobs", space.blobs, kept.iter().flatten().count() as u64)
 }

@@ -1,10 +1,11 @@
 //! Random steps against a model that is too simple to be wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 
+use super::blobs::at_once;
 use super::{Dice, Outcome, Subject, Wrong, ensure, key, same};
 use crate::batch::{AccountId, Batch, Expect, Key, Op, Part, Patch, Slot, Template};
 use crate::blob::{BlobIn, BlobRef};
@@ -235,11 +236,13 @@ pub(super) async fn play(subject: &dyn Subject, seeds: &[u64]) -> Outcome {
     let mut store = subject.fresh().await?;
     let mut model = Model::default();
     let mut put = BTreeMap::new();
+    // Put and not retained since: no sweep takes them.
+    let mut held = BTreeSet::new();
     for seed in seeds {
         let mut dice = Dice(*seed);
         let context = |wrong: Wrong| Wrong(format!("at seed {seed}: {}", wrong.0));
         match dice.below(100) {
-            0..70 => commit(&store, &mut model, &put, &mut dice)
+            0..70 => commit(&store, &mut model, &put, &mut held, &mut dice)
                 .await
                 .map_err(context)?,
             70..76 => {
@@ -252,8 +255,19 @@ pub(super) async fn play(subject: &dyn Subject, seeds: &[u64]) -> Outcome {
                     }])
                     .await?;
                 put.insert(refs[0].hash, content);
+                held.insert(refs[0].hash);
             }
-            76..99 => read(&store, &model, &mut dice).await.map_err(context)?,
+            76..78 => {
+                store.sweep(at_once()).await?;
+                model.refs.retain(|hash, refs| {
+                    let stays = *refs > 0 || held.contains(hash);
+                    if !stays {
+                        put.remove(hash);
+                    }
+                    stays
+                });
+            }
+            78..99 => read(&store, &model, &mut dice).await.map_err(context)?,
             _ => {
                 store.close().await?;
                 store = match subject.reopen().await {
@@ -264,6 +278,7 @@ pub(super) async fn play(subject: &dyn Subject, seeds: &[u64]) -> Outcome {
                         subject.fresh().await?
                     }
                 };
+                held.clear();
                 // What no batch ever retained may be gone.
                 put.retain(|hash, _| model.refs.contains_key(hash));
                 whole(&store, &model).await.map_err(context)?;
@@ -286,6 +301,7 @@ async fn commit(
     store: &Store,
     model: &mut Model,
     put: &BTreeMap<[u8; 32], Bytes>,
+    held: &mut BTreeSet<[u8; 32]>,
     dice: &mut Dice,
 ) -> Outcome {
     let batches: Vec<_> = (0..1 + dice.below(5)).map(|_| random(dice)).collect();
@@ -293,6 +309,14 @@ async fn commit(
     let outcomes = join_all(batches.iter().cloned().map(|batch| store.commit(batch))).await;
     for (batch, outcome) in batches.iter().zip(outcomes) {
         let wanted = model.commit(batch, put);
+        if matches!(wanted, End::Done(_)) {
+            let ops = batch.parts.iter().flat_map(|part| &part.ops);
+            for op in ops {
+                if let Op::Retain(blob) = op {
+                    held.remove(&blob.hash);
+                }
+            }
+        }
         let got = match outcome {
             Ok(commit) => End::Done(commit.parts.iter().map(|part| part.seq).collect()),
             Err(Error::Conflict { part, index }) => End::Conflict(part, index),

@@ -1,26 +1,37 @@
 //! Blobs in append-only files.
 //!
-//! Pack files hold 256 MB; only the newest is written to, and only at its end.
+//! Pack files hold 256 MB; only one is written to, and only at its end.
 //! A group of blobs is one append and one fdatasync. Packs describe themselves:
 //! each [record] carries the blob's address and label, so what refers
 //! to them can be rebuilt should the metadata be lost.
 //!
 //! ```text
-//! packs/00/0000000000000012.pack   number 0x12, sixteen hex digits; the directory is number / 4096
-//! packs/synced                     how far the newest pack is known to be durable
+//! packs/00/0000000000000012.pack       number 0x12, sixteen hex digits; the directory is number / 4096
+//! packs/00/0000000000000012.idx        what is where in it; made when it is needed, and of no importance
+//! packs/00/0000000000000012.pack.new   being written by a sweep; removed when the store is opened
+//! packs/synced                         how far the pack that is appended to is known to be durable
 //! ```
 //!
-//! After a crash the newest pack may end in a torn group, which nobody was
-//! promised. Opening reads it from the last place known to be durable and cuts
-//! it behind its last good record.
+//! After a crash that pack may end in a torn group, which nobody was promised.
+//! Opening reads it from the last place known to be durable and cuts it behind
+//! its last good record. All others were complete when the next was begun, and
+//! are not read at opening.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | [`record`] | the format |
+//! | `recover` | opening |
+//! | `scan` | finding the records of a pack, with or without its index |
+//! | `rewrite` | copying what is still wanted, and removing the rest |
 
 pub mod record;
 mod recover;
+mod rewrite;
+mod scan;
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -30,9 +41,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::Written;
-use crate::blob::{BlobLoc, BlobStore, SealedBlob};
+use crate::blob::{BlobLoc, BlobStore, Listing, LiveSet, SealedBlob, SweepOptions, SweepReport};
+use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::error::{Error, Result};
-use record::{FILE_HEADER, Header};
+use record::{FILE_HEADER, Header, Origin};
 
 /// Packs of one directory.
 const FAN_OUT: u64 = 4096;
@@ -46,12 +58,16 @@ const SHORT: u64 = 256 << 10;
 /// The blob store in pack files.
 #[derive(Debug)]
 pub struct Packs {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     limit: u64,
     reserve: u64,
     tail: Mutex<Tail>,
-    files: RwLock<HashMap<u64, Arc<File>>>,
-    held: AtomicU64,
+    /// Length of each pack; of the one being appended to, what is durable.
+    packs: Mutex<BTreeMap<u64, u64>>,
+    files: RwLock<HashMap<u64, Arc<dyn DiskFile>>>,
+    /// Held while a sweep runs.
+    sweeping: tokio::sync::Mutex<()>,
     syncs: AtomicU64,
     bytes: AtomicU64,
 }
@@ -59,11 +75,20 @@ pub struct Packs {
 /// Where the next record goes.
 #[derive(Debug)]
 struct Tail {
-    /// The newest pack and its end, once there is one.
-    pack: Option<(u64, Arc<File>, u64)>,
-    synced: File,
+    /// The pack that is appended to, if there is one.
+    pack: Option<Open>,
+    /// The number of the next pack.
+    next: u64,
+    synced: Arc<dyn DiskFile>,
     /// Set by a failure after which the file's state is not known.
     broken: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    end: u64,
 }
 
 impl Packs {
@@ -74,26 +99,38 @@ impl Packs {
     /// # Errors
     /// [`Error::Io`], [`Error::Full`].
     pub fn open(dir: &Path, limit: u64, reserve: u64) -> Result<Self> {
+        Self::open_on(Arc::new(RealDisk), dir, limit, reserve)
+    }
+
+    /// [`Packs::open`] on another disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Full`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, limit: u64, reserve: u64) -> Result<Self> {
+        let failed = |error| Error::io(format!("opening the packs in {}", dir.display()), error);
+        disk.create_dir(dir).map_err(failed)?;
         let path = dir.join("synced");
-        let synced = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(|error| Error::io(format!("opening {}", path.display()), error))?;
-        let found = recover::run(dir, &synced)?;
+        let synced = match disk.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(&path),
+            file => file,
+        };
+        let synced = synced.map_err(failed)?;
+        let found = recover::run(&*disk, dir, &*synced)?;
+        let next = found.packs.last_key_value().map_or(0, |(last, _)| last + 1);
         Ok(Packs {
+            disk,
             dir: dir.to_owned(),
             limit,
             reserve,
             tail: Mutex::new(Tail {
-                pack: found.newest,
+                pack: found.tail,
+                next,
                 synced,
                 broken: None,
             }),
+            packs: Mutex::new(found.packs),
             files: RwLock::default(),
-            held: AtomicU64::new(found.held),
+            sweeping: tokio::sync::Mutex::default(),
             syncs: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
@@ -104,31 +141,28 @@ impl Packs {
         if let Some(why) = &tail.broken {
             return Err(Error::Poisoned(why.clone()));
         }
-        if room(&self.dir)? < self.reserve {
+        if self.room()? < self.reserve {
             return Err(Error::Full);
         }
         let headers: Vec<Header> = items.iter().map(Header::of).collect();
         let total: u64 = headers.iter().map(Header::record_len).sum();
-        let fits = |(_, _, end): &(u64, Arc<File>, u64)| {
-            *end == FILE_HEADER || end.saturating_add(total) <= self.limit
-        };
-        let (number, file, start) = match tail.pack.take_if(|pack| fits(pack)) {
-            Some(pack) => pack,
+        let fits =
+            |open: &Open| open.end == FILE_HEADER || open.end.saturating_add(total) <= self.limit;
+        let open = match tail.pack.clone().filter(fits) {
+            Some(open) => open,
             None => {
-                let last = tail.pack.as_ref().map(|(number, ..)| *number);
-                let number = last.map_or(0, |number| number + 1);
-                let file = create(&self.dir, number)?;
-                self.held.fetch_add(FILE_HEADER, Relaxed);
-                (number, Arc::new(file), FILE_HEADER)
+                let open = self.begin(tail.next)?;
+                tail.next += 1;
+                tail.pack = Some(open.clone());
+                open
             }
         };
-        tail.pack = Some((number, Arc::clone(&file), start));
-        let context = || format!("appending to {}", pack_path(&self.dir, number).display());
-        let locs = match append(&file, number, start, items, &headers) {
+        let context = || format!("appending to {}", self.path(open.number).display());
+        let locs = match append(&open, items, &headers) {
             Ok(locs) => locs,
             Err(error) => {
                 // Nothing was synced nor promised: as if it had not been.
-                let undone = file.set_len(start);
+                let undone = open.file.set_len(open.end);
                 let error = Error::io(context(), error);
                 if undone.is_err() || error.is_fatal() {
                     tail.broken = Some(error.to_string());
@@ -137,33 +171,95 @@ impl Packs {
                 return Err(error);
             }
         };
-        if let Err(error) = file.sync_data() {
+        if let Err(error) = open.file.sync() {
             // The kernel may have dropped the pages: nothing can be said of them.
             let why = format!("syncing, {}: {error}", context());
             tail.broken = Some(why.clone());
             return Err(Error::Poisoned(why));
         }
-        let end = start + total;
-        tail.pack = Some((number, file, end));
-        recover::note(&tail.synced, number, end);
-        self.held.fetch_add(total, Relaxed);
+        let end = open.end + total;
+        recover::note(&*tail.synced, open.number, end);
+        self.packs.lock().insert(open.number, end);
+        tail.pack = Some(Open { end, ..open });
         self.syncs.fetch_add(1, Relaxed);
         self.bytes.fetch_add(total, Relaxed);
         Ok(locs)
     }
 
-    fn file(&self, number: u64) -> Result<Arc<File>> {
+    /// Writes down that these are no longer wanted, so that they do not come
+    /// back should the metadata be lost. The next sync makes it durable.
+    fn delete_now(&self, locs: &[BlobLoc]) -> Result<()> {
+        let mut tail = self.tail.lock();
+        let Some(open) = tail.pack.clone().filter(|_| tail.broken.is_none()) else {
+            // The next pack is not begun for this.
+            return Ok(());
+        };
+        let mut bytes = BytesMut::new();
+        for loc in locs {
+            let (header, payload) = Header::deletion(loc);
+            header.write(open.number, open.end + bytes.len() as u64, &mut bytes);
+            bytes.put_slice(&payload);
+            bytes.put_bytes(0, header.padding());
+        }
+        if let Err(error) = open.file.write_at(&bytes, open.end) {
+            let error = Error::io("noting what was deleted", error);
+            if open.file.set_len(open.end).is_err() || error.is_fatal() {
+                tail.broken = Some(error.to_string());
+                return Err(Error::Poisoned(error.to_string()));
+            }
+            return Err(error);
+        }
+        let end = open.end + bytes.len() as u64;
+        tail.pack = Some(Open { end, ..open });
+        self.bytes.fetch_add(bytes.len() as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Creates a pack; its name and header are durable when it returns.
+    fn begin(&self, number: u64) -> Result<Open> {
+        let path = self.path(number);
+        let run = || {
+            self.directory_of(number)?;
+            let file = self.disk.create(&path)?;
+            file.write_at(&record::file_header(number, Origin::Appended), 0)?;
+            file.sync()?;
+            self.disk.sync_dir(path.parent().unwrap_or(&self.dir))?;
+            io::Result::Ok(file)
+        };
+        let file = run().map_err(|error| {
+            // It is not begun: a later one may have its number.
+            let _ = self.disk.remove(&path);
+            Error::io(format!("creating {}", path.display()), error)
+        })?;
+        self.packs.lock().insert(number, FILE_HEADER);
+        let end = FILE_HEADER;
+        Ok(Open { number, file, end })
+    }
+
+    /// Makes the directory that a pack is in.
+    fn directory_of(&self, number: u64) -> io::Result<()> {
+        let path = self.path(number);
+        let parent = path.parent().unwrap_or(&self.dir);
+        match self.disk.list(parent) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                self.disk.create_dir(parent)?;
+                self.disk.sync_dir(&self.dir)
+            }
+        }
+    }
+
+    fn file(&self, number: u64) -> Result<Arc<dyn DiskFile>> {
         if let Some(file) = self.files.read().get(&number) {
             return Ok(Arc::clone(file));
         }
-        let path = pack_path(&self.dir, number);
-        let file = File::open(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
+        let path = self.path(number);
+        let file = self.disk.open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
                 Error::Corrupt(format!("the pack {} is missing", path.display()))
             }
             _ => Error::io(format!("opening {}", path.display()), error),
         })?;
-        let file = Arc::new(file);
         let mut files = self.files.write();
         if files.len() >= OPEN_FILES {
             // Any half will do: what is in use comes back at the next read.
@@ -175,6 +271,24 @@ impl Packs {
         }
         files.insert(number, Arc::clone(&file));
         Ok(file)
+    }
+
+    fn room(&self) -> Result<u64> {
+        self.disk.room(&self.dir).map_err(|error| {
+            Error::io(
+                format!("asking for the room at {}", self.dir.display()),
+                error,
+            )
+        })
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        pack_path(&self.dir, number)
+    }
+
+    /// The number of the pack that is appended to.
+    fn tail_number(&self) -> Option<u64> {
+        self.tail.lock().pack.as_ref().map(|open| open.number)
     }
 }
 
@@ -190,29 +304,29 @@ impl BlobStore for Packs {
         let file = self.file(loc.file)?;
         let offset = loc.offset.saturating_add(start);
         let number = loc.file;
-        let read = move || {
-            let mut bytes = BytesMut::zeroed((end - start) as usize);
-            match file.read_exact_at(&mut bytes, offset) {
-                Ok(()) => Ok(bytes.freeze()),
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    Err(Error::Corrupt(format!(
-                        "pack {number:016x} ends before offset {offset} + {}",
-                        end - start
-                    )))
-                }
-                Err(error) => Err(Error::io(format!("reading pack {number:016x}"), error)),
-            }
-        };
         if end - start <= SHORT {
-            return read();
+            return read(&*file, number, offset..offset + (end - start));
         }
-        tokio::task::spawn_blocking(read)
+        tokio::task::spawn_blocking(move || read(&*file, number, offset..offset + (end - start)))
             .await
-            .map_err(|error| Error::io("reading a pack", std::io::Error::other(error)))?
+            .map_err(|error| Error::io("reading a pack", io::Error::other(error)))?
+    }
+
+    async fn delete(&self, locs: &[BlobLoc]) -> Result<()> {
+        self.delete_now(locs)
+    }
+
+    async fn sweep(&self, live: &dyn LiveSet, options: &SweepOptions) -> Result<SweepReport> {
+        let _turn = self.sweeping.lock().await;
+        rewrite::run(self, live, options).await
+    }
+
+    async fn list(&self, from: (u64, u64), limit: usize) -> Result<Listing> {
+        scan::list(self, from, limit)
     }
 
     async fn held(&self) -> Result<u64> {
-        Ok(self.held.load(Relaxed))
+        Ok(self.packs.lock().values().sum())
     }
 
     fn stat(&self) -> Written {
@@ -224,6 +338,7 @@ impl BlobStore for Packs {
 
     async fn close(&self) -> Result<()> {
         // Everything promised is synced already.
+        let _turn = self.sweeping.lock().await;
         self.files.write().clear();
         let mut tail = self.tail.lock();
         tail.pack = None;
@@ -232,64 +347,50 @@ impl BlobStore for Packs {
     }
 }
 
+fn read(file: &dyn DiskFile, number: u64, range: Range<u64>) -> Result<Bytes> {
+    let len = (range.end - range.start) as usize;
+    // A damaged row must not ask for more memory than there are bytes.
+    if len as u64 > SHORT && file.size().is_ok_and(|size| size < range.end) {
+        return Err(ends_before(number, &range));
+    }
+    let mut bytes = BytesMut::zeroed(len);
+    match file.read_at(&mut bytes, range.start) {
+        Ok(()) => Ok(bytes.freeze()),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(ends_before(number, &range))
+        }
+        Err(error) => Err(Error::io(format!("reading pack {number:016x}"), error)),
+    }
+}
+
+fn ends_before(number: u64, range: &Range<u64>) -> Error {
+    Error::Corrupt(format!("pack {number:016x} ends before {range:?}"))
+}
+
 /// Writes the records one behind the other.
-fn append(
-    file: &File,
-    pack: u64,
-    start: u64,
-    items: &[SealedBlob],
-    headers: &[Header],
-) -> std::io::Result<Vec<BlobLoc>> {
+fn append(open: &Open, items: &[SealedBlob], headers: &[Header]) -> io::Result<Vec<BlobLoc>> {
     let mut locs = Vec::with_capacity(items.len());
     let mut buffer = BytesMut::new();
-    let mut written = start;
-    let mut at = start;
+    let mut written = open.end;
+    let mut at = open.end;
     for (item, header) in items.iter().zip(headers) {
-        header.write(pack, at, item, &mut buffer);
-        let offset = at + header.payload_at();
+        header.write(open.number, at, &mut buffer);
+        buffer.put_slice(&item.label);
+        locs.push(header.loc(open.number, at));
         if item.bytes.len() > GATHER {
-            file.write_all_at(&buffer, written)?;
+            open.file.write_at(&buffer, written)?;
             written += buffer.len() as u64;
             buffer.clear();
-            file.write_all_at(&item.bytes, written)?;
+            open.file.write_at(&item.bytes, written)?;
             written += item.bytes.len() as u64;
         } else {
             buffer.put_slice(&item.bytes);
         }
         at += header.record_len();
         buffer.put_bytes(0, header.padding());
-        locs.push(BlobLoc {
-            hash: item.hash,
-            file: pack,
-            offset,
-            len: item.bytes.len() as u64,
-        });
     }
-    file.write_all_at(&buffer, written)?;
+    open.file.write_at(&buffer, written)?;
     Ok(locs)
-}
-
-/// Creates a pack; its name and header are durable when it returns.
-fn create(dir: &Path, number: u64) -> Result<File> {
-    let path = pack_path(dir, number);
-    let run = || {
-        let parent = path.parent().unwrap_or(dir);
-        if !parent.is_dir() {
-            std::fs::create_dir_all(parent)?;
-            File::open(dir)?.sync_all()?;
-        }
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .read(true)
-            .open(&path)?;
-        file.write_all_at(&record::file_header(number), 0)?;
-        file.sync_all()?;
-        File::open(parent)?.sync_all()?;
-        Ok(file)
-    };
-    run().map_err(|error| Error::io(format!("creating {}", path.display()), error))
 }
 
 fn pack_path(dir: &Path, number: u64) -> PathBuf {
@@ -299,11 +400,7 @@ fn pack_path(dir: &Path, number: u64) -> PathBuf {
 
 /// Bytes of room on the device of a directory.
 pub(crate) fn room(dir: &Path) -> Result<u64> {
-    let device = rustix::fs::statvfs(dir).map_err(|error| {
-        Error::io(
-            format!("asking for the room at {}", dir.display()),
-            error.into(),
-        )
-    })?;
-    Ok(device.f_bavail.saturating_mul(device.f_frsize))
+    RealDisk
+        .room(dir)
+        .map_err(|error| Error::io(format!("asking for the room at {}", dir.display()), error))
 }

@@ -1,15 +1,15 @@
-//! The record of a blob in a pack, and the header of a pack.
+//! The records of a pack, and its header.
 //!
 //! A record begins at a multiple of 8:
 //!
 //! | bytes | meaning |
 //! |---|---|
-//! | 4 | `AXR1` |
-//! | 4 | CRC-32C of the pack's number, the record's offset (8 bytes each) and everything below up to the padding |
-//! | 1 | kind: 1, a blob |
-//! | 1 | codec: 1, the frames of [`seal`](crate::blob::seal) |
-//! | 2 | the [dictionary](crate::blob::dictionary) of the payload; 0, none |
-//! | 4 | length of the label |
+//! | 4 | `AXR2` |
+//! | 4 | CRC-32C of the pack's number, the record's offset (8 bytes each) and the 56 bytes that follow |
+//! | 4 | CRC-32C of label and payload |
+//! | 1 | kind: 1 a blob, 2 a deletion |
+//! | 1 | 0 |
+//! | 2 | length of the label |
 //! | 8 | length of the payload |
 //! | 8 | length of the content |
 //! | 32 | BLAKE3-256 of the content |
@@ -17,32 +17,49 @@
 //! | n | payload |
 //! | 0 to 7 | zeros |
 //!
-//! Numbers are big-endian. The checksum holds the place, so that a mail that
-//! contains a record is not taken for one.
+//! Numbers are big-endian. The payload of a blob is [sealed](crate::blob::seal)
+//! and says itself how it is compressed and with which dictionary. A deletion
+//! says that one record of the blob with this hash is no longer wanted: pack
+//! and offset of that record's payload, 8 bytes each.
+//!
+//! The first checksum holds the place, so that a mail that contains a record
+//! is not taken for one; and it is of the header alone, so that records can be
+//! found without reading what they hold.
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use crate::blob::SealedBlob;
-use crate::blob::seal::dictionary_of;
+use crate::blob::{BlobLoc, SealedBlob};
 
 /// Length of a pack's header.
 pub const FILE_HEADER: u64 = 32;
 /// Length of a record's header.
 pub const HEADER: usize = 64;
 /// What a record begins with.
-pub const MAGIC: [u8; 4] = *b"AXR1";
+pub const MAGIC: [u8; 4] = *b"AXR2";
 
 const FILE_MAGIC: [u8; 8] = *b"AXIGENPK";
-const FILE_VERSION: u32 = 1;
-const BLOB: u8 = 1;
-const FRAMES: u8 = 1;
+const FILE_VERSION: u32 = 2;
+
+/// How a pack came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// New blobs were appended to it.
+    Appended,
+    /// What was still wanted of other packs, in one go: it was complete when
+    /// it got its name.
+    Rewritten,
+}
 
 /// The header of pack `number`: `AXIGENPK`, version (4 bytes), CRC-32C of all
-/// else (4), number (8), zeros (8).
-pub fn file_header(number: u64) -> [u8; FILE_HEADER as usize] {
+/// else (4), number (8), origin (1: 0 appended, 1 rewritten), zeros (7).
+pub fn file_header(number: u64, origin: Origin) -> [u8; FILE_HEADER as usize] {
     let mut rest = [0; 24];
     rest[..4].copy_from_slice(&FILE_VERSION.to_be_bytes());
     rest[8..16].copy_from_slice(&number.to_be_bytes());
+    rest[16] = match origin {
+        Origin::Appended => 0,
+        Origin::Rewritten => 1,
+    };
     let crc = crc32c::crc32c(&rest);
     let mut header = [0; FILE_HEADER as usize];
     header[..8].copy_from_slice(&FILE_MAGIC);
@@ -51,28 +68,59 @@ pub fn file_header(number: u64) -> [u8; FILE_HEADER as usize] {
     header
 }
 
+/// What a record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A blob.
+    Blob,
+    /// A record that is no longer wanted is named.
+    Deletion,
+}
+
 /// The header of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// What it is.
+    pub kind: Kind,
     /// Length of the label.
-    pub label: u32,
+    pub label: u16,
     /// Length of the payload.
     pub payload: u64,
     /// Length of the content.
     pub raw: u64,
     /// BLAKE3-256 of the content.
     pub hash: [u8; 32],
+    /// CRC-32C of label and payload.
+    pub body: u32,
 }
 
 impl Header {
-    /// The header for a blob.
+    /// The header for a blob. Its label must not be longer than 65,535 bytes.
     pub fn of(blob: &SealedBlob) -> Self {
         Header {
-            label: blob.label.len() as u32,
+            kind: Kind::Blob,
+            label: blob.label.len() as u16,
             payload: blob.bytes.len() as u64,
             raw: blob.raw_len,
             hash: blob.hash,
+            body: crc32c::crc32c_append(crc32c::crc32c(&blob.label), &blob.bytes),
         }
+    }
+
+    /// Header and payload that say that this is no longer wanted.
+    pub fn deletion(of: &BlobLoc) -> (Self, [u8; 16]) {
+        let mut payload = [0; 16];
+        payload[..8].copy_from_slice(&of.file.to_be_bytes());
+        payload[8..].copy_from_slice(&of.offset.to_be_bytes());
+        let header = Header {
+            kind: Kind::Deletion,
+            label: 0,
+            payload: payload.len() as u64,
+            raw: 0,
+            hash: of.hash,
+            body: crc32c::crc32c(&payload),
+        };
+        (header, payload)
     }
 
     /// Where the payload begins in the record.
@@ -93,65 +141,110 @@ impl Header {
             .saturating_add(self.padding() as u64)
     }
 
-    /// Writes header and label of the record at `offset` of pack `pack`.
-    pub fn write(&self, pack: u64, offset: u64, blob: &SealedBlob, out: &mut BytesMut) {
+    /// Where the blob of a record at this place is.
+    pub fn loc(&self, pack: u64, offset: u64) -> BlobLoc {
+        BlobLoc {
+            hash: self.hash,
+            file: pack,
+            offset: offset.saturating_add(self.payload_at()),
+            len: self.payload,
+            extra: (self.record_len() - self.payload) as u32,
+        }
+    }
+
+    /// Writes the header of a record at `offset` of pack `pack`.
+    pub fn write(&self, pack: u64, offset: u64, out: &mut BytesMut) {
         let mut rest = BytesMut::with_capacity(HEADER);
-        rest.put_u8(BLOB);
-        rest.put_u8(FRAMES);
-        rest.put_u16(dictionary_of(&blob.bytes));
-        rest.put_u32(self.label);
+        rest.put_u32(self.body);
+        rest.put_u8(match self.kind {
+            Kind::Blob => 1,
+            Kind::Deletion => 2,
+        });
+        rest.put_u8(0);
+        rest.put_u16(self.label);
         rest.put_u64(self.payload);
         rest.put_u64(self.raw);
         rest.put_slice(&self.hash);
-        let mut sum = Sum::new(pack, offset);
-        sum.add(&rest);
-        sum.add(&blob.label);
-        sum.add(&blob.bytes);
         out.put_slice(&MAGIC);
-        out.put_u32(sum.0);
+        out.put_u32(sum(pack, offset, &rest));
         out.put_slice(&rest);
-        out.put_slice(&blob.label);
     }
 
-    /// Reads a header; gives the checksum that label and payload must lead to.
-    /// `None` if it is not one.
-    pub fn read(mut bytes: &[u8]) -> Option<(Self, u32)> {
+    /// Reads the header at `offset` of pack `pack`; `None` if there is none.
+    pub fn read(mut bytes: &[u8], pack: u64, offset: u64) -> Option<Self> {
         let magic = bytes.try_get_u32().ok()?;
-        let sum = bytes.try_get_u32().ok()?;
-        let kind = bytes.try_get_u8().ok()?;
-        let codec = bytes.try_get_u8().ok()?;
-        let _dictionary = bytes.try_get_u16().ok()?;
-        if magic.to_be_bytes() != MAGIC || kind != BLOB || codec != FRAMES {
+        let wanted = bytes.try_get_u32().ok()?;
+        let mut rest = bytes.get(..HEADER - 8)?;
+        if magic.to_be_bytes() != MAGIC || sum(pack, offset, rest) != wanted {
             return None;
         }
-        let header = Header {
-            label: bytes.try_get_u32().ok()?,
-            payload: bytes.try_get_u64().ok()?,
-            raw: bytes.try_get_u64().ok()?,
-            hash: bytes.get(..32)?.try_into().ok()?,
+        let body = rest.try_get_u32().ok()?;
+        let kind = match (rest.try_get_u8().ok()?, rest.try_get_u8().ok()?) {
+            (1, 0) => Kind::Blob,
+            (2, 0) => Kind::Deletion,
+            _ => return None,
         };
-        Some((header, sum))
+        Some(Header {
+            kind,
+            label: rest.try_get_u16().ok()?,
+            payload: rest.try_get_u64().ok()?,
+            raw: rest.try_get_u64().ok()?,
+            hash: rest.try_into().ok()?,
+            body,
+        })
     }
 }
 
-/// The running checksum of a record.
-#[derive(Debug)]
-pub struct Sum(u32);
+/// Pack and payload offset of the record that a deletion names.
+pub fn deleted(payload: &[u8]) -> Option<(u64, u64)> {
+    let (file, offset) = payload.split_first_chunk::<8>()?;
+    let offset = offset.try_into().ok()?;
+    Some((u64::from_be_bytes(*file), u64::from_be_bytes(offset)))
+}
 
-impl Sum {
-    /// Of a record at this place.
-    pub fn new(pack: u64, offset: u64) -> Self {
-        let place = crc32c::crc32c(&pack.to_be_bytes());
-        Sum(crc32c::crc32c_append(place, &offset.to_be_bytes()))
-    }
+fn sum(pack: u64, offset: u64, rest: &[u8]) -> u32 {
+    let place = crc32c::crc32c(&pack.to_be_bytes());
+    let place = crc32c::crc32c_append(place, &offset.to_be_bytes());
+    crc32c::crc32c_append(place, rest)
+}
 
-    /// Takes in more bytes.
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.0 = crc32c::crc32c_append(self.0, bytes);
-    }
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
 
-    /// The checksum.
-    pub fn value(&self) -> u32 {
-        self.0
+    #[test]
+    fn headers_come_back_and_belong_to_their_place() {
+        let loc = BlobLoc {
+            hash: [3; 32],
+            file: 9,
+            offset: 1 << 33,
+            len: 77,
+            extra: 80,
+        };
+        let (deletion, payload) = Header::deletion(&loc);
+        assert_eq!(deleted(&payload), Some((9, 1 << 33)));
+        let blob = Header::of(&SealedBlob {
+            hash: [7; 32],
+            raw_len: 1 << 40,
+            parts: Vec::new(),
+            label: bytes::Bytes::from_static(b"label"),
+            bytes: bytes::Bytes::from_static(b"sealed"),
+        });
+        assert_eq!(blob.record_len(), 80);
+        for header in [deletion, blob] {
+            let mut bytes = BytesMut::new();
+            header.write(5, 4096, &mut bytes);
+            assert_eq!(bytes.len(), HEADER);
+            assert_eq!(Header::read(&bytes, 5, 4096), Some(header.clone()));
+            assert_eq!(Header::read(&bytes, 5, 4104), None);
+            assert_eq!(Header::read(&bytes, 6, 4096), None);
+            assert_eq!(Header::read(&bytes[..63], 5, 4096), None);
+            for bit in 0..HEADER * 8 {
+                let mut bad = bytes.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(Header::read(&bad, 5, 4096), None, "bit {bit}");
+            }
+        }
     }
 }

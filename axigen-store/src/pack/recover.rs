@@ -1,65 +1,73 @@
 //! What is done to the packs at opening.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use super::record::{FILE_HEADER, HEADER, Header, MAGIC, Sum, file_header};
+use super::record::{FILE_HEADER, HEADER, Header, Origin, file_header};
+use super::scan::{CHUNK, find_magic};
+use super::{Open, pack_path};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
-
-/// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
 
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// The newest pack: number, file, end.
-    pub(super) newest: Option<(u64, Arc<File>, u64)>,
-    /// Bytes of all packs.
-    pub(super) held: u64,
+    /// The pack to append to.
+    pub(super) tail: Option<Open>,
+    /// Length of each pack.
+    pub(super) packs: BTreeMap<u64, u64>,
 }
 
-/// Finds the packs and makes the newest fit to be appended to.
-pub(super) fn run(dir: &Path, synced: &File) -> Result<Found> {
-    let packs = list(dir)?;
-    let mut held: u64 = packs.iter().map(|(_, len)| *len).sum();
-    let Some((number, len)) = packs.into_iter().max() else {
-        return Ok(Found { newest: None, held });
-    };
-    let path = super::pack_path(dir, number);
-    let failed = |error| Error::io(format!("recovering {}", path.display()), error);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
-    let mut header = [0; FILE_HEADER as usize];
-    if len < FILE_HEADER
-        || file.read_exact_at(&mut header, 0).is_err()
-        || header != file_header(number)
-    {
-        if len > FILE_HEADER {
+/// Finds the packs and makes the one that was appended to fit for more.
+pub(super) fn run(disk: &dyn Disk, dir: &Path, synced: &dyn DiskFile) -> Result<Found> {
+    let mut packs = list(disk, dir)?;
+    let mut tail = None;
+    // Rewritten ones were complete when they got their names.
+    for (&number, len) in packs.iter_mut().rev() {
+        let path = pack_path(dir, number);
+        let failed = |error| Error::io(format!("recovering {}", path.display()), error);
+        let file = disk.open(&path).map_err(failed)?;
+        let mut header = [0; FILE_HEADER as usize];
+        let whole = *len >= FILE_HEADER && file.read_at(&mut header, 0).is_ok();
+        if whole && header == file_header(number, Origin::Rewritten) {
+            continue;
+        }
+        let end = if whole && header == file_header(number, Origin::Appended) {
+            let end = last_good(&*file, number, begin(synced, &path, number, *len), *len)
+                .map_err(failed)?;
+            if end < *len {
+                tracing::warn!(
+                    pack = %path.display(), from = *len, to = end,
+                    "cut a torn end that nobody was promised"
+                );
+                file.set_len(end)
+                    .and_then(|()| file.sync())
+                    .map_err(failed)?;
+            }
+            end
+        } else if *len <= FILE_HEADER {
+            // Made, and the machine stopped before anything was in it.
+            file.set_len(0)
+                .and_then(|()| file.write_at(&file_header(number, Origin::Appended), 0))
+                .and_then(|()| file.sync())
+                .map_err(failed)?;
+            FILE_HEADER
+        } else {
             // Its records may still be good, so nothing is changed: the next
             // one goes to a new pack.
             tracing::error!(pack = %path.display(), "the header of the newest pack is damaged");
-            return Ok(Found {
-                newest: Some((number, Arc::new(file), u64::MAX)),
-                held,
-            });
-        }
-        // Made, and the machine stopped before anything was in it.
-        file.set_len(0)
-            .and_then(|()| file.write_all_at(&file_header(number), 0))
-            .and_then(|()| file.sync_all())
-            .map_err(failed)?;
-        held = held - len + FILE_HEADER;
-        return Ok(Found {
-            newest: Some((number, Arc::new(file), FILE_HEADER)),
-            held,
-        });
+            break;
+        };
+        *len = end;
+        tail = Some(Open { number, file, end });
+        break;
     }
-    let from = match noted(synced) {
+    Ok(Found { tail, packs })
+}
+
+/// Up to where the pack needs no check.
+fn begin(synced: &dyn DiskFile, path: &Path, number: u64, len: u64) -> u64 {
+    match noted(synced) {
         Some((pack, end)) if pack == number && end <= len => end,
         Some((pack, end)) if pack == number => {
             tracing::error!(
@@ -69,43 +77,30 @@ pub(super) fn run(dir: &Path, synced: &File) -> Result<Found> {
             FILE_HEADER
         }
         _ => FILE_HEADER,
-    };
-    let end = last_good(&file, number, from, len).map_err(failed)?;
-    if end < len {
-        tracing::warn!(
-            pack = %path.display(), from = len, to = end,
-            "cut a torn end that nobody was promised"
-        );
-        file.set_len(end)
-            .and_then(|()| file.sync_all())
-            .map_err(failed)?;
-        held -= len - end;
     }
-    Ok(Found {
-        newest: Some((number, Arc::new(file), end)),
-        held,
-    })
 }
 
-/// Numbers and lengths of all packs.
-fn list(dir: &Path) -> Result<Vec<(u64, u64)>> {
+/// Numbers and lengths of all packs; what a sweep left unfinished is removed.
+fn list(disk: &dyn Disk, dir: &Path) -> Result<BTreeMap<u64, u64>> {
     let failed = |error| Error::io(format!("listing {}", dir.display()), error);
-    let mut packs = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if !entry.file_type().map_err(failed)?.is_dir() {
+    let mut packs = BTreeMap::new();
+    for entry in disk.list(dir).map_err(failed)? {
+        if !entry.is_dir {
             continue;
         }
-        for file in std::fs::read_dir(entry.path()).map_err(failed)? {
-            let file = file.map_err(failed)?;
-            let name = file.file_name();
-            let number = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".pack"))
+        let inner = dir.join(&entry.name);
+        for file in disk.list(&inner).map_err(failed)? {
+            if file.name.ends_with(".pack.new") {
+                let _ = disk.remove(&inner.join(&file.name));
+            }
+            let number = file
+                .name
+                .strip_suffix(".pack")
                 .filter(|digits| digits.len() == 16)
-                .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+                .and_then(|digits| u64::from_str_radix(digits, 16).ok())
+                .filter(|number| *number < u64::MAX);
             if let Some(number) = number {
-                packs.push((number, file.metadata().map_err(failed)?.len()));
+                packs.insert(number, file.len);
             }
         }
     }
@@ -115,7 +110,7 @@ fn list(dir: &Path) -> Result<Vec<(u64, u64)>> {
 /// The end of the last good record at or behind `from`, rounded up to where a
 /// record may begin. What is bad before a good record is left as it is: it may
 /// be damage to something that was promised, and is no reason to cut the rest.
-fn last_good(file: &File, pack: u64, from: u64, len: u64) -> std::io::Result<u64> {
+fn last_good(file: &dyn DiskFile, pack: u64, from: u64, len: u64) -> std::io::Result<u64> {
     let mut good = from;
     let mut at = from;
     while at + (HEADER as u64) <= len {
@@ -137,61 +132,45 @@ fn last_good(file: &File, pack: u64, from: u64, len: u64) -> std::io::Result<u64
 }
 
 /// Checks the record at `at`; gives where the next begins.
-fn check(file: &File, pack: u64, at: u64, len: u64) -> std::io::Result<Option<u64>> {
+fn check(file: &dyn DiskFile, pack: u64, at: u64, len: u64) -> std::io::Result<Option<u64>> {
     let mut head = [0; HEADER];
-    file.read_exact_at(&mut head, at)?;
-    let Some((header, wanted)) = Header::read(&head) else {
+    file.read_at(&mut head, at)?;
+    let Some(header) = Header::read(&head, pack, at) else {
         return Ok(None);
     };
     let end = match at.checked_add(header.record_len()) {
         Some(end) if end <= len => end,
         _ => return Ok(None),
     };
-    let mut sum = Sum::new(pack, at);
-    sum.add(&head[8..]);
+    let mut sum = 0;
     let mut left = u64::from(header.label) + header.payload;
     let mut pos = at + HEADER as u64;
     let mut chunk = vec![0; CHUNK.min(left as usize)];
     while left > 0 {
         let part = &mut chunk[..CHUNK.min(left as usize)];
-        file.read_exact_at(part, pos)?;
-        sum.add(part);
+        file.read_at(part, pos)?;
+        sum = crc32c::crc32c_append(sum, part);
         pos += part.len() as u64;
         left -= part.len() as u64;
     }
-    Ok((sum.value() == wanted).then_some(end))
+    Ok((sum == header.body).then_some(end))
 }
 
-/// Where the next record may begin, at or behind `at`.
-fn find_magic(file: &File, at: u64, len: u64) -> std::io::Result<Option<u64>> {
-    let mut pos = at.next_multiple_of(8);
-    let mut chunk = vec![0; CHUNK];
-    while pos + (HEADER as u64) <= len {
-        let part = &mut chunk[..CHUNK.min((len - pos) as usize)];
-        file.read_exact_at(part, pos)?;
-        if let Some(found) = part.chunks(8).position(|word| word.starts_with(&MAGIC)) {
-            return Ok(Some(pos + 8 * found as u64));
-        }
-        pos += part.len() as u64;
-    }
-    Ok(None)
-}
-
-/// Notes how far the newest pack is durable. Written after the sync and not
+/// Notes how far the pack that is appended to is durable. Written after the sync and not
 /// synced itself: after a loss of power it may be old, never ahead. Failing is
 /// no harm either: more is read at the next opening.
-pub(super) fn note(synced: &File, pack: u64, end: u64) {
+pub(super) fn note(synced: &dyn DiskFile, pack: u64, end: u64) {
     let mut note = [0; 20];
     note[..8].copy_from_slice(&pack.to_be_bytes());
     note[8..16].copy_from_slice(&end.to_be_bytes());
     let crc = crc32c::crc32c(&note[..16]);
     note[16..].copy_from_slice(&crc.to_be_bytes());
-    let _ = synced.write_all_at(&note, 0);
+    let _ = synced.write_at(&note, 0);
 }
 
-fn noted(synced: &File) -> Option<(u64, u64)> {
+fn noted(synced: &dyn DiskFile) -> Option<(u64, u64)> {
     let mut note = [0; 20];
-    synced.read_exact_at(&mut note, 0).ok()?;
+    synced.read_at(&mut note, 0).ok()?;
     let (place, crc) = note.split_first_chunk::<16>()?;
     let (pack, end) = place.split_first_chunk::<8>()?;
     if crc32c::crc32c(place).to_be_bytes() != *crc {
@@ -211,6 +190,7 @@ mod tests {
 
     use super::*;
     use crate::blob::{BlobLoc, BlobStore, SealedBlob};
+    use crate::pack::record::MAGIC;
     use crate::pack::{Packs, pack_path};
 
     fn blob(seed: u8, len: usize) -> SealedBlob {
@@ -220,6 +200,7 @@ mod tests {
         SealedBlob {
             hash: [seed; 32],
             raw_len: len as u64,
+            parts: Vec::new(),
             label: Bytes::from(vec![seed; usize::from(seed)]),
             bytes: bytes.into(),
         }
@@ -230,7 +211,7 @@ mod tests {
     }
 
     fn end(packs: &Packs) -> u64 {
-        packs.tail.lock().pack.as_ref().unwrap().2
+        packs.tail.lock().pack.as_ref().unwrap().end
     }
 
     async fn is_there(packs: &Packs, loc: &BlobLoc, blob: &SealedBlob) -> bool {
@@ -322,7 +303,7 @@ mod tests {
         let (dir, locs, _) = promised();
         let path = pack_path(dir.path(), 1);
         for len in 0..=FILE_HEADER as usize {
-            std::fs::write(&path, &file_header(1)[..len]).unwrap();
+            std::fs::write(&path, &file_header(1, Origin::Appended)[..len]).unwrap();
             let packs = open(dir.path());
             let loc = packs.put_now(&[blob(4, 700)]).unwrap().remove(0);
             assert_eq!(loc.file, 1);

@@ -18,7 +18,7 @@ use crate::backend::embedded::Fjall;
 use crate::error::{Error, Result};
 use crate::pack::Packs;
 
-const FORMAT: &str = "axigen store, layout 1\n";
+const FORMAT: &str = "axigen store, layout 2\n";
 
 /// An open directory. Dropping it lets others open it.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! Blobs that were put and that no durable batch retains yet.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::blob::BlobRow;
+use crate::blob::{BlobRow, Place};
 
 /// How long a blob waits for the batch that retains it. Long enough for any
 /// transaction; a writer that gave up must not hold memory for ever.
@@ -13,8 +13,8 @@ const WAIT: Duration = Duration::from_secs(3600);
 /// How many may wait before the forgotten ones are looked for.
 const MANY: usize = 4096;
 
-/// See the module. While a blob is here it must not be swept: its writer was
-/// told that it is in the store.
+/// See the module. While a blob is here it is not swept: its writer was told
+/// that it is in the store.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     blobs: Mutex<Table>,
@@ -22,36 +22,117 @@ pub(super) struct Pending {
 
 #[derive(Debug, Default)]
 struct Table {
-    rows: HashMap<[u8; 32], (BlobRow, Instant)>,
-    swept: Option<Instant>,
+    /// With its row if it may have none in the backend.
+    held: HashMap<[u8; 32], (Option<BlobRow>, Instant)>,
+    /// About to be forgotten: whoever puts one of these writes it anew.
+    condemned: HashSet<[u8; 32]>,
+    cleaned: Option<Instant>,
+}
+
+/// What is known of a blob that is being put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It was put and waits for its row.
+    Yes,
+    /// The backend knows; what it says stays true.
+    Ask,
+    /// It is not in the store, or will not be for long.
+    No,
 }
 
 impl Pending {
+    /// The row that a blob will get.
     pub(super) fn get(&self, hash: &[u8; 32]) -> Option<BlobRow> {
-        self.blobs.lock().rows.get(hash).map(|(row, _)| row.clone())
+        self.blobs.lock().held.get(hash)?.0.clone()
     }
 
-    pub(super) fn insert(&self, hash: [u8; 32], row: BlobRow) {
-        let now = Instant::now();
+    /// Holds a blob: from now on it is not swept.
+    pub(super) fn hold(&self, hash: &[u8; 32]) -> Known {
         let mut table = self.blobs.lock();
-        if table.rows.len() >= MANY
-            && table
-                .swept
-                .is_none_or(|at| now.duration_since(at) > WAIT / 60)
-        {
-            table.swept = Some(now);
-            table
-                .rows
-                .retain(|_, (_, since)| now.duration_since(*since) < WAIT);
+        table.clean();
+        if table.condemned.contains(hash) {
+            return Known::No;
         }
-        table.rows.insert(hash, (row, now));
+        let now = Instant::now();
+        let (row, since) = table.held.entry(*hash).or_insert((None, now));
+        *since = now;
+        match row {
+            Some(_) => Known::Yes,
+            None => Known::Ask,
+        }
+    }
+
+    /// It is durable and will get this row.
+    pub(super) fn insert(&self, hash: [u8; 32], row: BlobRow) {
+        let mut table = self.blobs.lock();
+        table.clean();
+        table.held.insert(hash, (Some(row), Instant::now()));
     }
 
     /// A durable batch retained them: their rows are in the backend.
     pub(super) fn settle<'a>(&self, hashes: impl Iterator<Item = &'a [u8; 32]>) {
         let mut table = self.blobs.lock();
         for hash in hashes {
-            table.rows.remove(hash);
+            table.held.remove(hash);
         }
+    }
+
+    /// Condemns a blob to be forgotten, unless somebody holds it.
+    pub(super) fn condemn(&self, hash: &[u8; 32]) -> bool {
+        let mut table = self.blobs.lock();
+        !table.held.contains_key(hash) && table.condemned.insert(*hash)
+    }
+
+    /// It is forgotten, or after all not.
+    pub(super) fn acquit(&self, hash: &[u8; 32]) {
+        self.blobs.lock().condemned.remove(hash);
+    }
+
+    /// Adds the bytes of those that wait for their rows, by file.
+    pub(super) fn count(&self, files: &mut BTreeMap<u64, u64>) {
+        for (row, _) in self.blobs.lock().held.values() {
+            if let Some((file, bytes)) = row.as_ref().and_then(|row| row.place.held()) {
+                let sum = files.entry(file).or_default();
+                *sum = sum.saturating_add(bytes);
+            }
+        }
+    }
+
+    /// Its bytes are elsewhere.
+    pub(super) fn relocate(&self, hash: &[u8; 32], from: &Place, to: &Place) {
+        if let Some((Some(row), _)) = self.blobs.lock().held.get_mut(hash)
+            && row.place == *from
+        {
+            row.place = to.clone();
+        }
+    }
+}
+
+impl Table {
+    fn clean(&mut self) {
+        let now = Instant::now();
+        let due = |at: Instant| now.duration_since(at) > WAIT / 60;
+        if self.held.len() >= MANY && self.cleaned.is_none_or(due) {
+            self.cleaned = Some(now);
+            self.held
+                .retain(|_, (_, since)| now.duration_since(*since) < WAIT);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_not_condemned_and_what_is_condemned_is_not_held() {
+        let pending = Pending::default();
+        assert_eq!(pending.hold(&[1; 32]), Known::Ask);
+        assert!(!pending.condemn(&[1; 32]));
+        pending.settle([[1; 32]].iter());
+        assert!(pending.condemn(&[1; 32]));
+        assert_eq!(pending.hold(&[1; 32]), Known::No);
+        pending.acquit(&[1; 32]);
+        assert_eq!(pending.hold(&[1; 32]), Known::Ask);
     }
 }

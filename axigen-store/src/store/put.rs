@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 
 use super::line::wait;
+use super::pending::Known;
 use super::stat::add;
 use super::{Shared, Store};
 use crate::backend::key;
 use crate::blob::dictionary::Effort;
 use crate::blob::seal::{Kind, seal};
-use crate::blob::{BlobIn, BlobRef, BlobRow, Place, SealedBlob};
+use crate::blob::{BlobIn, BlobRef, BlobRow, LABEL, Place, SealedBlob};
 use crate::error::{Error, Result};
 
 /// Sealed bytes up to this length ride in their row, if there is no label:
@@ -20,8 +21,6 @@ use crate::error::{Error, Result};
 const INLINE: usize = 1024;
 /// Up to this much content is hashed and compressed where the caller stands.
 const SHORT: usize = 128 << 10;
-/// Longest label.
-const LABEL: usize = 64 << 10;
 
 impl Store {
     /// Makes blobs durable and gives their addresses, in order. What is in the
@@ -30,7 +29,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Full`] when there is no space (the store goes on),
-    /// [`Error::TooLarge`] for a label beyond 64 KB.
+    /// [`Error::TooLarge`] for a label beyond [`LABEL`].
     pub async fn put(&self, blobs: Vec<BlobIn>) -> Result<Vec<BlobRef>> {
         let shared = &self.inner.shared;
         shared.health.writable()?;
@@ -60,6 +59,7 @@ impl Store {
             let sealed = |(address, blob): (BlobRef, BlobIn)| SealedBlob {
                 hash: address.hash,
                 raw_len: address.len,
+                parts: Vec::new(),
                 label: blob.label,
                 bytes: seal(Kind::Content, &blob.bytes, &address.hash, Effort::Quick),
             };
@@ -71,18 +71,12 @@ impl Store {
             .partition(|blob| blob.label.is_empty() && blob.bytes.len() <= INLINE);
         add(&shared.counters.inline, short.len());
         for blob in short {
-            shared.pending.insert(
-                blob.hash,
-                BlobRow {
-                    refs: 0,
-                    zero_since: 0,
-                    raw_len: blob.raw_len,
-                    place: Place::Inline {
-                        label: blob.label,
-                        bytes: blob.bytes,
-                    },
-                },
-            );
+            let place = Place::Inline {
+                label: blob.label.clone(),
+                bytes: blob.bytes.clone(),
+            };
+            let row = BlobRow::new(&blob, place);
+            shared.pending.insert(blob.hash, row);
         }
         if !long.is_empty() {
             let bytes = long
@@ -96,41 +90,33 @@ impl Store {
 }
 
 impl Shared {
-    /// Those that are not in the store, each once.
+    /// Those that are not in the store, each once. All are held: no sweep
+    /// takes what is there before the caller's batch retains it.
     async fn unknown(
         &self,
         refs: &[BlobRef],
         blobs: Vec<BlobIn>,
     ) -> Result<Vec<(BlobRef, BlobIn)>> {
         let mut unknown = Vec::new();
+        let mut ask = Vec::new();
         let mut seen = HashSet::new();
         for (address, blob) in refs.iter().zip(blobs) {
-            // The pending table first: a row moves from there to the backend.
-            if self.pending.get(&address.hash).is_none() && seen.insert(address.hash) {
-                unknown.push((address.clone(), blob));
+            if !seen.insert(address.hash) {
+                continue;
+            }
+            match self.pending.hold(&address.hash) {
+                Known::Yes => {}
+                Known::Ask => ask.push((address.clone(), blob)),
+                Known::No => unknown.push((address.clone(), blob)),
             }
         }
-        let keys: Vec<_> = unknown
+        let keys: Vec<_> = ask
             .iter()
             .map(|(address, _)| key::blob(&address.hash))
             .collect();
-        let mut rows = self.backend.get(&keys).await?.into_iter();
-        let mut corrupt = None;
-        unknown.retain(|(address, _)| match rows.next().flatten() {
-            None => true,
-            Some(row) => {
-                // Held until the caller's batch retains it, so that no sweep
-                // takes it in between, should its last reference go.
-                match BlobRow::decode(&row) {
-                    Ok(row) => self.pending.insert(address.hash, row),
-                    Err(error) => corrupt = Some(error),
-                }
-                false
-            }
-        });
-        if let Some(error) = corrupt {
-            return Err(error);
-        }
+        let rows = self.backend.get(&keys).await?;
+        let absent = ask.into_iter().zip(rows).filter(|(_, row)| row.is_none());
+        unknown.extend(absent.map(|(blob, _)| blob));
         add(&self.counters.known, refs.len() - unknown.len());
         Ok(unknown)
     }
@@ -156,16 +142,7 @@ impl Shared {
             .fetch_max(items.len() as u64, Relaxed);
         let done = wait(self.blobs.put(&items)).map(|locs| {
             for (item, loc) in items.iter().zip(locs) {
-                let row = BlobRow {
-                    refs: 0,
-                    zero_since: 0,
-                    raw_len: item.raw_len,
-                    place: Place::Stored {
-                        file: loc.file,
-                        offset: loc.offset,
-                        len: loc.len,
-                    },
-                };
+                let row = BlobRow::new(item, Place::of(&loc));
                 self.pending.insert(item.hash, row);
             }
         });

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::line::wait;
 use crate::backend::key;
-use crate::blob::{BlobLoc, BlobRef, BlobRow, Place, seal};
+use crate::blob::{BlobRef, BlobRow, Place, seal};
 use crate::error::{Error, Result};
 
 /// Content up to this length is read where the caller stands: a page that is
@@ -39,17 +39,33 @@ impl Shared {
         let row = self.row(&blob.hash).await?.ok_or(Error::NotFound)?;
         let range = range.start.min(row.raw_len)..range.end.min(row.raw_len);
         if range.end.saturating_sub(range.start) <= SHORT {
-            return self.part(blob.hash, row, range).await;
+            return self.settled(blob.hash, row, range).await;
         }
         let shared = self.clone();
         let hash = blob.hash;
-        let long = tokio::task::spawn_blocking(move || wait(shared.part(hash, row, range)));
+        let long = tokio::task::spawn_blocking(move || wait(shared.settled(hash, row, range)));
         long.await
             .map_err(|error| Error::io("reading a blob", std::io::Error::other(error)))?
     }
 
+    /// Reads; and should the blob have been moved since its row was read,
+    /// reads where it is now.
+    async fn settled(&self, hash: [u8; 32], mut row: BlobRow, range: Range<u64>) -> Result<Bytes> {
+        loop {
+            let failed = match self.part(hash, &row, range.clone()).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            };
+            match self.row(&hash).await? {
+                Some(now) if now.place != row.place => row = now,
+                Some(_) => return Err(failed),
+                None => return Err(Error::NotFound),
+            }
+        }
+    }
+
     /// Reads and checks the frames that a range needs.
-    async fn part(&self, hash: [u8; 32], row: BlobRow, range: Range<u64>) -> Result<Bytes> {
+    async fn part(&self, hash: [u8; 32], row: &BlobRow, range: Range<u64>) -> Result<Bytes> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
@@ -109,20 +125,13 @@ impl Source<'_> {
     }
 
     async fn get(&self, range: Range<u64>) -> Result<Bytes> {
-        match *self.place {
-            Place::Inline { ref bytes, .. } => {
-                let end = range.end.min(self.len());
-                Ok(bytes.slice(range.start.min(end) as usize..end as usize))
-            }
-            Place::Stored { file, offset, len } => {
-                let loc = BlobLoc {
-                    hash: self.hash,
-                    file,
-                    offset,
-                    len,
-                };
-                self.shared.blobs.get(&loc, range).await
-            }
+        if let Place::Inline { bytes, .. } = self.place {
+            let end = range.end.min(self.len());
+            return Ok(bytes.slice(range.start.min(end) as usize..end as usize));
+        }
+        match self.place.loc(&self.hash) {
+            Some(loc) => self.shared.blobs.get(&loc, range).await,
+            None => Err(Error::NotFound),
         }
     }
 }
