@@ -7,8 +7,8 @@
 //! | bytes | meaning |
 //! |---|---|
 //! | 1 | version, 1 |
-//! | 1 | what the frames hold: 0 the content, 1 [a list of pieces](super::pieces) |
-//! | 2 | the [dictionary](super::dictionary) of the compressed frames |
+//! | 1 | what the frames hold: 0 the content, 1 a list of pieces |
+//! | 2 | the [dictionary] of the compressed frames |
 //! | 8 | length of what the frames hold |
 //! | 8 for each frame | length (top bit: not compressed) and CRC-32C of the frame as stored, each 4 bytes |
 //! | 4 | CRC-32C of the blob's address and everything above |
