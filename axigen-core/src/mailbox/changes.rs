@@ -66,9 +66,8 @@ impl Mailboxes {
         .await?;
         // Read after the log: if it was cut meanwhile, what was read is not all.
         if modseq < self.log_floor(account).await? {
-            let (from, to) = keys::of_mailbox(keys::ROW, mailbox);
             changed = self
-                .scan_marks(account, (from, to))
+                .scan_uids(account, mailbox)
                 .await?
                 .into_iter()
                 .collect();

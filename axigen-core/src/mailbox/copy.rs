@@ -135,7 +135,7 @@ impl Mailboxes {
             for (read, record) in &contents {
                 // Its content must not go while it is copied; its flags may
                 // change.
-                draft.expect(keys::row(from, read.uid), Expect::Present);
+                draft.expect(keys::item(read.row.item), Expect::Present);
                 let uid = draft.next_uid(to, UID);
                 let id = draft.next_item(ITEM);
                 draft.add_row(to, uid, &read.row, Some(id));

@@ -16,7 +16,8 @@ use super::{
     keys::{self, Account},
     log::Record,
     names::{self, INBOX},
-    row::{Read, Stored},
+    row::Read,
+    select::uid_of,
     types::MailboxId,
 };
 
@@ -94,7 +95,7 @@ impl Mailboxes {
     /// Removes a page of items; whether there was one.
     async fn remove_items(&self, account: AccountId) -> Result<bool> {
         let (from, to) = keys::all(keys::ITEM);
-        let page = self.page(account, from, to).await?;
+        let page = self.page(account, from, to, CHUNK).await?;
         if page.is_empty() {
             return Ok(false);
         }
@@ -121,22 +122,13 @@ impl Mailboxes {
     async fn finish_deletion(&self, account: AccountId, mailbox: MailboxId) -> Result<()> {
         let mut tries = 0;
         while tries < TRIES {
-            let (from, to) = keys::of_mailbox(keys::ROW, mailbox);
-            let page = self.page(account, from, to).await?;
             let mut draft = Draft::new(account).quiet();
             draft.expect(keys::condemned(mailbox), Expect::Present);
-            let last = page.is_empty();
+            draft.without_counters(mailbox);
+            let last = !self.remove_block(account, mailbox, &mut draft).await?
+                && !self.remove_singles(account, mailbox, &mut draft).await?;
             if last {
                 draft.delete(keys::condemned(mailbox));
-            } else {
-                let mut rows = Vec::with_capacity(page.len());
-                for (key, bytes) in page {
-                    let uid = keys::trailing_u32(&key).ok_or_else(|| Error::corrupt("a key"))?;
-                    let row = Stored::decode(&bytes)?;
-                    rows.push(Read { uid, bytes, row });
-                }
-                self.take_out(account, mailbox, &rows, &mut draft).await?;
-                draft.without_counters(mailbox);
             }
             match self.commit(vec![draft]).await? {
                 Some(_) if last => return Ok(()),
@@ -154,11 +146,83 @@ impl Mailboxes {
         Err(contended())
     }
 
-    async fn page(
+    /// The first block of a mailbox that is being removed, with what stands
+    /// beside it; false if there is none.
+    async fn remove_block(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        draft: &mut Draft,
+    ) -> Result<bool> {
+        let (from, to) = keys::of_mailbox(keys::BLOCK_UIDS, mailbox);
+        let Some((key, _)) = self.page(account, from, to, 1).await?.into_iter().next() else {
+            return Ok(false);
+        };
+        let first = uid_of(&key)?;
+        let rows_key = keys::block_rows(mailbox, first);
+        let block = self.blocks(account, mailbox, &[first]).await?.pop();
+        let Some(block) = block else {
+            // Without its rows nothing is known of it.
+            draft.expect(rows_key, Expect::Absent);
+            draft.delete(key);
+            return Ok(true);
+        };
+        let end = block.uids.last().copied().unwrap_or(first);
+        let mut rows = block.rows()?;
+        let to = keys::after(&keys::row(mailbox, end));
+        for (key, bytes) in self
+            .store
+            .scan(account, keys::row(mailbox, first), to)
+            .await?
+        {
+            if rows.contains_key(&uid_of(&key)?) {
+                draft.expect(key.clone(), Expect::Equals(bytes));
+                draft.delete(key);
+            }
+        }
+        let marks = (
+            keys::gone(mailbox, first),
+            keys::after(&keys::gone(mailbox, end)),
+        );
+        for uid in self.scan_marks(account, marks).await? {
+            rows.remove(&uid);
+            draft.delete(keys::gone(mailbox, uid));
+        }
+        draft.expect(rows_key.clone(), Expect::Equals(block.bytes.clone()));
+        draft.delete(rows_key);
+        draft.delete(key);
+        let items = rows.values().map(|row| row.item).collect();
+        for row in rows.values() {
+            draft.removed_with_block(mailbox, row);
+        }
+        self.release_items(account, items, draft).await?;
+        Ok(true)
+    }
+
+    /// Some single rows of a mailbox that is being removed and has no blocks
+    /// any more; false if there are none.
+    async fn remove_singles(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        draft: &mut Draft,
+    ) -> Result<bool> {
+        let (from, to) = keys::of_mailbox(keys::ROW, mailbox);
+        let mut rows = Vec::new();
+        for (key, bytes) in self.page(account, from, to, CHUNK).await? {
+            rows.push(Read::single(uid_of(&key)?, bytes)?);
+        }
+        self.take_out(account, mailbox, &rows, draft).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// The first rows of a range.
+    pub(super) async fn page(
         &self,
         account: AccountId,
         from: Key,
         to: Key,
+        limit: usize,
     ) -> Result<Vec<(Key, bytes::Bytes)>> {
         let page = self
             .store
@@ -166,7 +230,7 @@ impl Mailboxes {
                 account,
                 from,
                 to,
-                limit: CHUNK,
+                limit,
                 reverse: false,
                 keys_only: false,
             })

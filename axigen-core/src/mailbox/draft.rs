@@ -14,7 +14,7 @@ use super::{
     Mailboxes,
     error::{Error, Result},
     keys::{self, Account, Counter},
-    row::{Read, Stored},
+    row::{Origin, Read, Stored},
     types::MailboxId,
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Draft {
     bounds: Vec<(usize, Bound)>,
     quota: Option<(u64, usize)>,
     gone: Option<MailboxId>,
+    /// The block that was asserted last.
+    block: Option<(MailboxId, u32)>,
 }
 
 /// What a counter that has bounds counts.
@@ -48,6 +50,8 @@ struct Delta {
     unseen: i64,
     deleted: i64,
     size: i64,
+    /// Rows and marks written beside the mailbox's blocks.
+    loose: u32,
 }
 
 impl Draft {
@@ -64,6 +68,7 @@ impl Draft {
             bounds: Vec::new(),
             quota: None,
             gone: None,
+            block: None,
         }
     }
 
@@ -163,6 +168,7 @@ impl Draft {
             None => row.encode(),
         };
         self.set(keys::new_in_mailbox(keys::ROW, mailbox, uid), value);
+        self.loosen(mailbox);
         if row.deleted() {
             let mark = keys::new_in_mailbox(keys::DELETED, mailbox, uid);
             self.set(mark, &b""[..]);
@@ -172,9 +178,16 @@ impl Draft {
 
     /// Takes a message out of a mailbox, if it is as it was read.
     pub(super) fn remove_row(&mut self, mailbox: MailboxId, old: &Read) {
-        let key = keys::row(mailbox, old.uid);
-        self.expect(key.clone(), Expect::Equals(old.bytes.clone()));
-        self.delete(key);
+        self.expect_row(mailbox, old);
+        match &old.origin {
+            Origin::Single(_) => self.delete(keys::row(mailbox, old.uid)),
+            Origin::Over(_) => {
+                self.delete(keys::row(mailbox, old.uid));
+                self.set(keys::gone(mailbox, old.uid), &b""[..]);
+            }
+            Origin::Block(..) => self.set(keys::gone(mailbox, old.uid), &b""[..]),
+        }
+        self.loosen(mailbox);
         if old.row.deleted() {
             self.delete(keys::deleted(mailbox, old.uid));
         }
@@ -183,9 +196,13 @@ impl Draft {
 
     /// Changes a message's row, if it is as it was read.
     pub(super) fn change_row(&mut self, mailbox: MailboxId, old: &Read, new: &Stored) {
-        let key = keys::row(mailbox, old.uid);
-        self.expect(key.clone(), Expect::Equals(old.bytes.clone()));
-        self.set(key, new.encode());
+        self.expect_row(mailbox, old);
+        let value = match &old.origin {
+            Origin::Single(_) => new.encode(),
+            Origin::Over(_) | Origin::Block(..) => new.encode_over(),
+        };
+        self.set(keys::row(mailbox, old.uid), value);
+        self.loosen(mailbox);
         match (old.row.deleted(), new.deleted()) {
             (false, true) => self.set(keys::deleted(mailbox, old.uid), &b""[..]),
             (true, false) => self.delete(keys::deleted(mailbox, old.uid)),
@@ -193,6 +210,44 @@ impl Draft {
         }
         self.count(mailbox, &old.row, -1);
         self.count(mailbox, new, 1);
+    }
+
+    /// A message goes with the block it is in.
+    pub(super) fn removed_with_block(&mut self, mailbox: MailboxId, row: &Stored) {
+        self.count(mailbox, row, -1);
+    }
+
+    /// The row is as it was read.
+    fn expect_row(&mut self, mailbox: MailboxId, old: &Read) {
+        let key = keys::row(mailbox, old.uid);
+        match &old.origin {
+            Origin::Single(bytes) | Origin::Over(bytes) => {
+                self.expect(key, Expect::Equals(bytes.clone()));
+            }
+            Origin::Block(first, bytes) => {
+                self.expect(key, Expect::Absent);
+                self.expect(keys::gone(mailbox, old.uid), Expect::Absent);
+                // Rows of one block follow each other: once is enough.
+                if self.block != Some((mailbox, *first)) {
+                    self.block = Some((mailbox, *first));
+                    let key = keys::block_rows(mailbox, *first);
+                    self.expect(key, Expect::Equals(bytes.clone()));
+                }
+            }
+        }
+    }
+
+    /// Something was written beside the mailbox's blocks.
+    fn loosen(&mut self, mailbox: MailboxId) {
+        self.mailboxes.entry(mailbox).or_default().loose += 1;
+    }
+
+    /// How much was written beside the blocks of which mailbox.
+    fn loosened(&self) -> Vec<(AccountId, MailboxId, u32)> {
+        let loose = self.mailboxes.iter().filter(|(_, delta)| delta.loose > 0);
+        loose
+            .map(|(mailbox, delta)| (self.part.account, *mailbox, delta.loose))
+            .collect()
     }
 
     /// The part, with the counters that follow from its rows.
@@ -278,10 +333,16 @@ impl Mailboxes {
     /// Does a batch of drafts, durable on `Ok`; `None` if others were faster
     /// and the caller must read again.
     pub(super) async fn commit(&self, drafts: Vec<Draft>) -> Result<Option<Commit>> {
+        let loosened: Vec<_> = drafts.iter().flat_map(Draft::loosened).collect();
         let (parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
             drafts.into_iter().map(Draft::finish).unzip();
         match self.store.commit(Batch { parts }).await {
-            Ok(commit) => Ok(Some(commit)),
+            Ok(commit) => {
+                for (account, mailbox, count) in loosened {
+                    self.loosened(account, mailbox, count);
+                }
+                Ok(Some(commit))
+            }
             Err(axigen_store::Error::Conflict { .. }) => {
                 tokio::task::yield_now().await;
                 Ok(None)

@@ -11,7 +11,7 @@ use super::{
     log::Record,
     row::Read,
     select::ascending,
-    types::MailboxId,
+    types::{ItemId, MailboxId},
 };
 
 impl Mailboxes {
@@ -108,10 +108,23 @@ impl Mailboxes {
         rows: &[Read],
         draft: &mut Draft,
     ) -> Result<()> {
-        let items: Vec<_> = rows.iter().map(|read| keys::item(read.row.item)).collect();
-        let records = self.store.get(account, &items).await?;
-        for ((read, key), record) in rows.iter().zip(items).zip(records) {
+        for read in rows {
             draft.remove_row(mailbox, read);
+        }
+        let items = rows.iter().map(|read| read.row.item).collect();
+        self.release_items(account, items, draft).await
+    }
+
+    /// Takes items out.
+    pub(super) async fn release_items(
+        &self,
+        account: AccountId,
+        items: Vec<ItemId>,
+        draft: &mut Draft,
+    ) -> Result<()> {
+        let keys: Vec<_> = items.into_iter().map(keys::item).collect();
+        let records = self.store.get(account, &keys).await?;
+        for (key, record) in keys.into_iter().zip(records) {
             // An item can be missing only if another session expunged it (then
             // the row's assert fails) or the store was damaged (then the row
             // must not stay for ever).

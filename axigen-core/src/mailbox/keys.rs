@@ -16,6 +16,9 @@
 //! | `18 word` | a keyword's name |
 //! | `19 name` | nothing: the name is subscribed |
 //! | `1a mailbox` | nothing: deleted, its messages are being removed |
+//! | `1b mailbox uid` | the UIDs of a block, see [`block`](super::block) |
+//! | `1c mailbox uid` | the rows of a block |
+//! | `1d mailbox uid` | nothing: the message is in a block but removed |
 
 use axigen_store::{Key, Patch, Slot, Template};
 use bytes::Bytes;
@@ -35,6 +38,9 @@ pub(super) const LOG: u8 = 0x17;
 pub(super) const WORD: u8 = 0x18;
 pub(super) const SUBSCRIPTION: u8 = 0x19;
 pub(super) const CONDEMNED: u8 = 0x1a;
+pub(super) const BLOCK_UIDS: u8 = 0x1b;
+pub(super) const BLOCK_ROWS: u8 = 0x1c;
+pub(super) const GONE: u8 = 0x1d;
 
 /// A counter of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +115,20 @@ pub(super) fn counter(id: MailboxId, which: Counter) -> Key {
 
 pub(super) fn row(id: MailboxId, uid: u32) -> Key {
     in_mailbox(ROW, id, uid)
+}
+
+/// `first` is the block's own key.
+pub(super) fn block_uids(id: MailboxId, first: u32) -> Key {
+    in_mailbox(BLOCK_UIDS, id, first)
+}
+
+pub(super) fn block_rows(id: MailboxId, first: u32) -> Key {
+    in_mailbox(BLOCK_ROWS, id, first)
+}
+
+/// The mark of a message that is in a block but removed.
+pub(super) fn gone(id: MailboxId, uid: u32) -> Key {
+    in_mailbox(GONE, id, uid)
 }
 
 pub(super) fn deleted(id: MailboxId, uid: u32) -> Key {

@@ -120,7 +120,7 @@ fn with_uids(kind: u8, mailbox: MailboxId, uids: &[u32]) -> Template {
 
 /// Ascending UIDs as runs: for each the distance from the end of the one
 /// before, and its length less one, seven bits a byte.
-fn encode_uids(uids: &[u32], out: &mut Vec<u8>) {
+pub(super) fn encode_uids(uids: &[u32], out: &mut Vec<u8>) {
     let mut end = 0; // one past the last run
     let mut rest = uids;
     while let Some(&first) = rest.first() {
@@ -136,7 +136,7 @@ fn encode_uids(uids: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-fn decode_uids(mut bytes: &[u8]) -> Option<Vec<u32>> {
+pub(super) fn decode_uids(mut bytes: &[u8]) -> Option<Vec<u32>> {
     let mut uids = Vec::new();
     let mut end = 0u32;
     while !bytes.is_empty() {

@@ -22,7 +22,8 @@
 //! | `quota` | what an account holds |
 //! | [`verify`] | counting again |
 //! | `draft` | a batch being put together, its counters and retries |
-//! | `keys`, `row`, `log`, [`label`], [`keywords`] | what the store sees |
+//! | `fold` | rows into blocks |
+//! | `keys`, `row`, `block`, `log`, [`label`], [`keywords`] | what the store sees |
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -31,6 +32,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
 mod append;
+mod block;
 mod changes;
 mod copy;
 mod create;
@@ -39,6 +41,7 @@ mod draft;
 mod error;
 mod expunge;
 mod flags;
+mod fold;
 mod folders;
 mod item;
 mod keys;
@@ -79,6 +82,11 @@ struct Shared {
     /// Those who make mailboxes in an account take turns, so that they do not
     /// spoil each other's batch again and again; correctness does not need it.
     turns: Vec<Arc<Turns<()>>>,
+    /// Rows and marks written beside the blocks of a mailbox, since it was
+    /// folded last or the server started.
+    loose: Mutex<HashMap<(AccountId, MailboxId), u32>>,
+    /// One mailbox is folded at a time.
+    folding: Turns<()>,
 }
 
 impl Mailboxes {
@@ -93,6 +101,8 @@ impl Mailboxes {
             options,
             tables: Mutex::default(),
             turns: (0..64).map(|_| Arc::default()).collect(),
+            loose: Mutex::default(),
+            folding: Turns::default(),
         };
         Self {
             store,

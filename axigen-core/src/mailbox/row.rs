@@ -1,9 +1,9 @@
 //! A message in a mailbox, as its bytes.
 //!
-//! One version byte, then fields of fixed width, then two bytes for each
-//! keyword, so that a row of a message without keywords is 36 bytes. Nothing
-//! else in this crate knows the layout; rows will move into blocks and only
-//! this file will know.
+//! One version byte (1; 2 for a row that stands before the one in a block),
+//! then fields of fixed width, then two bytes for each keyword, so that a row of
+//! a message without keywords is 36 bytes. Nothing else in this crate knows the
+//! layout. Rows end up in blocks, see [`block`](super::block).
 
 use axigen_store::{Patch, Slot, Template};
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use super::{
 };
 
 const VERSION: u8 = 1;
+const OVER: u8 = 2;
 const MODSEQ_AT: usize = 2;
 const ITEM_AT: usize = 10;
 const FIXED: usize = 36;
@@ -56,6 +57,17 @@ impl Stored {
         }
     }
 
+    /// As [`encode`](Stored::encode), for a message that is in a block.
+    pub(super) fn encode_over(&self) -> Template {
+        let mut template = self.encode();
+        let mut bytes = template.bytes.to_vec();
+        if let Some(version) = bytes.first_mut() {
+            *version = OVER;
+        }
+        template.bytes = bytes.into();
+        template
+    }
+
     /// The bytes, with the item's id given at commit too.
     pub(super) fn encode_new(&self, item: Slot) -> Template {
         let mut template = self.encode();
@@ -80,12 +92,35 @@ impl Stored {
     }
 }
 
-/// A row as it was read: its UID, its bytes for asserts, its meaning.
+/// A row as it was read: its UID, where it stood, its meaning.
 #[derive(Debug, Clone)]
 pub(super) struct Read {
     pub(super) uid: u32,
-    pub(super) bytes: Bytes,
+    pub(super) origin: Origin,
     pub(super) row: Stored,
+}
+
+/// Where a row stood, with its bytes for asserts.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    /// By itself, and in no block.
+    Single(Bytes),
+    /// By itself, before the one in a block.
+    Over(Bytes),
+    /// In the block of this key.
+    Block(u32, Bytes),
+}
+
+impl Read {
+    /// Of a single row.
+    pub(super) fn single(uid: u32, bytes: Bytes) -> Result<Read> {
+        let row = Stored::decode(&bytes)?;
+        let origin = match bytes.first() {
+            Some(&OVER) => Origin::Over(bytes),
+            _ => Origin::Single(bytes),
+        };
+        Ok(Read { uid, origin, row })
+    }
 }
 
 fn decode(bytes: &[u8]) -> Option<Stored> {
@@ -95,7 +130,7 @@ fn decode(bytes: &[u8]) -> Option<Stored> {
     let (date, rest) = rest.split_first_chunk::<8>()?;
     let (zone, rest) = rest.split_first_chunk::<2>()?;
     let (size, rest) = rest.split_first_chunk::<8>()?;
-    if version != VERSION || rest.len() % 2 != 0 {
+    if ![VERSION, OVER].contains(&version) || rest.len() % 2 != 0 {
         return None;
     }
     Some(Stored {
@@ -151,7 +186,7 @@ mod tests {
             assert!(Stored::decode(&good[..cut]).is_err());
         }
         let mut other = good.to_vec();
-        other[0] = 2;
+        other[0] = 3;
         assert!(Stored::decode(&other).is_err());
         other[0] = 1;
         other.push(0);

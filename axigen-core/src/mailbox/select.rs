@@ -3,11 +3,12 @@
 use axigen_store::{AccountId, Expect, Range};
 
 use super::{
-    Mailboxes,
+    Mailboxes, block,
     draft::{Draft, TRIES, contended},
     error::{Error, Result},
+    fold::Block,
     keys::{self, Counter},
-    row::{Read, Stored},
+    row::{Origin, Read},
     types::{MailboxId, Row},
 };
 
@@ -15,6 +16,8 @@ use super::{
 const BATCH: usize = 1000;
 /// A range is read whole if at least one in this many of its UIDs is asked for.
 const DENSE: u64 = 4;
+/// Blocks read together.
+const BLOCKS: usize = 64;
 /// Rows of one page of a scan.
 const PAGE: usize = 10_000;
 
@@ -103,6 +106,9 @@ impl Mailboxes {
     }
 
     /// Rows as they are stored; `uids` must ascend.
+    ///
+    /// What stands beside the blocks is read before them: a fold in between
+    /// moves rows into blocks, where they are found then, never the other way.
     pub(super) async fn read_rows(
         &self,
         account: AccountId,
@@ -110,33 +116,175 @@ impl Mailboxes {
         uids: &[u32],
     ) -> Result<Vec<Read>> {
         let mut rows = Vec::with_capacity(uids.len());
-        let mut rest = uids;
-        while let (Some(&first), Some(&last)) = (rest.first(), rest.last()) {
-            let span = u64::from(last - first) + 1;
-            if rest.len() > 4 && span <= DENSE * rest.len() as u64 {
-                let from = keys::row(mailbox, first);
-                let to = keys::after(&keys::row(mailbox, last));
-                let mut wanted = rest.iter().copied().peekable();
-                for (key, bytes) in self.store.scan(account, from, to).await? {
-                    let uid = uid_of(&key)?;
-                    while wanted.next_if(|&next| next < uid).is_some() {}
-                    if wanted.next_if_eq(&uid).is_some() {
-                        rows.push(read(uid, bytes)?);
+        let mut rest = uids.to_vec();
+        for _ in 0..TRIES {
+            rest = self
+                .read_beside_blocks(account, mailbox, &rest, &mut rows)
+                .await?;
+            let (Some(&first), Some(&last)) = (rest.first(), rest.last()) else {
+                break;
+            };
+            let index = self.block_lists(account, mailbox, first, last).await?;
+            rest.retain(|uid| in_block(&index, *uid).is_some());
+            let mut wanted: Vec<u32> = rest
+                .iter()
+                .filter_map(|uid| in_block(&index, *uid))
+                .collect();
+            wanted.dedup();
+            let mut found = Vec::with_capacity(rest.len());
+            for block in self.blocks(account, mailbox, &wanted).await? {
+                let mut of_block = block.rows()?;
+                let from = rest.partition_point(|uid| *uid < block.first);
+                for uid in rest.get(from..).unwrap_or_default() {
+                    if block.uids.last().is_none_or(|last| uid > last) {
+                        break;
+                    }
+                    if let Some(row) = of_block.remove(uid) {
+                        let origin = Origin::Block(block.first, block.bytes.clone());
+                        found.push(*uid);
+                        rows.push(Read {
+                            uid: *uid,
+                            origin,
+                            row,
+                        });
                     }
                 }
-                break;
             }
-            let (now, later) = rest.split_at(rest.len().min(BATCH));
-            let keys: Vec<_> = now.iter().map(|&uid| keys::row(mailbox, uid)).collect();
-            let got = self.store.get(account, &keys).await?;
-            for (&uid, bytes) in now.iter().zip(got) {
-                if let Some(bytes) = bytes {
-                    rows.push(read(uid, bytes)?);
+            // A fold moved the others into another block, or they are gone.
+            rest.retain(|uid| found.binary_search(uid).is_err());
+        }
+        if !rest.is_empty() {
+            return Err(contended());
+        }
+        rows.sort_unstable_by_key(|read| read.uid);
+        Ok(rows)
+    }
+
+    /// Single rows of these UIDs, into `rows`. Returns the UIDs that are
+    /// neither among them nor marked as removed.
+    async fn read_beside_blocks(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        rows: &mut Vec<Read>,
+    ) -> Result<Vec<u32>> {
+        let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else {
+            return Ok(Vec::new());
+        };
+        let span = u64::from(last - first) + 1;
+        let mut left = Vec::new();
+        if uids.len() > 4 && span <= DENSE * uids.len() as u64 {
+            let to = keys::after(&keys::row(mailbox, last));
+            let singles = self
+                .store
+                .scan(account, keys::row(mailbox, first), to)
+                .await?;
+            let to = keys::after(&keys::gone(mailbox, last));
+            let gone = self
+                .scan_marks(account, (keys::gone(mailbox, first), to))
+                .await?;
+            let mut singles = singles.into_iter().peekable();
+            for &uid in uids {
+                while let Some((key, bytes)) = singles.peek() {
+                    match uid_of(key)?.cmp(&uid) {
+                        std::cmp::Ordering::Less => drop(singles.next()),
+                        std::cmp::Ordering::Equal => {
+                            rows.push(Read::single(uid, bytes.clone())?);
+                            break;
+                        }
+                        std::cmp::Ordering::Greater => break,
+                    }
+                }
+                let found = rows.last().is_some_and(|read| read.uid == uid);
+                if !found && gone.binary_search(&uid).is_err() {
+                    left.push(uid);
                 }
             }
-            rest = later;
+            return Ok(left);
         }
-        Ok(rows)
+        for uids in uids.chunks(BATCH) {
+            let keys: Vec<_> = uids
+                .iter()
+                .flat_map(|&uid| [keys::row(mailbox, uid), keys::gone(mailbox, uid)])
+                .collect();
+            let got = self.store.get(account, &keys).await?;
+            for (&uid, pair) in uids.iter().zip(got.chunks_exact(2)) {
+                match pair {
+                    [Some(bytes), _] => rows.push(Read::single(uid, bytes.clone())?),
+                    [None, None] => left.push(uid),
+                    _ => {}
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// The blocks in whose stretch UIDs from `first` to `last` may lie: their
+    /// keys and their UIDs, ascending.
+    pub(super) async fn block_lists(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        first: u32,
+        last: u32,
+    ) -> Result<Vec<(u32, Vec<u32>)>> {
+        let (start, _) = keys::of_mailbox(keys::BLOCK_UIDS, mailbox);
+        let mut from = keys::block_uids(mailbox, first);
+        let to = keys::after(&keys::block_uids(mailbox, last));
+        if first > 0 {
+            // The block that begins before `first`.
+            let before = Range {
+                account,
+                from: start,
+                to: keys::after(&from),
+                limit: 1,
+                reverse: true,
+                keys_only: true,
+            };
+            if let Some((key, _)) = self.store.range(before).await?.rows.into_iter().next() {
+                from = key;
+            }
+        }
+        self.store
+            .scan(account, from, to)
+            .await?
+            .into_iter()
+            .map(|(key, list)| Ok((uid_of(&key)?, block::decode_list(&list)?)))
+            .collect()
+    }
+
+    /// Blocks by their keys, each as of one moment; those that a fold took
+    /// away a moment ago are left out.
+    pub(super) async fn blocks(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        firsts: &[u32],
+    ) -> Result<Vec<Block>> {
+        let mut blocks = Vec::with_capacity(firsts.len());
+        for firsts in firsts.chunks(BLOCKS) {
+            let keys: Vec<_> = firsts
+                .iter()
+                .flat_map(|&first| {
+                    [
+                        keys::block_uids(mailbox, first),
+                        keys::block_rows(mailbox, first),
+                    ]
+                })
+                .collect();
+            let got = self.store.get(account, &keys).await?;
+            for (&first, pair) in firsts.iter().zip(got.chunks_exact(2)) {
+                if let [Some(list), Some(bytes)] = pair {
+                    blocks.push(Block {
+                        first,
+                        uids: block::decode_list(list)?,
+                        bytes: bytes.clone(),
+                    });
+                }
+            }
+        }
+        Ok(blocks)
     }
 
     /// [`Error::NoSuchMailbox`] unless it is there.
@@ -148,9 +296,37 @@ impl Mailboxes {
         }
     }
 
-    async fn scan_uids(&self, account: AccountId, mailbox: MailboxId) -> Result<Vec<u32>> {
-        self.scan_marks(account, keys::of_mailbox(keys::ROW, mailbox))
-            .await
+    /// The UIDs of a mailbox, ascending. In the order of
+    /// [`read_rows`](Mailboxes::read_rows): blocks last.
+    pub(super) async fn scan_uids(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+    ) -> Result<Vec<u32>> {
+        let singles = self
+            .scan_marks(account, keys::of_mailbox(keys::ROW, mailbox))
+            .await?;
+        let gone = self
+            .scan_marks(account, keys::of_mailbox(keys::GONE, mailbox))
+            .await?;
+        let loose = u32::try_from(singles.len() + gone.len()).unwrap_or(u32::MAX);
+        if loose >= self.shared.options.fold_at {
+            self.loosened(account, mailbox, loose);
+        }
+        let mut uids = Vec::new();
+        for (_, list) in self.block_lists(account, mailbox, 0, u32::MAX).await? {
+            uids.extend(list);
+        }
+        if uids.is_empty() {
+            return Ok(singles);
+        }
+        uids.extend(singles);
+        uids.sort_unstable();
+        uids.dedup();
+        if !gone.is_empty() {
+            uids.retain(|uid| gone.binary_search(uid).is_err());
+        }
+        Ok(uids)
     }
 
     /// The numbers at the end of the keys of a range, without values.
@@ -191,11 +367,15 @@ pub(super) fn ascending(uids: &[u32]) -> Vec<u32> {
     uids
 }
 
-fn read(uid: u32, bytes: bytes::Bytes) -> Result<Read> {
-    let row = Stored::decode(&bytes)?;
-    Ok(Read { uid, bytes, row })
+/// The key of the block that lists a UID.
+fn in_block(index: &[(u32, Vec<u32>)], uid: u32) -> Option<u32> {
+    let at = index
+        .partition_point(|(first, _)| *first <= uid)
+        .checked_sub(1)?;
+    let (first, list) = index.get(at)?;
+    list.binary_search(&uid).ok().map(|_| *first)
 }
 
-fn uid_of(key: &[u8]) -> Result<u32> {
+pub(super) fn uid_of(key: &[u8]) -> Result<u32> {
     keys::trailing_u32(key).ok_or_else(|| Error::corrupt("a key"))
 }

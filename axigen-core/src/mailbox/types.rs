@@ -239,6 +239,11 @@ pub struct Options {
     /// seconds, so that an account made anew under an old address never shows
     /// a value that a client still remembers.
     pub uid_validity: Option<u32>,
+    /// Rows of one block of a mailbox.
+    pub block_rows: usize,
+    /// So many rows of a mailbox stand by themselves before they are folded
+    /// into blocks in the background.
+    pub fold_at: u32,
 }
 
 impl Default for Options {
@@ -247,6 +252,8 @@ impl Default for Options {
             mailboxes: 10_000,
             keywords: 1000,
             uid_validity: None,
+            block_rows: 512,
+            fold_at: 2048,
         }
     }
 }

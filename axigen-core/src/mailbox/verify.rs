@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use axigen_store::AccountId;
 
 use super::{
-    Mailboxes,
+    Mailboxes, block,
     error::{Error, Result},
     folders::{self, Folder},
     item::Item,
     keys::{self, Account, COUNTERS, Counter},
-    row::Stored,
+    row::{Origin, Read, Stored},
     types::MailboxId,
 };
 
@@ -72,6 +72,8 @@ impl Mailboxes {
     /// # Errors
     /// [`Error::Store`], also for records that cannot be read at all.
     pub async fn verify(&self, account: AccountId) -> Result<Report> {
+        // A fold changes no number, so nobody would see it come between.
+        let _no_fold = self.shared.folding.lock().await;
         let mut left = 3;
         loop {
             let before = self.store.seq(account).await?;
@@ -160,14 +162,7 @@ impl Mailboxes {
         let words = self.keywords(account).await?.len();
         let last_item = self.account_counter(account, Account::Item).await?;
         let mut counted: BTreeMap<u32, Counted> = BTreeMap::new();
-        let (from, to) = keys::all(keys::ROW);
-        for (key, bytes) in self.store.scan(account, from, to).await? {
-            let [_, a, b, c, d, rest @ ..] = &*key else {
-                return Err(Error::corrupt("a row's key"));
-            };
-            let id = u32::from_be_bytes([*a, *b, *c, *d]);
-            let uid = keys::trailing_u32(rest).ok_or_else(|| Error::corrupt("a row's key"))?;
-            let row = Stored::decode(&bytes)?;
+        for ((id, uid), row) in self.merged_rows(account, report).await? {
             let mailbox = counted.entry(id).or_default();
             mailbox.messages += 1;
             mailbox.unseen += i64::from(row.unseen());
@@ -205,6 +200,69 @@ impl Mailboxes {
             report.problem(|| format!("item {item} is in no mailbox"));
         }
         Ok(counted)
+    }
+
+    /// Every row of every mailbox: those of blocks, those beside them.
+    async fn merged_rows(
+        &self,
+        account: AccountId,
+        report: &mut Report,
+    ) -> Result<BTreeMap<(u32, u32), Stored>> {
+        let corrupt = || Error::corrupt("a row's key");
+        let place = |key: &[u8]| -> Option<(u32, u32)> {
+            let mailbox = key.get(1..5).and_then(keys::trailing_u32)?;
+            Some((mailbox, key.get(5..).and_then(keys::trailing_u32)?))
+        };
+        let mut rows = BTreeMap::new();
+        let (from, to) = keys::all(keys::BLOCK_UIDS);
+        let lists = self.store.scan(account, from, to).await?;
+        let (from, to) = keys::all(keys::BLOCK_ROWS);
+        let values = self.store.scan(account, from, to).await?;
+        if lists.len() != values.len() {
+            report.problem(|| {
+                let (lists, values) = (lists.len(), values.len());
+                format!("{lists} blocks have UIDs, {values} have rows")
+            });
+        }
+        let values: HashMap<_, _> = values
+            .iter()
+            .filter_map(|(key, value)| Some((place(key)?, value)))
+            .collect();
+        let mut end = (0, 0);
+        for (key, list) in lists {
+            let (id, first) = place(&key).ok_or_else(corrupt)?;
+            let uids = block::decode_list(&list)?;
+            let Some(bytes) = values.get(&(id, first)) else {
+                report.problem(|| format!("block {first} of mailbox {id} has no rows"));
+                continue;
+            };
+            let of_block = block::decode_rows(bytes, uids.len())?;
+            let last = uids.last().copied().unwrap_or(first);
+            if uids.first().is_none_or(|uid| *uid < first) || end >= (id, first) {
+                report.problem(|| {
+                    format!("block {first} of mailbox {id} is not in its place: {uids:?}")
+                });
+            }
+            end = (id, last);
+            rows.extend(uids.iter().map(|uid| (id, *uid)).zip(of_block));
+        }
+        let (from, to) = keys::all(keys::ROW);
+        for (key, bytes) in self.store.scan(account, from, to).await? {
+            let (id, uid) = place(&key).ok_or_else(corrupt)?;
+            let read = Read::single(uid, bytes)?;
+            let over = matches!(read.origin, Origin::Over(_));
+            if rows.insert((id, uid), read.row).is_some() != over {
+                report.problem(|| format!("UID {uid} of mailbox {id}: over a block's row {over}"));
+            }
+        }
+        let (from, to) = keys::all(keys::GONE);
+        for (key, _) in self.store.scan(account, from, to).await? {
+            let (id, uid) = place(&key).ok_or_else(corrupt)?;
+            if rows.remove(&(id, uid)).is_none() {
+                report.problem(|| format!("UID {uid} of mailbox {id} is marked but not there"));
+            }
+        }
+        Ok(rows)
     }
 
     async fn verify_counters(

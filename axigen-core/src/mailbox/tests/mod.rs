@@ -1,6 +1,7 @@
 //! Tests of the mailbox rules over the store in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod blocks;
 mod folders;
 mod messages;
 mod model;
@@ -14,10 +15,13 @@ use super::*;
 const ALICE: AccountId = AccountId(7);
 const BOB: AccountId = AccountId(8);
 
-/// Mailboxes in memory, with alice's and bob's accounts.
+/// Mailboxes in memory, with alice's and bob's accounts. Rows go into tiny
+/// blocks soon, so that all of them meet in every test.
 async fn fresh() -> Mailboxes {
     fresh_with(Options {
         uid_validity: Some(1000),
+        block_rows: 3,
+        fold_at: 5,
         ..Options::default()
     })
     .await

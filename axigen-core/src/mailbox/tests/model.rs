@@ -65,6 +65,9 @@ enum Step {
     CutLog {
         back: u64,
     },
+    Fold {
+        at: usize,
+    },
 }
 
 fn flags() -> impl Strategy<Value = Flags> {
@@ -98,6 +101,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (name(), any::<bool>()).prop_map(|(name, on)| Step::Subscribe { name, on }),
         1 => (name(), any::<bool>()).prop_map(|(at, take)| Step::Recent { at, take }),
         1 => (0..40u64).prop_map(|back| Step::CutLog { back }),
+        2 => name().prop_map(|at| Step::Fold { at }),
     ]
 }
 
@@ -347,6 +351,11 @@ impl World {
                         }
                     }
                     None => assert!(matches!(got, Err(Error::NoSuchMailbox))),
+                }
+            }
+            Step::Fold { at } => {
+                if let Ok(info) = real.find(ALICE, NAMES[at]).await {
+                    real.fold(ALICE, info.id).await.unwrap();
                 }
             }
             Step::CutLog { back } => {

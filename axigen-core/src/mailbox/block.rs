@@ -1,0 +1,199 @@
+//! Rows in blocks: up to a few hundred messages of a mailbox in two values.
+//!
+//! A block has a key of its own, a UID: it holds messages from that one up to
+//! the next block's. Under `1b mailbox uid` stand its UIDs as runs, so that a
+//! mailbox of a million is listed from two thousand small values; under
+//! `1c mailbox uid` stand its rows in the order of the UIDs.
+//!
+//! Blocks are written by [`fold`](super::fold) only. What happens to a message
+//! in a block stands beside it until then: its changed row as a single one, its
+//! removal as a mark. So a single row counts before the block's.
+//!
+//! Rows are a version byte, then for each row the numbers below, seven bits a
+//! byte, where "difference" is to the row before, with its sign in the lowest bit:
+//! flags, number of keywords, keywords, difference of the modification number,
+//! of the item, of the internal date in seconds, zone (sign in the lowest bit),
+//! size.
+
+use bytes::Bytes;
+
+use super::{
+    error::{Error, Result},
+    log::{decode_uids, encode_uids},
+    row::Stored,
+    types::ItemId,
+};
+
+const VERSION: u8 = 1;
+
+/// The UIDs of a block, ascending.
+pub(super) fn encode_list(uids: &[u32]) -> Bytes {
+    let mut bytes = Vec::new();
+    encode_uids(uids, &mut bytes);
+    bytes.into()
+}
+
+/// The UIDs of a block, ascending.
+pub(super) fn decode_list(bytes: &[u8]) -> Result<Vec<u32>> {
+    decode_uids(bytes).ok_or_else(|| Error::corrupt("the UIDs of a block"))
+}
+
+/// The rows of a block.
+pub(super) fn encode_rows<'r>(rows: impl IntoIterator<Item = &'r Stored>) -> Bytes {
+    let mut bytes = vec![VERSION];
+    let (mut modseq, mut item, mut date) = (0, 0, 0);
+    for row in rows {
+        bytes.push(row.system);
+        put(row.words.len() as u64, &mut bytes);
+        for word in &row.words {
+            put(u64::from(*word), &mut bytes);
+        }
+        put(zigzag(row.modseq.wrapping_sub(modseq) as i64), &mut bytes);
+        put(zigzag(row.item.0.wrapping_sub(item) as i64), &mut bytes);
+        put(zigzag(row.internal_date.wrapping_sub(date)), &mut bytes);
+        put(zigzag(i64::from(row.internal_zone)), &mut bytes);
+        put(row.size, &mut bytes);
+        (modseq, item, date) = (row.modseq, row.item.0, row.internal_date);
+    }
+    bytes.into()
+}
+
+/// The rows of a block of `count` messages.
+pub(super) fn decode_rows(bytes: &[u8], count: usize) -> Result<Vec<Stored>> {
+    rows(bytes, count).ok_or_else(|| Error::corrupt("the rows of a block"))
+}
+
+fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
+    let (&version, mut rest) = bytes.split_first()?;
+    // A row has seven bytes at least.
+    if version != VERSION || count > rest.len() / 7 {
+        return None;
+    }
+    let mut rows: Vec<Stored> = Vec::with_capacity(count);
+    let (mut modseq, mut item, mut date) = (0u64, 0u64, 0i64);
+    for _ in 0..count {
+        let (&system, behind) = rest.split_first()?;
+        rest = behind;
+        let words = usize::try_from(take(&mut rest)?).ok()?;
+        if words > rest.len() {
+            return None;
+        }
+        let words = (0..words)
+            .map(|_| u16::try_from(take(&mut rest)?).ok())
+            .collect::<Option<Vec<u16>>>()?;
+        modseq = modseq.wrapping_add(unzigzag(take(&mut rest)?) as u64);
+        item = item.wrapping_add(unzigzag(take(&mut rest)?) as u64);
+        date = date.wrapping_add(unzigzag(take(&mut rest)?));
+        rows.push(Stored {
+            modseq,
+            item: ItemId(item),
+            system,
+            words,
+            internal_date: date,
+            internal_zone: i16::try_from(unzigzag(take(&mut rest)?)).ok()?,
+            size: take(&mut rest)?,
+        });
+    }
+    rest.is_empty().then_some(rows)
+}
+
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+fn put(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let part = u64::from(byte & 0x7f);
+        if shift == 63 && part > 1 {
+            return None;
+        }
+        number |= part << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row() -> impl Strategy<Value = Stored> {
+        let words = prop::collection::vec(any::<u16>(), 0..3);
+        (
+            any::<u64>(),
+            any::<u64>(),
+            any::<u8>(),
+            words,
+            any::<i64>(),
+            any::<i16>(),
+            any::<u64>(),
+        )
+            .prop_map(
+                |(modseq, item, system, words, internal_date, internal_zone, size)| Stored {
+                    modseq,
+                    item: ItemId(item),
+                    system,
+                    words,
+                    internal_date,
+                    internal_zone,
+                    size,
+                },
+            )
+    }
+
+    #[test]
+    fn rows_as_they_usually_are_take_few_bytes() {
+        let rows: Vec<Stored> = (0..500)
+            .map(|n| Stored {
+                modseq: 5000 + n,
+                item: ItemId(90_000 + n),
+                system: 1,
+                words: vec![],
+                internal_date: 1_790_000_000 + 600 * n as i64,
+                internal_zone: 0,
+                size: 8000 + n,
+            })
+            .collect();
+        let bytes = encode_rows(&rows);
+        assert!(bytes.len() < 10 * rows.len(), "{}", bytes.len());
+        assert_eq!(decode_rows(&bytes, 500).unwrap(), rows);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_survive(rows in prop::collection::vec(row(), 0..20)) {
+            let bytes = encode_rows(&rows);
+            prop_assert_eq!(decode_rows(&bytes, rows.len()).unwrap(), rows.clone());
+            prop_assert!(decode_rows(&bytes, rows.len() + 1).is_err());
+            for cut in 0..bytes.len() {
+                prop_assert!(rows.is_empty() || decode_rows(&bytes[..cut], rows.len()).is_err());
+            }
+        }
+
+        #[test]
+        fn other_bytes_are_corrupt_not_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), count in 0usize..10) {
+            let _ = decode_rows(&bytes, count);
+            let _ = decode_list(&bytes);
+        }
+    }
+}

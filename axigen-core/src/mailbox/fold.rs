@@ -1,0 +1,249 @@
+//! Single rows, and marks of removed ones, folded into blocks in the background.
+//!
+//! A fold changes nothing that anybody sees, so it has no number in the change
+//! log. What it read is asserted: a change that came between makes it read again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axigen_store::{AccountId, Expect};
+use bytes::Bytes;
+
+use super::{
+    Mailboxes, block,
+    draft::{Draft, TRIES},
+    error::Result,
+    keys,
+    row::Stored,
+    types::MailboxId,
+};
+
+/// Most single rows and marks that one batch folds.
+const BATCH: usize = 2048;
+/// Most blocks that one batch writes again.
+const BLOCKS: usize = 32;
+
+/// A block as it is written: its key and what it holds.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) first: u32,
+    pub(super) uids: Vec<u32>,
+    /// Its rows as they were read.
+    pub(super) bytes: Bytes,
+}
+
+impl Block {
+    pub(super) fn rows(&self) -> Result<BTreeMap<u32, Stored>> {
+        let rows = block::decode_rows(&self.bytes, self.uids.len())?;
+        Ok(self.uids.iter().copied().zip(rows).collect())
+    }
+}
+
+/// What one batch folds: up to some UID, everything that stands beside blocks.
+#[derive(Debug, Default)]
+struct Loose {
+    rows: Vec<(u32, Bytes)>,
+    gone: Vec<u32>,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum Step {
+    Nothing,
+    Again,
+    Write(Draft),
+}
+
+impl Mailboxes {
+    /// Remembers that so many rows or marks were written beside the mailbox's
+    /// blocks, and folds them in the background once they are many.
+    pub(super) fn loosened(&self, account: AccountId, mailbox: MailboxId, count: u32) {
+        let due = {
+            let mut loose = self.shared.loose.lock();
+            // Only a hint: whoever lists the mailbox counts again.
+            if loose.len() > 100_000 {
+                loose.clear();
+            }
+            let known = loose.entry((account, mailbox)).or_default();
+            *known = known.saturating_add(count);
+            if *known < self.shared.options.fold_at {
+                false
+            } else {
+                *known = 0;
+                true
+            }
+        };
+        if due {
+            let mailboxes = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = mailboxes.fold(account, mailbox).await {
+                    tracing::debug!(%error, "a mailbox was not folded");
+                }
+            });
+        }
+    }
+
+    /// Folds what stands beside the mailbox's blocks into them. Done in the
+    /// background when it is worth it; calling it is never needed.
+    ///
+    /// # Errors
+    /// [`Error::Store`](super::Error::Store).
+    pub async fn fold(&self, account: AccountId, mailbox: MailboxId) -> Result<()> {
+        let _one = self.shared.folding.lock().await;
+        let mut tries = 0;
+        while tries < TRIES {
+            let loose = self.loose(account, mailbox).await?;
+            let committed = match self.fold_draft(account, mailbox, loose).await? {
+                Step::Nothing => return Ok(()),
+                Step::Again => None,
+                Step::Write(draft) => self.commit(vec![draft]).await?,
+            };
+            match committed {
+                Some(_) => tries = 0,
+                None => tries += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// The first single rows and marks, as many as one batch folds.
+    async fn loose(&self, account: AccountId, mailbox: MailboxId) -> Result<Loose> {
+        let mut rows = Vec::new();
+        let (from, to) = keys::of_mailbox(keys::ROW, mailbox);
+        let page = self.page(account, from, to, BATCH).await?;
+        let mut end = u32::MAX;
+        let full = page.len() == BATCH;
+        for (key, bytes) in page {
+            rows.push((super::select::uid_of(&key)?, bytes));
+        }
+        if full && let Some((last, _)) = rows.last() {
+            end = *last;
+        }
+        let (from, to) = keys::of_mailbox(keys::GONE, mailbox);
+        let page = self.page(account, from, to, BATCH).await?;
+        let full = page.len() == BATCH;
+        let mut gone = Vec::with_capacity(page.len());
+        for (key, _) in page {
+            gone.push(super::select::uid_of(&key)?);
+        }
+        if full && let Some(last) = gone.last() {
+            end = end.min(*last);
+        }
+        // Both are whole up to here.
+        rows.retain(|(uid, _)| *uid <= end);
+        gone.retain(|uid| *uid <= end);
+        Ok(Loose { rows, gone })
+    }
+
+    /// The batch that folds them.
+    async fn fold_draft(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        loose: Loose,
+    ) -> Result<Step> {
+        let index = self.block_lists(account, mailbox, 0, u32::MAX).await?;
+        let firsts: Vec<u32> = index.iter().map(|(first, _)| *first).collect();
+        // The block whose stretch a UID lies in; the first reaches down to 0.
+        let block_of = |uid: u32| {
+            firsts
+                .partition_point(|first| *first <= uid)
+                .saturating_sub(1)
+        };
+
+        let mut draft = Draft::new(account).quiet();
+        draft.mailbox_exists(mailbox);
+        let mut stretches: BTreeMap<usize, BTreeMap<u32, Option<Stored>>> = BTreeMap::new();
+        let changes = loose
+            .rows
+            .iter()
+            .map(|(uid, bytes)| Ok((*uid, Some(Stored::decode(bytes)?))))
+            .chain(loose.gone.iter().map(|uid| Ok((*uid, None))))
+            .collect::<Result<BTreeMap<u32, Option<Stored>>>>()?;
+        for (uid, change) in changes {
+            let at = block_of(uid);
+            if stretches.len() == BLOCKS && !stretches.contains_key(&at) {
+                break;
+            }
+            stretches.entry(at).or_default().insert(uid, change);
+        }
+        if stretches.is_empty() {
+            return Ok(Step::Nothing);
+        }
+        let wanted: Vec<u32> = stretches
+            .keys()
+            .filter_map(|at| firsts.get(*at).copied())
+            .collect();
+        let mut blocks = self
+            .blocks(account, mailbox, &wanted)
+            .await?
+            .into_iter()
+            .map(|block| (block.first, block))
+            .collect::<BTreeMap<u32, Block>>();
+        let mut done = BTreeSet::new();
+        for (at, changes) in stretches {
+            let old = firsts.get(at).and_then(|first| blocks.remove(first));
+            let mut rows = match &old {
+                Some(block) => block.rows()?,
+                // Its list stands there, its rows went a moment ago: again.
+                None if firsts.get(at).is_some() => return Ok(Step::Again),
+                None => BTreeMap::new(),
+            };
+            for (uid, change) in changes {
+                done.insert(uid);
+                match change {
+                    Some(row) => drop(rows.insert(uid, row)),
+                    None => drop(rows.remove(&uid)),
+                }
+            }
+            if let Some(block) = &old {
+                draft.expect(
+                    keys::block_rows(mailbox, block.first),
+                    Expect::Equals(block.bytes.clone()),
+                );
+            }
+            self.write_stretch(&mut draft, mailbox, old.as_ref(), &rows);
+        }
+        for (uid, bytes) in loose.rows {
+            if done.contains(&uid) {
+                let key = keys::row(mailbox, uid);
+                draft.expect(key.clone(), Expect::Equals(bytes));
+                draft.delete(key);
+            }
+        }
+        for uid in loose.gone {
+            if done.contains(&uid) {
+                let key = keys::gone(mailbox, uid);
+                draft.expect(key.clone(), Expect::Present);
+                draft.delete(key);
+            }
+        }
+        Ok(Step::Write(draft))
+    }
+
+    /// The blocks that take the place of one.
+    fn write_stretch(
+        &self,
+        draft: &mut Draft,
+        mailbox: MailboxId,
+        old: Option<&Block>,
+        rows: &BTreeMap<u32, Stored>,
+    ) {
+        let uids: Vec<u32> = rows.keys().copied().collect();
+        let stored: Vec<&Stored> = rows.values().collect();
+        let size = self.shared.options.block_rows.max(1);
+        let mut kept = false;
+        for (uids, stored) in uids.chunks(size).zip(stored.chunks(size)) {
+            let Some(&first) = uids.first() else { continue };
+            kept |= old.is_some_and(|block| block.first == first);
+            draft.set(keys::block_uids(mailbox, first), block::encode_list(uids));
+            draft.set(
+                keys::block_rows(mailbox, first),
+                block::encode_rows(stored.iter().copied()),
+            );
+        }
+        if let Some(block) = old.filter(|_| !kept) {
+            draft.delete(keys::block_uids(mailbox, block.first));
+            draft.delete(keys::block_rows(mailbox, block.first));
+        }
+    }
+}
