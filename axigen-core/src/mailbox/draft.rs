@@ -13,6 +13,7 @@ use axigen_store::{
 use super::{
     Mailboxes,
     error::{Error, Result},
+    fold::Written,
     keys::{self, Account, Counter},
     row::{Origin, Read, Stored},
     types::MailboxId,
@@ -50,8 +51,7 @@ struct Delta {
     unseen: i64,
     deleted: i64,
     size: i64,
-    /// Rows and marks written beside the mailbox's blocks.
-    loose: u32,
+    written: Written,
 }
 
 impl Draft {
@@ -168,7 +168,7 @@ impl Draft {
             None => row.encode(),
         };
         self.set(keys::new_in_mailbox(keys::ROW, mailbox, uid), value);
-        self.loosen(mailbox);
+        self.wrote(mailbox, None);
         if row.deleted() {
             let mark = keys::new_in_mailbox(keys::DELETED, mailbox, uid);
             self.set(mark, &b""[..]);
@@ -187,7 +187,7 @@ impl Draft {
             }
             Origin::Block(..) => self.set(keys::gone(mailbox, old.uid), &b""[..]),
         }
-        self.loosen(mailbox);
+        self.wrote(mailbox, Some(old.uid));
         if old.row.deleted() {
             self.delete(keys::deleted(mailbox, old.uid));
         }
@@ -202,7 +202,7 @@ impl Draft {
             Origin::Over(_) | Origin::Block(..) => new.encode_over(),
         };
         self.set(keys::row(mailbox, old.uid), value);
-        self.loosen(mailbox);
+        self.wrote(mailbox, Some(old.uid));
         match (old.row.deleted(), new.deleted()) {
             (false, true) => self.set(keys::deleted(mailbox, old.uid), &b""[..]),
             (true, false) => self.delete(keys::deleted(mailbox, old.uid)),
@@ -238,15 +238,22 @@ impl Draft {
     }
 
     /// Something was written beside the mailbox's blocks.
-    fn loosen(&mut self, mailbox: MailboxId) {
-        self.mailboxes.entry(mailbox).or_default().loose += 1;
+    fn wrote(&mut self, mailbox: MailboxId, uid: Option<u32>) {
+        let written = &mut self.mailboxes.entry(mailbox).or_default().written;
+        written.count += 1;
+        written.lowest = match (written.lowest, uid) {
+            (Some(lowest), Some(uid)) => Some(lowest.min(uid)),
+            (lowest, uid) => lowest.or(uid),
+        };
     }
 
-    /// How much was written beside the blocks of which mailbox.
-    fn loosened(&self) -> Vec<(AccountId, MailboxId, u32)> {
-        let loose = self.mailboxes.iter().filter(|(_, delta)| delta.loose > 0);
-        loose
-            .map(|(mailbox, delta)| (self.part.account, *mailbox, delta.loose))
+    /// What was written beside the blocks of which mailbox.
+    fn written(&self) -> Vec<(AccountId, MailboxId, Written)> {
+        let account = self.part.account;
+        let mailboxes = self.mailboxes.iter();
+        mailboxes
+            .filter(|(_, delta)| delta.written.count > 0)
+            .map(|(mailbox, delta)| (account, *mailbox, delta.written))
             .collect()
     }
 
@@ -333,13 +340,13 @@ impl Mailboxes {
     /// Does a batch of drafts, durable on `Ok`; `None` if others were faster
     /// and the caller must read again.
     pub(super) async fn commit(&self, drafts: Vec<Draft>) -> Result<Option<Commit>> {
-        let loosened: Vec<_> = drafts.iter().flat_map(Draft::loosened).collect();
+        let written: Vec<_> = drafts.iter().flat_map(Draft::written).collect();
         let (parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
             drafts.into_iter().map(Draft::finish).unzip();
         match self.store.commit(Batch { parts }).await {
             Ok(commit) => {
-                for (account, mailbox, count) in loosened {
-                    self.loosened(account, mailbox, count);
+                for (account, mailbox, written) in written {
+                    self.loosened(account, mailbox, written);
                 }
                 Ok(Some(commit))
             }

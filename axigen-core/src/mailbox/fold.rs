@@ -14,6 +14,7 @@ use super::{
     error::Result,
     keys,
     row::Stored,
+    select::uid_of,
     types::MailboxId,
 };
 
@@ -21,6 +22,28 @@ use super::{
 const BATCH: usize = 2048;
 /// Most blocks that one batch writes again.
 const BLOCKS: usize = 32;
+
+/// Mailboxes of which it is remembered what stands beside their blocks.
+const HINTS: usize = 100_000;
+
+/// What was written beside the blocks of a mailbox.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Written {
+    /// How many single rows and marks.
+    pub(super) count: u32,
+    /// The lowest UID, but for new messages, which are higher than all others.
+    pub(super) lowest: Option<u32>,
+}
+
+/// What stands beside the blocks of a mailbox, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// How many single rows and marks were written since the last fold.
+    count: u32,
+    /// None of them has a lower UID; so nobody walks over what was folded and
+    /// deleted before.
+    from: u32,
+}
 
 /// A block as it is written: its key and what it holds.
 #[derive(Debug)]
@@ -50,27 +73,28 @@ struct Loose {
 enum Step {
     Nothing,
     Again,
-    Write(Draft),
+    /// With the last UID it folds.
+    Write(Box<Draft>, u32),
 }
 
 impl Mailboxes {
-    /// Remembers that so many rows or marks were written beside the mailbox's
-    /// blocks, and folds them in the background once they are many.
-    pub(super) fn loosened(&self, account: AccountId, mailbox: MailboxId, count: u32) {
+    /// Remembers what was written beside the mailbox's blocks, and folds it in
+    /// the background once it is much.
+    pub(super) fn loosened(&self, account: AccountId, mailbox: MailboxId, written: Written) {
         let due = {
-            let mut loose = self.shared.loose.lock();
+            let mut beside = self.shared.beside.lock();
             // Only a hint: whoever lists the mailbox counts again.
-            if loose.len() > 100_000 {
-                loose.clear();
+            if beside.len() > HINTS {
+                beside.clear();
             }
-            let known = loose.entry((account, mailbox)).or_default();
-            *known = known.saturating_add(count);
-            if *known < self.shared.options.fold_at {
-                false
-            } else {
-                *known = 0;
-                true
+            let known = beside.entry((account, mailbox)).or_default();
+            known.count = known.count.saturating_add(written.count);
+            known.from = known.from.min(written.lowest.unwrap_or(u32::MAX));
+            let due = known.count >= self.shared.options.fold_at;
+            if due {
+                known.count = 0;
             }
+            due
         };
         if due {
             let mailboxes = self.clone();
@@ -89,42 +113,71 @@ impl Mailboxes {
     /// [`Error::Store`](super::Error::Store).
     pub async fn fold(&self, account: AccountId, mailbox: MailboxId) -> Result<()> {
         let _one = self.shared.folding.lock().await;
+        let place = (account, mailbox);
+        let mut from = {
+            let mut beside = self.shared.beside.lock();
+            let known = beside.entry(place).or_default();
+            // What is changed from now on says so again.
+            std::mem::replace(&mut known.from, u32::MAX)
+        };
+        let folded = self.fold_from(account, mailbox, &mut from).await;
+        let mut beside = self.shared.beside.lock();
+        let known = beside.entry(place).or_default();
+        known.from = known.from.min(from);
+        folded
+    }
+
+    /// Folds from a UID on, and moves it behind what was folded.
+    async fn fold_from(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        from: &mut u32,
+    ) -> Result<()> {
         let mut tries = 0;
         while tries < TRIES {
-            let loose = self.loose(account, mailbox).await?;
+            let loose = self.loose(account, mailbox, *from).await?;
             let committed = match self.fold_draft(account, mailbox, loose).await? {
                 Step::Nothing => return Ok(()),
                 Step::Again => None,
-                Step::Write(draft) => self.commit(vec![draft]).await?,
+                Step::Write(draft, last) => self
+                    .commit(vec![*draft])
+                    .await?
+                    .map(|_| last.saturating_add(1)),
             };
             match committed {
-                Some(_) => tries = 0,
+                Some(next) => (*from, tries) = (next, 0),
                 None => tries += 1,
             }
         }
         Ok(())
     }
 
-    /// The first single rows and marks, as many as one batch folds.
-    async fn loose(&self, account: AccountId, mailbox: MailboxId) -> Result<Loose> {
-        let mut rows = Vec::new();
-        let (from, to) = keys::of_mailbox(keys::ROW, mailbox);
-        let page = self.page(account, from, to, BATCH).await?;
+    /// The first single rows and marks from a UID on, as many as one batch
+    /// folds.
+    async fn loose(&self, account: AccountId, mailbox: MailboxId, from: u32) -> Result<Loose> {
         let mut end = u32::MAX;
+        let (_, to) = keys::of_mailbox(keys::ROW, mailbox);
+        let page = self
+            .page(account, keys::row(mailbox, from), to, BATCH)
+            .await?;
         let full = page.len() == BATCH;
-        for (key, bytes) in page {
-            rows.push((super::select::uid_of(&key)?, bytes));
-        }
+        let mut rows = page
+            .into_iter()
+            .map(|(key, bytes)| Ok((uid_of(&key)?, bytes)))
+            .collect::<Result<Vec<_>>>()?;
         if full && let Some((last, _)) = rows.last() {
             end = *last;
         }
-        let (from, to) = keys::of_mailbox(keys::GONE, mailbox);
-        let page = self.page(account, from, to, BATCH).await?;
+        let (_, to) = keys::of_mailbox(keys::GONE, mailbox);
+        let page = self
+            .page(account, keys::gone(mailbox, from), to, BATCH)
+            .await?;
         let full = page.len() == BATCH;
-        let mut gone = Vec::with_capacity(page.len());
-        for (key, _) in page {
-            gone.push(super::select::uid_of(&key)?);
-        }
+        let mut gone = page
+            .iter()
+            .map(|(key, _)| uid_of(key))
+            .collect::<Result<Vec<_>>>()?;
         if full && let Some(last) = gone.last() {
             end = end.min(*last);
         }
@@ -141,7 +194,12 @@ impl Mailboxes {
         mailbox: MailboxId,
         loose: Loose,
     ) -> Result<Step> {
-        let index = self.block_lists(account, mailbox, 0, u32::MAX).await?;
+        let of_rows = loose.rows.iter().map(|(uid, _)| *uid);
+        let touched = of_rows.chain(loose.gone.iter().copied());
+        let (Some(lowest), Some(highest)) = (touched.clone().min(), touched.max()) else {
+            return Ok(Step::Nothing);
+        };
+        let index = self.block_lists(account, mailbox, lowest, highest).await?;
         let firsts: Vec<u32> = index.iter().map(|(first, _)| *first).collect();
         // The block whose stretch a UID lies in; the first reaches down to 0.
         let block_of = |uid: u32| {
@@ -165,9 +223,6 @@ impl Mailboxes {
                 break;
             }
             stretches.entry(at).or_default().insert(uid, change);
-        }
-        if stretches.is_empty() {
-            return Ok(Step::Nothing);
         }
         let wanted: Vec<u32> = stretches
             .keys()
@@ -217,7 +272,8 @@ impl Mailboxes {
                 draft.delete(key);
             }
         }
-        Ok(Step::Write(draft))
+        let last = done.last().copied().unwrap_or(highest);
+        Ok(Step::Write(Box::new(draft), last))
     }
 
     /// The blocks that take the place of one.

@@ -82,9 +82,8 @@ struct Shared {
     /// Those who make mailboxes in an account take turns, so that they do not
     /// spoil each other's batch again and again; correctness does not need it.
     turns: Vec<Arc<Turns<()>>>,
-    /// Rows and marks written beside the blocks of a mailbox, since it was
-    /// folded last or the server started.
-    loose: Mutex<HashMap<(AccountId, MailboxId), u32>>,
+    /// What stands beside the blocks of mailboxes.
+    beside: Mutex<HashMap<(AccountId, MailboxId), fold::Beside>>,
     /// One mailbox is folded at a time.
     folding: Turns<()>,
 }
@@ -101,7 +100,7 @@ impl Mailboxes {
             options,
             tables: Mutex::default(),
             turns: (0..64).map(|_| Arc::default()).collect(),
-            loose: Mutex::default(),
+            beside: Mutex::default(),
             folding: Turns::default(),
         };
         Self {

@@ -6,7 +6,7 @@ use super::{
     Mailboxes, block,
     draft::{Draft, TRIES, contended},
     error::{Error, Result},
-    fold::Block,
+    fold::{Block, Written},
     keys::{self, Counter},
     row::{Origin, Read},
     types::{MailboxId, Row},
@@ -309,9 +309,11 @@ impl Mailboxes {
         let gone = self
             .scan_marks(account, keys::of_mailbox(keys::GONE, mailbox))
             .await?;
-        let loose = u32::try_from(singles.len() + gone.len()).unwrap_or(u32::MAX);
-        if loose >= self.shared.options.fold_at {
-            self.loosened(account, mailbox, loose);
+        let count = u32::try_from(singles.len() + gone.len()).unwrap_or(u32::MAX);
+        if count >= self.shared.options.fold_at {
+            let lowest = singles.first().into_iter().chain(gone.first()).min();
+            let lowest = lowest.copied();
+            self.loosened(account, mailbox, Written { count, lowest });
         }
         let mut uids = Vec::new();
         for (_, list) in self.block_lists(account, mailbox, 0, u32::MAX).await? {
