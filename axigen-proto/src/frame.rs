@@ -20,12 +20,17 @@ pub enum Line {
     TooLong,
 }
 
+/// How much of the end of a line that is too long is remembered, in bytes.
+const LOST_END: usize = 32;
+
 /// Unread bytes of a session, with a cursor that never scans a byte twice.
 #[derive(Debug, Default)]
 pub struct Framer {
     buf: BytesMut,
     scanned: usize,
     discarding: bool,
+    /// The end of the line that was lost, with its line end.
+    lost: Vec<u8>,
 }
 
 impl Framer {
@@ -64,6 +69,7 @@ impl Framer {
         self.buf = BytesMut::new();
         self.scanned = 0;
         self.discarding = false;
+        self.lost = Vec::new();
     }
 
     /// Cuts the next line, without its line end, of at most `limit` bytes.
@@ -76,7 +82,10 @@ impl Framer {
         let Some(at) = self.buf[self.scanned..].iter().position(|&b| b == b'\n') else {
             // One byte more: the CR of a line that is exactly at the limit.
             if self.discarding || self.buf.len() > limit + 1 {
-                self.discarding = true;
+                if !std::mem::replace(&mut self.discarding, true) {
+                    self.lost.clear();
+                }
+                remember(&mut self.lost, &self.buf);
                 self.buf.clear();
             }
             self.scanned = self.buf.len();
@@ -84,21 +93,33 @@ impl Framer {
         };
         let end = self.scanned + at;
         self.scanned = 0;
-        if self.discarding {
-            self.discarding = false;
-            self.buf.advance(end + 1);
+        let mut line = self.buf.split_to(end + 1).freeze();
+        if std::mem::take(&mut self.discarding) {
+            remember(&mut self.lost, &line);
             return Some(Line::TooLong);
         }
-        let mut line = self.buf.split_to(end + 1).freeze();
+        self.lost.clear();
         let crlf = line.len() >= 2 && line[line.len() - 2] == b'\r';
-        line.truncate(line.len() - if crlf { 2 } else { 1 });
-        Some(if line.len() > limit {
-            Line::TooLong
-        } else if crlf {
+        let length = line.len() - if crlf { 2 } else { 1 };
+        if length > limit {
+            remember(&mut self.lost, &line);
+            return Some(Line::TooLong);
+        }
+        line.truncate(length);
+        Some(if crlf {
             Line::Complete(line)
         } else {
             Line::BareLf(line)
         })
+    }
+
+    /// The end of the line that was just reported as [`Line::TooLong`], without
+    /// its line end; at most 32 bytes. What the line announces there comes
+    /// although the line is lost.
+    pub fn lost_end(&self) -> &[u8] {
+        let line = self.lost.strip_suffix(b"\n").unwrap_or(&self.lost);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        &line[line.len().saturating_sub(LOST_END)..]
     }
 
     /// Whether a line beyond its limit is being thrown away right now.
@@ -119,6 +140,13 @@ impl Framer {
         self.scanned = self.scanned.saturating_sub(n);
         self.buf.advance(n);
     }
+}
+
+/// Keeps the end of what a lost line consists of, a line end besides.
+fn remember(lost: &mut Vec<u8>, more: &[u8]) {
+    const KEPT: usize = LOST_END + 2;
+    lost.extend_from_slice(&more[more.len().saturating_sub(KEPT)..]);
+    lost.drain(..lost.len().saturating_sub(KEPT));
 }
 
 #[cfg(test)]
@@ -152,6 +180,29 @@ mod tests {
         ];
         for chunk in 1..=input.len() {
             assert_eq!(lines(input, chunk, 8), want, "chunk size {chunk}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_lost_line_is_known() {
+        let long = "x".repeat(100);
+        for (line, want) in [
+            (format!("{long} {{5+}}"), format!("{} {{5+}}", &long[..27])),
+            ("123456789".to_owned(), "123456789".to_owned()),
+        ] {
+            for end in ["\r\n", "\n"] {
+                let input = format!("{line}{end}");
+                for chunk in 1..=input.len() {
+                    let mut framer = Framer::new();
+                    let mut found = None;
+                    for piece in input.as_bytes().chunks(chunk) {
+                        framer.push(BytesMut::from(piece));
+                        found = found.or(framer.line(8));
+                    }
+                    assert_eq!(found, Some(Line::TooLong));
+                    assert_eq!(framer.lost_end(), want.as_bytes(), "in pieces of {chunk}");
+                }
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Typed commands of IMAP4rev1 and IMAP4rev2.
 
+pub(crate) mod name;
+
 use std::fmt;
 
 use bytes::Bytes;

@@ -8,7 +8,7 @@ use super::command::{FetchAttribute, Section, SectionText};
 use super::response::{
     Code, Esearch, FetchItem, ListItem, Namespace, Response, Status, StatusKind,
 };
-use super::types::{Flag, MailboxName, Tag};
+use super::types::{Flag, MailboxName, StatusItem, Tag};
 use super::utf7;
 
 mod command;
@@ -73,11 +73,13 @@ impl<'a> Encoder<'a> {
                 self.put("* STATUS ");
                 self.mailbox(mailbox);
                 self.put(" (");
-                for (index, (item, value)) in items.iter().enumerate() {
-                    if index > 0 {
-                        self.put(" ");
-                    }
-                    self.print(format_args!("{} {value}", item.as_str()));
+                let sent = items
+                    .iter()
+                    // A client that has enabled IMAP4rev2 may ask for it, and gets none.
+                    .filter(|(item, _)| !(self.rev2 && *item == StatusItem::Recent));
+                for (index, (item, value)) in sent.enumerate() {
+                    let space = if index > 0 { " " } else { "" };
+                    let _ = write!(self.out, "{space}{} {value}", item.as_str());
                 }
                 self.put(")");
             }

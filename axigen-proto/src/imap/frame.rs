@@ -22,10 +22,11 @@ pub(crate) enum Frame {
     /// The command announces a literal: decide on [`CommandFramer::so_far`] with
     /// `accept`, `forget` or `discard`.
     Literal(Literal),
-    /// A line beyond the limit, all of it thrown away.
-    TooLong(Option<Tag>),
-    /// A line that a bare LF ended; the command is forgotten.
-    BareLf(Option<Tag>),
+    /// A line beyond the limit, all of it thrown away, and the literal that it
+    /// announces.
+    TooLong(Option<Tag>, Option<Literal>),
+    /// A line that a bare LF ended; the command is forgotten. Likewise.
+    BareLf(Option<Tag>, Option<Literal>),
     /// A refused command has been thrown away to its end: answer it now.
     Discarded(Option<Tag>, Status),
     /// The rest of a refused command is larger than anyone needs.
@@ -118,10 +119,12 @@ impl CommandFramer {
         // The limit counts the line ends too.
         let left = limit.saturating_sub(self.lines).saturating_sub(2);
         self.look_for_tag(left);
-        Some(match self.input.line(left)? {
-            Line::TooLong => Frame::TooLong(self.end()),
-            Line::BareLf(_) => Frame::BareLf(self.end()),
-            Line::Complete(line) => match announced(&line) {
+        let line = self.input.line(left)?;
+        let literal = self.announced(&line);
+        Some(match line {
+            Line::TooLong => Frame::TooLong(self.end(), literal),
+            Line::BareLf(_) => Frame::BareLf(self.end(), literal),
+            Line::Complete(line) => match literal {
                 Some(literal) => {
                     self.lines += line.len() + 2;
                     self.announcement = literal.length;
@@ -190,6 +193,16 @@ impl CommandFramer {
         self.input.take(usize::try_from(max).unwrap_or(usize::MAX))
     }
 
+    /// The literal that a line announces, however the line itself fares: what a
+    /// client sends unasked comes also behind a line that is lost, and must not
+    /// be taken for commands.
+    pub(crate) fn announced(&self, line: &Line) -> Option<Literal> {
+        match line {
+            Line::Complete(line) | Line::BareLf(line) => announced(line),
+            Line::TooLong => announced(self.input.lost_end()),
+        }
+    }
+
     /// A line that is no command: of AUTHENTICATE, of IDLE, behind a message.
     pub(crate) fn line(&mut self, limit: usize) -> Option<Line> {
         self.input.line(limit)
@@ -209,17 +222,23 @@ impl CommandFramer {
             if discard.left > 0 {
                 return None;
             }
-            if let Line::Complete(line) = self.input.line(limit)?
-                && let Some(literal) = announced(&line)
-                && !literal.synchronising
-            {
-                discard.left = literal.size;
-                // The line counts too, so that the loop ends.
-                discard.budget = discard.budget.saturating_sub(line.len() as u64);
-                continue;
+            let line = self.input.line(limit)?;
+            let literal = self.announced(&line);
+            match (literal, &mut self.discard) {
+                (Some(literal), Some(discard)) if !literal.synchronising => {
+                    discard.left = literal.size;
+                    // The line counts too, so that this has an end.
+                    let length = match &line {
+                        Line::Complete(line) | Line::BareLf(line) => line.len(),
+                        Line::TooLong => limit,
+                    };
+                    discard.budget = discard.budget.saturating_sub(length as u64);
+                }
+                _ => {
+                    let discard = self.discard.take()?;
+                    return Some(Frame::Discarded(discard.tag, discard.status));
+                }
             }
-            let discard = self.discard.take()?;
-            return Some(Frame::Discarded(discard.tag, discard.status));
         }
     }
 
@@ -267,6 +286,9 @@ mod tests {
                     Frame::Literal(literal) if literal.size <= 10 => {
                         framer.accept(literal.size as usize);
                     }
+                    Frame::TooLong(tag, Some(literal)) | Frame::BareLf(tag, Some(literal)) => {
+                        framer.discard(tag.clone(), Status::no("lost"), literal.size, 100);
+                    }
                     Frame::Literal(literal) => {
                         let tag = parse::head(framer.so_far()).ok().map(|head| head.tag);
                         framer.discard(tag, Status::no("large"), literal.size, 100);
@@ -306,12 +328,33 @@ mod tests {
             *commands[2],
             Frame::Discarded(Tag::new("c"), Status::no("large"))
         );
-        assert_eq!(*commands[3], Frame::BareLf(Tag::new("lf")));
-        assert_eq!(*commands[4], Frame::TooLong(Tag::new("long")));
-        assert_eq!(*commands[5], Frame::TooLong(None));
+        assert_eq!(*commands[3], Frame::BareLf(Tag::new("lf"), None));
+        assert_eq!(*commands[4], Frame::TooLong(Tag::new("long"), None));
+        assert_eq!(*commands[5], Frame::TooLong(None, None));
         assert_eq!(*commands[6], Frame::Command(Bytes::from_static(b"d NOOP")));
-        assert_eq!(*commands[7], Frame::TooLong(Tag::new("e")));
+        assert_eq!(*commands[7], Frame::TooLong(Tag::new("e"), None));
         assert_eq!(*commands[8], Frame::Flood);
+        for chunk in 1..input.len() {
+            assert_eq!(frames(input.as_bytes(), chunk, 48), whole, "chunk {chunk}");
+        }
+    }
+
+    #[test]
+    fn what_a_lost_line_announces_is_thrown_away() {
+        let long = "x".repeat(60);
+        let input = format!(
+            "a {long} {{8+}}\r\nb NOOP\r\n\r\nc NOOP {{8+}}\nd NOOP\r\n{long} {{8+}}\r\ne NOOP\r\n{{8+}}\nf NOOP\r\n\r\ng NOOP\r\n",
+        );
+        let whole = frames(input.as_bytes(), input.len(), 48);
+        let literal = announced(b"{8+}");
+        let want = [
+            Frame::TooLong(Tag::new("a"), literal),
+            Frame::Discarded(Tag::new("a"), Status::no("lost")),
+            Frame::BareLf(Tag::new("c"), literal),
+            Frame::Discarded(Tag::new("c"), Status::no("lost")),
+            Frame::Command(Bytes::from_static(b"g NOOP")),
+        ];
+        assert_eq!(whole, want);
         for chunk in 1..input.len() {
             assert_eq!(frames(input.as_bytes(), chunk, 48), whole, "chunk {chunk}");
         }

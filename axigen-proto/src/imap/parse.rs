@@ -21,9 +21,9 @@ use self::values::{
     astring_text, atom, base64_text, date_time, flag, flag_list, list_mailbox, list1, mailbox,
     reference, sequence_set, sp, spaced1, word,
 };
+use super::command::name::Name;
 use super::command::{Append, Command, StoreAction};
 use super::extensions::{enable, id, list_extended, special_use};
-use super::name::Name;
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
 

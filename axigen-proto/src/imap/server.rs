@@ -28,23 +28,23 @@
 //! timeout may come while the application is about to send something.
 
 mod append;
+mod capability;
 mod commands;
 mod idle;
 mod login;
 mod output;
+mod respond;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::command::{Append, Command, FetchAttribute};
-use super::extensions::AFTER_LOGIN;
+use super::command::{Append, Command};
 use super::extensions::literal::Literal;
 use super::frame::CommandFramer;
-use super::response::{Code, FetchItem, Response, Status, StatusKind};
+use super::response::{Code, Response, Status, StatusKind};
 use super::types::Tag;
 use crate::limits::ImapLimits;
 use crate::sasl;
@@ -203,9 +203,7 @@ enum Phase {
     Command,
     /// The application carries out a command.
     Busy { tag: Tag, kind: Kind },
-    /// LOGIN awaits its answer.
-    Login { tag: Tag, user: String },
-    /// AUTHENTICATE; `asked` while the application is to answer.
+    /// AUTHENTICATE or LOGIN; `asked` while the application is to answer.
     Sasl {
         tag: Tag,
         exchange: Box<sasl::Server>,
@@ -302,25 +300,6 @@ impl Server {
         }
     }
 
-    /// Sends an untagged response: during a command, during IDLE, or between
-    /// commands (what the standard allows then is the caller's to know).
-    ///
-    /// # Errors
-    /// [`Misuse`] before the login, and while a FETCH response is open.
-    pub fn untagged(&mut self, response: &Response) -> Result<(), Misuse> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        if self.identity.is_none() {
-            return Err(Misuse("an untagged response before the login"));
-        }
-        if self.out.is_open() {
-            return Err(Misuse("a FETCH response is open"));
-        }
-        self.say(response);
-        Ok(())
-    }
-
     /// Ends the command of this tag.
     ///
     /// SELECT and EXAMINE change the state by it: OK selects (read-only for
@@ -378,76 +357,6 @@ impl Server {
         Ok(())
     }
 
-    /// Begins a FETCH response whose data are streamed: then any number of
-    /// [`Server::fetch_item`] and [`Server::fetch_data`], then [`Server::fetch_end`].
-    ///
-    /// # Errors
-    /// [`Misuse`] before the login, and while another one is open.
-    pub fn fetch_begin(&mut self, seq: u32) -> Result<(), Misuse> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        if self.identity.is_none() {
-            return Err(Misuse("an untagged response before the login"));
-        }
-        self.out.fetch_begin(self.rev2, seq)
-    }
-
-    /// One small item of a FETCH response begun with [`Server::fetch_begin`].
-    ///
-    /// # Errors
-    /// [`Misuse`] when none is open, or bytes are missing from the item before.
-    pub fn fetch_item(&mut self, item: &FetchItem) -> Result<(), Misuse> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        self.out.fetch_item(self.rev2, item)
-    }
-
-    /// An item of exactly `len` bytes, which follow by [`Server::body`].
-    /// `attribute` is what the client asked for; it is answered by its response
-    /// name. Bytes of a partial have to be cut to it.
-    ///
-    /// # Errors
-    /// [`Misuse`] when no FETCH response is open, or bytes are missing from
-    /// the item before.
-    pub fn fetch_data(&mut self, attribute: &FetchAttribute, len: u64) -> Result<(), Misuse> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        self.out.fetch_data(self.rev2, attribute, len)
-    }
-
-    /// The next bytes announced by [`Server::fetch_data`], in pieces of any
-    /// size. Large ones are not copied. Look at [`Server::pending_output`]
-    /// between pieces.
-    ///
-    /// # Errors
-    /// [`Misuse`] for more bytes than were announced.
-    pub fn body(&mut self, bytes: Bytes) -> Result<(), Misuse> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        self.out.body(bytes)
-    }
-
-    /// Ends a FETCH response.
-    ///
-    /// # Errors
-    /// [`Misuse`] when none is open, or bytes are missing.
-    pub fn fetch_end(&mut self) -> Result<(), Misuse> {
-        if self.is_closed() {
-            return Ok(());
-        }
-        self.out.fetch_end()
-    }
-
-    /// Bytes made and not yet taken by [`Session::poll_output`]: a producer
-    /// stops above a bound of its choice and goes on when they are sent.
-    pub fn pending_output(&self) -> usize {
-        self.out.len()
-    }
-
     /// The connection's state.
     pub fn state(&self) -> State {
         match (self.close, &self.identity, self.selected) {
@@ -494,44 +403,6 @@ impl Server {
 
     fn is_closed(&self) -> bool {
         self.close.is_some()
-    }
-
-    /// What is offered in the present state.
-    fn capabilities(&self) -> Vec<Cow<'static, str>> {
-        let config = &self.config;
-        let mut names: Vec<Cow<'static, str>> = vec!["IMAP4rev1".into()];
-        if config.rev2 {
-            names.push("IMAP4rev2".into());
-        }
-        names.push(
-            if config.literal_plus {
-                "LITERAL+"
-            } else {
-                "LITERAL-"
-            }
-            .into(),
-        );
-        names.extend(["ENABLE", "ID", "SASL-IR"].map(Cow::from));
-        if self.identity.is_some() {
-            names.extend(AFTER_LOGIN.map(Cow::from));
-            return names;
-        }
-        if config.starttls && self.tls.is_none() {
-            names.push("STARTTLS".into());
-        }
-        if !self.may_send_password() {
-            names.push("LOGINDISABLED".into());
-        }
-        for mechanism in &config.mechanisms {
-            if !mechanism.is_plaintext() || self.may_send_password() {
-                names.push(format!("AUTH={mechanism}").into());
-            }
-        }
-        names
-    }
-
-    fn may_send_password(&self) -> bool {
-        self.tls.is_some() || self.config.allow_plaintext_login
     }
 
     fn say(&mut self, response: &Response) {
@@ -593,7 +464,6 @@ impl Server {
             Phase::Handshake { .. }
             | Phase::Greet
             | Phase::Busy { .. }
-            | Phase::Login { .. }
             | Phase::Sasl { .. }
             | Phase::AppendAsked { .. }
             | Phase::Closed => return false,
@@ -623,15 +493,18 @@ impl Server {
         if self.identity.is_none() {
             // Measured from the beginning, so that a slow dribble gains nothing.
             let handshake = matches!(self.phase, Phase::Handshake { .. });
-            return (self.wants_input() || handshake)
-                .then(|| self.started.unwrap_or(now) + limits.login_timeout);
+            let deadline = self
+                .started
+                .unwrap_or(now)
+                .checked_add(limits.login_timeout);
+            return deadline.filter(|_| self.wants_input() || handshake);
         }
         if !self.wants_input() {
             return None;
         }
         if self.rearm || self.deadline.is_none() {
             self.rearm = false;
-            self.deadline = Some(now + limits.idle_timeout);
+            self.deadline = now.checked_add(limits.idle_timeout);
         }
         self.deadline
     }
@@ -677,12 +550,14 @@ impl Session for Server {
                 }
             }
             Input::Upgraded(info) => {
+                // Only a handshake that was due changes what bytes mean.
+                self.phase = match self.phase {
+                    Phase::Handshake { greeted: true } => Phase::Command,
+                    Phase::Handshake { greeted: false } | Phase::New => Phase::New,
+                    _ => return,
+                };
+                self.input.clear();
                 self.tls = Some(info);
-                match self.phase {
-                    Phase::Handshake { greeted: true } => self.phase = Phase::Command,
-                    Phase::Handshake { greeted: false } => self.phase = Phase::New,
-                    _ => {}
-                }
             }
         }
     }

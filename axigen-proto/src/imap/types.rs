@@ -212,7 +212,8 @@ impl SpecialUse {
 pub enum StatusItem {
     /// Number of messages.
     Messages,
-    /// Number of messages with `\Recent` (RFC 3501 only).
+    /// Number of messages with `\Recent` (RFC 3501 only). Never sent once
+    /// IMAP4rev2 is enabled.
     Recent,
     /// The next UID.
     UidNext,

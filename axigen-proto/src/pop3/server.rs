@@ -145,14 +145,10 @@ enum Phase {
     Greet,
     /// Before login.
     Authorization,
-    /// An authentication runs; whether the application is to answer.
+    /// An authentication runs (AUTH, or PASS); whether the application is to answer.
     Sasl {
         exchange: Box<sasl::Server>,
         asked: bool,
-    },
-    /// PASS awaits its answer.
-    Password {
-        user: String,
     },
     /// The maildrop is being opened.
     Opening,
@@ -439,23 +435,28 @@ impl Server {
             self.phase,
             Phase::Greet
                 | Phase::Sasl { asked: true, .. }
-                | Phase::Password { .. }
                 | Phase::Opening
                 | Phase::Sending(..)
                 | Phase::Update
         )
     }
 
+    /// Whether the deadline of the last wait has passed.
+    fn is_due(&self, now: Instant) -> bool {
+        !self.is_waiting_for_application() && self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+
     fn set_deadline(&mut self, now: Instant) {
         let started = *self.started.get_or_insert(now);
         if std::mem::take(&mut self.rearm) {
-            self.deadline = Some(match self.phase {
+            let limits = &self.config.limits;
+            self.deadline = match self.phase {
                 Phase::Transaction | Phase::Listing { .. } | Phase::Sending(..) | Phase::Update => {
-                    now + self.config.limits.idle_timeout
+                    now.checked_add(limits.idle_timeout)
                 }
                 // However busy it looks: a login takes no longer.
-                _ => started + self.config.limits.login_timeout,
-            });
+                _ => started.checked_add(limits.login_timeout),
+            };
         }
     }
 }
@@ -463,7 +464,8 @@ impl Server {
 impl Session for Server {
     type Event = Event;
 
-    fn handle_input(&mut self, _now: Instant, input: Input) {
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        self.started.get_or_insert(now);
         if self.close.is_some() {
             return;
         }
@@ -476,6 +478,7 @@ impl Session for Server {
             }
             Input::Bytes(bytes) => self.input.push(bytes),
             Input::Eof => self.eof = true,
+            Input::Timeout if !self.is_due(now) => {}
             Input::Timeout => {
                 if !matches!(
                     self.phase,
@@ -493,6 +496,7 @@ impl Session for Server {
                     Phase::Handshake { greeted: false } | Phase::New => Phase::New,
                     _ => return,
                 };
+                self.input.clear();
                 self.tls = Some(info);
                 self.rearm = true;
             }

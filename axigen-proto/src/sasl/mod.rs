@@ -19,7 +19,6 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 pub use base64::{BadBase64, decode_line, encode_line};
-pub(crate) use plain::ask as password_ask;
 pub use prepare::{Prohibited, prepare};
 pub use scram::ITERATIONS;
 pub use server::Server;
@@ -78,18 +77,21 @@ impl fmt::Display for Mechanism {
 /// What the server side needs to know from the application.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Ask {
-    /// Check this password. Answer with [`Answer::Accept`] or [`Answer::Refuse`].
+    /// Check this password, which is never empty. Answer with
+    /// [`Answer::Accept`] or [`Answer::Refuse`].
     Password {
         /// Whom to act as; empty means the same as `authcid`.
         authzid: String,
         /// Who logs in.
         authcid: String,
-        /// The password in the clear; wiped when dropped.
+        /// The password in the clear, prepared; wiped when dropped.
         password: Zeroizing<String>,
     },
-    /// Give the SCRAM keys of this user. Answer with [`Answer::Keys`]; `None`
-    /// for an unknown user (the exchange goes on with keys nobody knows, so
-    /// that nobody learns which users exist).
+    /// Give the SCRAM keys of this user. Answer with [`Answer::Keys`]. For an
+    /// unknown user [`ScramKeys::decoy`] with a secret that lasts gives the same
+    /// salt at each login, as those who exist have it. With `None` the exchange
+    /// goes on too, but the salt is another at each login: whoever asks twice
+    /// learns that the user does not exist.
     Keys {
         /// Who logs in.
         authcid: String,

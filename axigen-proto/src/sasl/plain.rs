@@ -14,7 +14,7 @@ pub(super) fn parse(message: &[u8]) -> Result<Ask, &'static str> {
 }
 
 /// The question whether a password is right, for whatever way it came.
-pub(crate) fn ask(authzid: &[u8], authcid: &[u8], password: &[u8]) -> Result<Ask, &'static str> {
+pub(super) fn ask(authzid: &[u8], authcid: &[u8], password: &[u8]) -> Result<Ask, &'static str> {
     Ok(Ask::Password {
         authzid: name(authzid)?,
         authcid: match authcid {

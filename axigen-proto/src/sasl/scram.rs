@@ -442,6 +442,27 @@ mod tests {
     }
 
     #[test]
+    fn a_recorded_exchange_is_worth_nothing() {
+        let keys = || Some(ScramKeys::derive("pencil", b"0123456789abcdef", 4096));
+        let (mut scram, server_first) = to_proof(b"one", keys());
+        let (recorded, _) = client_final("pencil", &server_first);
+        assert!(matches!(scram.step(Some(&recorded)), Step::Ask(_)));
+        let (mut scram, again) = to_proof(b"two", keys());
+        assert_ne!(again, server_first, "for the same first message");
+        assert!(matches!(scram.step(Some(&recorded)), Step::Malformed(_)));
+        // With the new nonce written in, the proof is that of another message.
+        let nonce = |first: &str| first[2..].split(',').next().unwrap().to_owned();
+        let patched = String::from_utf8(recorded)
+            .unwrap()
+            .replace(&nonce(&server_first), &nonce(&again));
+        let (mut scram, _) = to_proof(b"two", keys());
+        assert!(matches!(
+            scram.step(Some(patched.as_bytes())),
+            Step::Refuse(Refusal::BadCredentials)
+        ));
+    }
+
+    #[test]
     fn wrong_passwords_and_unknown_users_are_refused_alike() {
         let keys = ScramKeys::derive("pencil", b"0123456789abcdef", 4096);
         let (mut scram, server_first) = to_proof(b"seed", Some(keys));

@@ -49,24 +49,49 @@ impl Server {
             return Step::Malformed("no response was expected");
         }
         let step = match &mut self.exchange {
-            Exchange::Plain => match response.map(plain::parse) {
+            Exchange::Plain => match response {
                 None => Step::Challenge(Bytes::new()),
-                Some(Ok(ask)) => Step::Ask(ask),
-                Some(Err(why)) => Step::Malformed(why),
+                Some(response) => to_step(plain::parse(response)),
             },
             Exchange::Login(login) => login.step(response),
             Exchange::Scram(scram) => scram.step(response),
         };
-        if let Step::Ask(Ask::Password {
-            authzid, authcid, ..
+        self.remember(step)
+    }
+
+    /// An authentication whose name and password came in commands of the
+    /// protocol's own: LOGIN of IMAP, USER and PASS of POP3. What PLAIN asks of
+    /// names and passwords holds for them too. The step is what to do first.
+    pub fn with_password(user: &[u8], password: &[u8]) -> (Server, Step) {
+        let mut server = Server {
+            exchange: Exchange::Plain,
+            asked: None,
+        };
+        let step = server.remember(to_step(plain::ask(b"", user, password)));
+        (server, step)
+    }
+
+    /// Remembers whom a password is asked for: who is let in later is precisely
+    /// the one who was asked about.
+    fn remember(&mut self, step: Step) -> Step {
+        let Step::Ask(Ask::Password {
+            authzid,
+            authcid,
+            password,
         }) = &step
-        {
-            let authzid = if authzid.is_empty() { authcid } else { authzid };
-            self.asked = Some(Identity {
-                authcid: authcid.clone(),
-                authzid: authzid.clone(),
-            });
+        else {
+            return step;
+        };
+        // RFC 4616 §2: a password has at least one character. There are directories that take a
+        // login without one for an anonymous one (LDAP's simple bind), so none is asked.
+        if password.is_empty() {
+            return Step::Refuse(Refusal::BadCredentials);
         }
+        let authzid = if authzid.is_empty() { authcid } else { authzid };
+        self.asked = Some(Identity {
+            authcid: authcid.clone(),
+            authzid: authzid.clone(),
+        });
         step
     }
 
@@ -81,6 +106,13 @@ impl Server {
             (_, Answer::Refuse(why)) => Step::Refuse(why),
             _ => Step::Refuse(Refusal::Unavailable),
         }
+    }
+}
+
+fn to_step(ask: Result<Ask, &'static str>) -> Step {
+    match ask {
+        Ok(ask) => Step::Ask(ask),
+        Err(why) => Step::Malformed(why),
     }
 }
 
@@ -126,6 +158,41 @@ mod tests {
             Server::new(Mechanism::Login, b"n").step(Some(b"")),
             Step::Malformed(_)
         ));
+    }
+
+    #[test]
+    fn a_password_that_came_by_other_commands() {
+        let (mut server, step) = Server::with_password("\u{ff41}nn".as_bytes(), b"p");
+        assert!(matches!(step, Step::Ask(Ask::Password { authcid, .. }) if authcid == "ann"));
+        let Step::Accept(identity) = server.answer(Answer::Accept) else {
+            panic!()
+        };
+        assert_eq!(
+            (identity.authcid.as_str(), identity.authzid.as_str()),
+            ("ann", "ann"),
+            "the one who was asked about, not what was sent"
+        );
+        for (user, password) in [(&b""[..], &b"p"[..]), (b"a\tb", b"p"), (b"a", b"\0")] {
+            let (_, step) = Server::with_password(user, password);
+            assert!(matches!(step, Step::Malformed(_)), "{user:?} {password:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_password_is_never_asked_about() {
+        let refused = |step| matches!(step, Step::Refuse(Refusal::BadCredentials));
+        // A soft hyphen is mapped to nothing.
+        for password in ["", "\u{ad}"] {
+            let (mut server, step) = Server::with_password(b"ann", password.as_bytes());
+            assert!(refused(step));
+            assert!(matches!(server.answer(Answer::Accept), Step::Refuse(_)));
+            let message = format!("\0ann\0{password}");
+            let mut server = Server::new(Mechanism::Plain, b"n");
+            assert!(refused(server.step(Some(message.as_bytes()))));
+            let mut server = Server::new(Mechanism::Login, b"n");
+            server.step(Some(b"ann"));
+            assert!(refused(server.step(Some(password.as_bytes()))));
+        }
     }
 
     #[test]

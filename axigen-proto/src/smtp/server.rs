@@ -548,7 +548,11 @@ impl Server {
                 self.tls = Some(info);
                 self.rearm = true;
             }
-            Phase::Greet => self.tls = Some(info),
+            Phase::Greet => {
+                self.input.clear();
+                self.tls = Some(info);
+            }
+            // Only a handshake that was due changes what bytes mean.
             _ => {}
         }
     }

@@ -45,12 +45,6 @@ pub const READY_FOR_TLS: Standard = row(220, (2, 0, 0), "ready to start TLS");
 pub const CHUNK_OK: Standard = row(250, (2, 0, 0), "chunk received");
 /// The answer to QUIT.
 pub const GOODBYE: Standard = row(221, (2, 0, 0), "goodbye");
-/// The answer to HELP.
-pub const HELP: Standard = row(
-    214,
-    (2, 0, 0),
-    "EHLO HELO LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH\nsee RFC 5321",
-);
 /// AUTH succeeded.
 pub const AUTHENTICATED: Standard = row(235, (2, 7, 0), "authentication succeeded");
 /// The answer to VRFY (RFC 5321 §3.5.3).
@@ -205,7 +199,6 @@ mod tests {
         READY_FOR_TLS,
         CHUNK_OK,
         GOODBYE,
-        HELP,
         AUTHENTICATED,
         CANNOT_VRFY,
         START_DATA,

@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod auth;
-mod client;
+mod client_and_server;
+mod client_opening;
+mod client_transaction;
 mod dialogues;
 mod differential;
 mod noise;
 mod peer;
+mod sender;
 mod transfer;

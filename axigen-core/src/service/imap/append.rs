@@ -92,12 +92,13 @@ impl Talk<'_> {
         let Some(appending) = &mut self.appending else {
             return Ok(());
         };
-        // RFC 9051 §4.3.1: a literal of a message has no NUL.
+        // RFC 9051 §4.3.1: a literal of a message has no NUL. RFC 3516 §4.4: a literal8 may, and
+        // this code says that it is not kept.
         if bytes.contains(&0) {
             let tag = appending.tag.clone();
             self.appending = None;
-            conn.session()
-                .finish(&tag, Status::no("the message has a NUL"))?;
+            let status = Status::no("the message has a NUL").with(Code::UnknownCte);
+            conn.session().finish(&tag, status)?;
             return Ok(());
         }
         appending.raw.extend_from_slice(&bytes);

@@ -4,7 +4,7 @@ use super::commands::too_big_to_come_unasked;
 use super::{Event, Kind, Phase, Server};
 use crate::frame::Line;
 use crate::imap::command::Append;
-use crate::imap::extensions::literal::{Literal, announced};
+use crate::imap::extensions::literal::Literal;
 use crate::imap::response::{Code, Status};
 use crate::imap::types::Tag;
 use crate::session::Misuse;
@@ -113,13 +113,8 @@ impl Server {
         self.phase = Phase::Command;
         self.events.push_back(Event::AppendAborted);
         let status = Status::bad("Expected the end of the line behind the message");
-        if let Line::Complete(rest) = &line
-            && let Some(literal) = announced(rest)
-        {
-            self.refuse_literal(Some(tag), status, literal);
-        } else {
-            self.complain(Some(&tag), status);
-        }
+        let literal = self.input.announced(&line);
+        self.refuse_line(Some(tag), status, literal);
         true
     }
 }

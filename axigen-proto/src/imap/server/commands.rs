@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::{Event, Kind, Phase, Server};
 use crate::imap::command::Command;
+use crate::imap::command::name::{Name, Needs};
 use crate::imap::extensions::literal::{LITERAL_MINUS, Literal};
 use crate::imap::frame::Frame;
-use crate::imap::name::{Name, Needs};
 use crate::imap::parse::{self, Grammar, Head};
 use crate::imap::response::{Code, Response, Status, StatusKind};
 use crate::imap::types::Tag;
@@ -21,15 +21,15 @@ impl Server {
         match frame {
             Frame::Command(bytes) => self.command(&bytes),
             Frame::Literal(literal) => self.literal(literal),
-            Frame::TooLong(tag) => self.complain(
-                tag.as_ref(),
-                Status::bad("The command is too long").with(Code::TooBig),
-            ),
+            Frame::TooLong(tag, literal) => {
+                let status = Status::bad("The command is too long").with(Code::TooBig);
+                self.refuse_line(tag, status, literal);
+            }
             // RFC 9051 §2.2: all lines end with CRLF.
-            Frame::BareLf(tag) => self.complain(
-                tag.as_ref(),
-                Status::bad("A line has to end with CRLF, not with LF alone"),
-            ),
+            Frame::BareLf(tag, literal) => {
+                let status = Status::bad("A line has to end with CRLF, not with LF alone");
+                self.refuse_line(tag, status, literal);
+            }
             Frame::Discarded(tag, status) => self.complain(tag.as_ref(), status),
             Frame::Flood => self.too_large(),
         }
@@ -79,14 +79,16 @@ impl Server {
             Err(rejection) => (rejection.tag, Err(rejection.status)),
             Ok(head) => {
                 let tag = head.tag.clone();
-                if head.name == Name::Append
-                    && self.check_state(head.name).is_ok()
-                    && let Ok(Command::Append(append)) =
-                        parse::arguments(&self.grammar(), head.name, so_far, head.rest)
-                {
-                    return self.append(tag, append, literal);
+                let append = (head.name == Name::Append && self.check_state(head.name).is_ok())
+                    .then(|| parse::arguments(&self.grammar(), head.name, so_far, head.rest));
+                match append {
+                    Some(Ok(Command::Append(append))) => {
+                        return self.append(tag, append, literal);
+                    }
+                    // Well formed, but a mailbox that cannot be: the literal would not mend it.
+                    Some(Err(status)) if status.kind == StatusKind::No => (Some(tag), Err(status)),
+                    _ => (Some(tag), self.check_literal(&head, literal)),
                 }
-                (Some(tag), self.check_literal(&head, literal))
             }
         };
         match decision {
@@ -134,6 +136,19 @@ impl Server {
         } else {
             let budget = self.discard_limit();
             self.input.discard(tag, status, literal.size, budget);
+        }
+    }
+
+    /// Refuses a line, with the literal that it announces if it does.
+    pub(super) fn refuse_line(
+        &mut self,
+        tag: Option<Tag>,
+        status: Status,
+        literal: Option<Literal>,
+    ) {
+        match literal {
+            Some(literal) => self.refuse_literal(tag, status, literal),
+            None => self.complain(tag.as_ref(), status),
         }
     }
 
@@ -200,7 +215,7 @@ impl Server {
                 self.end(None, Close::Finish);
             }
             Command::StartTls => self.starttls(&tag),
-            Command::Login { user, password } => self.login(tag, user, password),
+            Command::Login { user, password } => self.login(tag, &user, &password),
             Command::Authenticate { mechanism, initial } => {
                 self.authenticate(tag, &mechanism, initial.as_ref());
             }

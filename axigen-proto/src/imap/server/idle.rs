@@ -3,7 +3,9 @@
 use super::{Event, Kind, Phase, Server};
 use crate::frame::Line;
 use crate::imap::extensions::idle::is_done;
+use crate::imap::response::Status;
 use crate::imap::types::Tag;
+use crate::session::{Close, Violation};
 
 impl Server {
     pub(super) fn idle(&mut self, tag: Tag) {
@@ -21,6 +23,18 @@ impl Server {
             return false;
         };
         let done = matches!(&line, Line::Complete(line) if is_done(line));
+        if self
+            .input
+            .announced(&line)
+            .is_some_and(|literal| !literal.synchronising)
+        {
+            // A command without DONE before it, and what it sends next would be taken for more.
+            self.end(
+                Some(Status::bad("Expected DONE to end IDLE")),
+                Close::Violate(Violation::LostSync),
+            );
+            return true;
+        }
         let tag = tag.clone();
         self.phase = Phase::Busy {
             tag: tag.clone(),

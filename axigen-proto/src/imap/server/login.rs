@@ -7,31 +7,16 @@ use crate::frame::Line;
 use crate::imap::command::Secret;
 use crate::imap::response::{Code, Status};
 use crate::imap::types::Tag;
-use crate::sasl::{self, Answer, Ask, Identity, Mechanism, Refusal, Step};
+use crate::sasl::{self, Answer, Identity, Mechanism, Refusal, Step};
 use crate::session::{Close, Misuse, Violation};
 
 impl Server {
     /// The answer to [`Event::Auth`].
     ///
     /// # Errors
-    /// [`Misuse`] when no login awaits an answer, or [`Answer::Keys`] was given
-    /// where a password is to be judged.
+    /// [`Misuse`] when no login awaits an answer.
     pub fn answer(&mut self, answer: Answer) -> Result<(), Misuse> {
         match std::mem::replace(&mut self.phase, Phase::Command) {
-            Phase::Login { tag, user } => match answer {
-                Answer::Accept => self.logged_in(
-                    &tag,
-                    Identity {
-                        authcid: user.clone(),
-                        authzid: user,
-                    },
-                ),
-                Answer::Refuse(refusal) => self.refuse_login(&tag, refusal),
-                Answer::Keys(_) => {
-                    self.phase = Phase::Login { tag, user };
-                    return Err(Misuse("a password is to be judged"));
-                }
-            },
             Phase::Sasl {
                 tag,
                 mut exchange,
@@ -50,23 +35,12 @@ impl Server {
     }
 
     /// [RFC 9051 §6.2.3](https://www.rfc-editor.org/rfc/rfc9051#section-6.2.3)
-    pub(super) fn login(&mut self, tag: Tag, user: String, password: Secret) {
+    pub(super) fn login(&mut self, tag: Tag, user: &str, password: &Secret) {
         if !self.may_send_password() {
             return self.complain(Some(&tag), privacy_required());
         }
-        // The limits of the mechanisms hold here too.
-        if user.len() > sasl::NAME_LIMIT || password.0.len() > sasl::PASSWORD_LIMIT {
-            return self.complain(
-                Some(&tag),
-                Status::bad("The user name or the password is too long"),
-            );
-        }
-        self.events.push_back(Event::Auth(Ask::Password {
-            authzid: String::new(),
-            authcid: user.clone(),
-            password: password.0,
-        }));
-        self.phase = Phase::Login { tag, user };
+        let (exchange, step) = sasl::Server::with_password(user.as_bytes(), password.0.as_bytes());
+        self.sasl_step(tag, Box::new(exchange), step);
     }
 
     /// [RFC 9051 §6.2.2](https://www.rfc-editor.org/rfc/rfc9051#section-6.2.2)
@@ -138,7 +112,7 @@ impl Server {
             Step::Accept(identity) => return self.logged_in(&tag, identity),
             Step::Refuse(refusal) => return self.refuse_login(&tag, refusal),
             Step::Malformed(why) => {
-                return self.complain(Some(&tag), Status::bad(format!("AUTHENTICATE: {why}")));
+                return self.complain(Some(&tag), Status::bad(format!("No login: {why}")));
             }
         };
         self.phase = Phase::Sasl {

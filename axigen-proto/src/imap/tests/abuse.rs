@@ -274,16 +274,72 @@ fn odd_login_names() {
             "b LOGIN {2+}",
             "\u{0}x secret",
             &format!("c LOGIN {} x", "u".repeat(513)),
-            "d LOGIN {1+}",
+            "d LOGIN {2+}",
+            "x\u{7} secret",
+            "e LOGIN alice \"\"",
         ]),
         &mut yes,
     );
-    let answers = outcome.answers();
-    assert!(answers[0].starts_with("a NO [AUTHENTICATIONFAILED]"));
-    assert_eq!(answers[1], "b BAD A literal holds a NUL byte");
     assert_eq!(
-        answers[2],
-        "c BAD The user name or the password is too long"
+        outcome.answers(),
+        [
+            "a BAD No login: the user name is empty",
+            "b BAD A literal holds a NUL byte",
+            "c BAD No login: the user name is too long",
+            "d BAD No login: the user name has a control character, or another that is prohibited",
+            "e NO [AUTHENTICATIONFAILED] The user name or the password is wrong",
+        ]
+    );
+    assert_eq!(
+        outcome.events,
+        [Event::Connected],
+        "nothing of it is asked about"
+    );
+}
+
+#[test]
+fn what_a_client_sends_behind_a_lost_line_is_no_command() {
+    let long = "x".repeat(100);
+    let acts = [
+        Act::Send(b"a LOGIN alice secret\r\n".to_vec()),
+        Act::Send(format!("b APPEND {long} {{10+}}\r\nc LOGOUT\r\n\r\n").into_bytes()),
+        Act::Send(b"d APPEND x {10+}\ne LOGOUT\r\n\r\n".to_vec()),
+        // Not this one: the client asks first.
+        Act::Send(format!("f APPEND {long} {{10}}\r\n").into_bytes()),
+        // More of them behind what is thrown away.
+        Act::Send(format!("g FROB {{1+}}\r\ng{long} {{10+}}\r\nh LOGOUT\r\n\r\n").into_bytes()),
+        Act::Send(b"i NOOP\r\n".to_vec()),
+    ];
+    let outcome = every_chunk(small(), &acts, &mut yes);
+    assert_eq!(
+        outcome.answers()[1..],
+        [
+            "b BAD [TOOBIG] The command is too long",
+            "d BAD A line has to end with CRLF, not with LF alone",
+            "f BAD [TOOBIG] The command is too long",
+            "g BAD Unknown command",
+            "i OK Done",
+        ]
+    );
+}
+
+#[test]
+fn a_literal_in_idle_ends_the_session() {
+    let outcome = every_chunk(
+        open(),
+        &lines(&[
+            "a LOGIN x secret",
+            "b IDLE",
+            "c APPEND x {10+}",
+            "d LOGOUT\r\n",
+        ]),
+        &mut yes,
+    );
+    assert_eq!(outcome.close, Some(Close::Violate(Violation::LostSync)));
+    assert!(
+        outcome
+            .text()
+            .ends_with("* BYE Expected DONE to end IDLE\r\n")
     );
 }
 

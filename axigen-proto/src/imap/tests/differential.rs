@@ -486,8 +486,8 @@ fn both(
     Result<CommandBody<'static>, String>,
 ) {
     // Of APPEND our grammar sees what stands before the message.
-    let is_append =
-        parse::head(line).is_ok_and(|head| matches!(head.name, crate::imap::name::Name::Append));
+    let is_append = parse::head(line)
+        .is_ok_and(|head| matches!(head.name, crate::imap::command::name::Name::Append));
     let mut whole = line.to_vec();
     whole.extend_from_slice(b"\r\n");
     let ours = match announced(line) {

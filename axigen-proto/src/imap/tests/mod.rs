@@ -2,10 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod abuse;
-mod dialogue;
+mod append;
 mod differential;
 mod drive;
+mod driving;
 mod examples;
+mod login;
 mod responses;
 mod round_trip;
+mod sample;
+mod states;
 mod values;

@@ -5,8 +5,8 @@ use imap_codec::ResponseCodec;
 use imap_codec::decode::Decoder;
 use proptest::prelude::*;
 
-use super::dialogue::sample_body;
 use super::drive::bytes;
+use super::sample::sample_body;
 use super::values;
 use crate::imap::command::{
     FetchAttribute, Partial, Search, SearchKey, SearchReturn, Section, SectionText,
@@ -188,6 +188,59 @@ fn utf8_after_enable_only() {
         wire(true, &Response::Flags(vec![Flag::Recent, Flag::Seen])),
         "* FLAGS (\\Seen)\r\n"
     );
+}
+
+/// RFC 9051 Appendix E: `\Recent` and RECENT are gone.
+#[test]
+fn nothing_recent_after_enable() {
+    let flags = || vec![Flag::Recent, Flag::Seen];
+    let status = |items: &[StatusItem]| Response::MailboxStatus {
+        mailbox: "x".into(),
+        items: items.iter().map(|&item| (item, 7)).collect(),
+    };
+    let permanent = Code::PermanentFlags {
+        flags: vec![Flag::Recent],
+        keywords: true,
+    };
+    for (response, rev1, rev2) in [
+        (Response::Recent(3), "* 3 RECENT\r\n", ""),
+        (
+            Response::Flags(flags()),
+            "* FLAGS (\\Recent \\Seen)\r\n",
+            "* FLAGS (\\Seen)\r\n",
+        ),
+        (
+            Response::Fetch {
+                seq: 1,
+                items: vec![FetchItem::Flags(flags())],
+            },
+            "* 1 FETCH (FLAGS (\\Recent \\Seen))\r\n",
+            "* 1 FETCH (FLAGS (\\Seen))\r\n",
+        ),
+        (
+            Response::ok(permanent, "kept"),
+            "* OK [PERMANENTFLAGS (\\Recent \\*)] kept\r\n",
+            "* OK [PERMANENTFLAGS (\\*)] kept\r\n",
+        ),
+        (
+            status(&[
+                StatusItem::Recent,
+                StatusItem::Messages,
+                StatusItem::Recent,
+                StatusItem::Size,
+            ]),
+            "* STATUS x (RECENT 7 MESSAGES 7 RECENT 7 SIZE 7)\r\n",
+            "* STATUS x (MESSAGES 7 SIZE 7)\r\n",
+        ),
+        (
+            status(&[StatusItem::Recent]),
+            "* STATUS x (RECENT 7)\r\n",
+            "* STATUS x ()\r\n",
+        ),
+    ] {
+        assert_eq!(wire(false, &response), rev1);
+        assert_eq!(wire(true, &response), rev2);
+    }
 }
 
 #[test]

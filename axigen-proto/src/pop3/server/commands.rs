@@ -102,7 +102,7 @@ impl Server {
                 self.complain("start TLS first (STLS)");
             }
             Command::User(_) => {}
-            Command::Pass(password) => self.pass(password.0),
+            Command::Pass(password) => self.pass(&password.0),
             Command::Auth {
                 mechanism: None, ..
             } => self.list_mechanisms(),

@@ -14,17 +14,6 @@ impl Server {
     /// [`Misuse`] when no login awaits one.
     pub fn answer(&mut self, answer: Answer) -> Result<(), Misuse> {
         match std::mem::replace(&mut self.phase, Phase::Authorization) {
-            Phase::Password { user } => match answer {
-                Answer::Accept => self.logged_in(Identity {
-                    authcid: user.clone(),
-                    authzid: user,
-                }),
-                Answer::Refuse(refusal) => self.refuse_login(refusal),
-                Answer::Keys(_) => {
-                    self.phase = Phase::Password { user };
-                    return Err(Misuse("a password is to be judged"));
-                }
-            },
             Phase::Sasl {
                 mut exchange,
                 asked: true,
@@ -80,18 +69,12 @@ impl Server {
         self.upgrade = true;
     }
 
-    pub(super) fn pass(&mut self, password: Zeroizing<String>) {
+    pub(super) fn pass(&mut self, password: &str) {
         let Some(user) = self.user.take() else {
             return self.complain("say USER first");
         };
-        // The rules of the mechanisms hold here too.
-        match sasl::password_ask(b"", user.as_bytes(), password.as_bytes()) {
-            Ok(ask) => {
-                self.events.push_back(Event::Auth(ask));
-                self.phase = Phase::Password { user };
-            }
-            Err(why) => self.complain(why),
-        }
+        let (exchange, step) = sasl::Server::with_password(user.as_bytes(), password.as_bytes());
+        self.sasl_step(Box::new(exchange), step);
     }
 
     pub(super) fn authenticate(&mut self, name: &str, initial: Option<&[u8]>) {

@@ -274,6 +274,29 @@ fn names_and_passwords_follow_the_rules_of_the_mechanisms() {
     assert!(out.ends_with("+OK 2 46\r\n"), "{out}");
 }
 
+#[test]
+fn who_is_let_in_is_who_was_asked_about() {
+    let now = Instant::now();
+    let mut session = Server::new(plain(), [0; 32]);
+    let input = "USER \u{ff41}nn\u{ad}\r\nPASS demo\r\n";
+    session.handle_input(now, Input::Bytes(BytesMut::from(input)));
+    loop {
+        match session.poll_output(now) {
+            Output::Event(Event::Connected) => session.greet().unwrap(),
+            Output::Event(Event::Auth(Ask::Password { authcid, .. })) => {
+                assert_eq!(authcid, "ann");
+                session.answer(Answer::Accept).unwrap();
+            }
+            Output::Event(Event::LoggedIn(identity)) => {
+                assert_eq!((&*identity.authcid, &*identity.authzid), ("ann", "ann"));
+                break;
+            }
+            Output::Transmit(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// What the application does at the wrong moment is said to be its mistake,
 /// and changes nothing.
 #[test]
@@ -338,10 +361,26 @@ fn deadlines() {
         Some(now + Pop3Limits::default().login_timeout)
     );
     session.handle_input(now, Input::Timeout);
-    assert!(matches!(session.poll_output(now), Output::Transmit(_)));
+    assert!(
+        matches!(session.poll_output(now), Output::Wait(again) if again == wait),
+        "the time is not up"
+    );
+    let end = now + Pop3Limits::default().login_timeout;
+    session.handle_input(end, Input::Timeout);
+    assert!(matches!(session.poll_output(end), Output::Transmit(_)));
+    assert!(matches!(
+        session.poll_output(end),
+        Output::Close(Close::TimedOut)
+    ));
+    let mut config = plain();
+    config.limits.login_timeout = std::time::Duration::MAX;
+    let mut session = Server::new(config, [0; 32]);
+    session.poll_output(now);
+    session.greet().unwrap();
+    session.poll_output(now);
     assert!(matches!(
         session.poll_output(now),
-        Output::Close(Close::TimedOut)
+        Output::Wait(Wait { deadline: None, .. })
     ));
 }
 

@@ -79,7 +79,7 @@ impl Server {
             Command::Noop => self.say_standard(standard::OK),
             Command::Vrfy(_) => self.say_standard(standard::CANNOT_VRFY),
             Command::Expn(_) => self.complain(standard::NOT_IMPLEMENTED),
-            Command::Help => self.say_standard(standard::HELP),
+            Command::Help => self.help(),
             Command::Quit => {
                 self.say_standard(standard::GOODBYE);
                 self.end(Close::Finish);
@@ -132,6 +132,25 @@ impl Server {
         };
         // RFC 2034 §4: the answer to EHLO has no enhanced code.
         encode::reply(&Reply::plain(250, text), false, &mut self.out);
+    }
+
+    /// The commands of this server.
+    fn help(&mut self) {
+        let on = |on: bool, word: &'static str| on.then_some(word);
+        let words = [
+            Some(match self.config.role {
+                Role::Lmtp => "LHLO",
+                Role::Mx | Role::Submission => "EHLO HELO",
+            }),
+            Some("MAIL RCPT DATA"),
+            on(self.config.extensions.chunking, "BDAT"),
+            Some("RSET NOOP VRFY HELP QUIT"),
+            on(self.config.starttls != StartTls::Unavailable, "STARTTLS"),
+            on(self.has_auth(), "AUTH"),
+        ];
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        let text = format!("{}\nsee RFC 5321", words.join(" "));
+        self.say(&Reply::new(214, (2, 0, 0), text));
     }
 
     /// What is offered in the present state.

@@ -126,7 +126,7 @@ fn every_wrong_sequence_has_its_reply() {
             "502 5.5.1 command not implemented",
             "250 2.0.0 OK",
             "250 2.0.0 OK",
-            "214-2.0.0 EHLO HELO LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS AUTH",
+            "214-2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT",
             "214 2.0.0 see RFC 5321",
             "252 2.5.0 cannot verify…",
             "502 5.5.1 command not implemented",
@@ -558,6 +558,42 @@ fn implicit_tls_waits_for_the_handshake() {
             "250-mx.test",
             "250-ENHANCEDSTATUSCODES",
             "250 AUTH PLAIN"
+        ]
+    );
+}
+
+#[test]
+fn an_upgrade_counts_only_where_one_is_due() {
+    let mut peer = Peer::new(starttls(StartTls::Offered));
+    peer.give(b"EHLO a\r\n", 99);
+    peer.server
+        .handle_input(peer.now, Input::Upgraded(crate::TlsInfo::default()));
+    peer.settle();
+    assert!(peer.server.tls().is_none() && peer.server.hello().is_some());
+    // Before the greeting it is another way to say that TLS began with the connection; what came
+    // before it did not come inside.
+    let mut peer = Peer::new(starttls(StartTls::Offered));
+    peer.server
+        .handle_input(peer.now, Input::Bytes(b"EHLO a\r\n"[..].into()));
+    peer.server
+        .handle_input(peer.now, Input::Upgraded(crate::TlsInfo::default()));
+    peer.settle();
+    assert!(peer.server.tls().is_some());
+    assert_eq!(peer.lines(), [GREETING]);
+}
+
+#[test]
+fn help_names_what_is_there() {
+    let mut config = starttls(StartTls::Offered);
+    config.role = Role::Lmtp;
+    config.extensions.chunking = false;
+    let mut peer = Peer::new(config);
+    peer.give(b"HELP\r\n", 99);
+    assert_eq!(
+        peer.lines()[1..],
+        [
+            "214-2.0.0 LHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS AUTH",
+            "214 2.0.0 see RFC 5321"
         ]
     );
 }

@@ -1,0 +1,46 @@
+//! What is offered, by state.
+
+use std::borrow::Cow;
+
+use super::Server;
+use crate::imap::extensions::AFTER_LOGIN;
+
+impl Server {
+    /// What is offered in the present state.
+    pub(super) fn capabilities(&self) -> Vec<Cow<'static, str>> {
+        let config = &self.config;
+        let mut names: Vec<Cow<'static, str>> = vec!["IMAP4rev1".into()];
+        if config.rev2 {
+            names.push("IMAP4rev2".into());
+        }
+        names.push(
+            if config.literal_plus {
+                "LITERAL+"
+            } else {
+                "LITERAL-"
+            }
+            .into(),
+        );
+        names.extend(["ENABLE", "ID", "SASL-IR"].map(Cow::from));
+        if self.identity.is_some() {
+            names.extend(AFTER_LOGIN.map(Cow::from));
+            return names;
+        }
+        if config.starttls && self.tls.is_none() {
+            names.push("STARTTLS".into());
+        }
+        if !self.may_send_password() {
+            names.push("LOGINDISABLED".into());
+        }
+        for mechanism in &config.mechanisms {
+            if !mechanism.is_plaintext() || self.may_send_password() {
+                names.push(format!("AUTH={mechanism}").into());
+            }
+        }
+        names
+    }
+
+    pub(super) fn may_send_password(&self) -> bool {
+        self.tls.is_some() || self.config.allow_plaintext_login
+    }
+}
