@@ -87,7 +87,8 @@ async fn main() {
     let dir = option("--dir").map_or_else(|| temp.path().join("store"), PathBuf::from);
 
     let start = Instant::now();
-    let mailboxes = Mailboxes::new(Store::open(&dir).await.unwrap());
+    let store = Store::open(&dir).await.unwrap();
+    let mailboxes = Mailboxes::new(store.clone());
     mailboxes.create_account(ACCOUNT).await.unwrap();
     let inbox = fill(&mailboxes, wanted).await;
     println!("filled with {wanted} copies in {:.1?}", start.elapsed());
@@ -95,6 +96,7 @@ async fn main() {
     mailboxes.fold(ACCOUNT, inbox).await.unwrap();
     println!("what was left to fold: {:.1?}", start.elapsed());
     drop(mailboxes);
+    store.close().await.unwrap();
 
     let start = Instant::now();
     let store = Store::open(&dir).await.unwrap();
