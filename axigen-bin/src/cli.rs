@@ -33,10 +33,8 @@ pub(crate) enum Command {
     Check(Config),
     /// Add, list, change and remove accounts (while the server is stopped)
     Account(Account),
-    /// Add, list, change and remove domains (while the server is stopped)
+    /// Add, list and remove domains (while the server is stopped)
     Domain(Domain),
-    /// Set, list and remove account classes (while the server is stopped)
-    Class(Class),
 }
 
 #[derive(Debug, Args)]
@@ -65,7 +63,7 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Config {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "axigen.cfg", global = true)]
+    #[arg(long, value_name = "FILE", default_value = "axigen.cfg")]
     pub(crate) config: PathBuf,
 }
 
@@ -110,33 +108,6 @@ pub(crate) enum AccountCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// Show what holds for an account, and which level says so
-    Show {
-        /// local@domain
-        address: String,
-    },
-    /// Set an option for one account
-    Set {
-        /// local@domain
-        address: String,
-        #[command(flatten)]
-        option: SetOption,
-    },
-    /// Put an account into a class; without a class, into none
-    Class {
-        /// local@domain
-        address: String,
-        /// The class's name
-        class: Option<String>,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SetOption {
-    /// The option's name, as under "accounts" in axigen.cfg
-    pub(crate) option: String,
-    /// Its value; without one, it is inherited again
-    pub(crate) value: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -164,39 +135,6 @@ pub(crate) enum DomainCommand {
     /// List all domains
     List,
     /// Remove a domain that has no accounts
-    Remove {
-        /// Its name
-        name: String,
-    },
-    /// Set what the domain's accounts inherit
-    Set {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        option: SetOption,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Class {
-    #[command(flatten)]
-    pub(crate) config: Config,
-    #[command(subcommand)]
-    pub(crate) command: ClassCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ClassCommand {
-    /// Set what the class's accounts inherit; the class is added if it is new
-    Set {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        option: SetOption,
-    },
-    /// List all classes with what they set
-    List,
-    /// Remove a class that no account has
     Remove {
         /// Its name
         name: String,

@@ -38,7 +38,6 @@ fn run(command: Command) -> Result<(), Failure> {
             Command::Check(options) => command::check::run(&options),
             Command::Account(options) => command::account::run(options).await,
             Command::Domain(options) => command::domain::run(options).await,
-            Command::Class(options) => command::class::run(options).await,
         }
     })
 }

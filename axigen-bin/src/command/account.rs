@@ -3,28 +3,24 @@
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use axigen_core::directory::{self, Directory, NewAccount};
+use axigen_core::directory::{self, NewAccount};
 use axigen_core::engine::Engine;
-use axigen_core::settings::{self, AccountSettings};
+use axigen_core::store::Store;
 
-use super::{assign, load, say, stopped};
+use super::{load, say};
 use crate::cli::{Account, AccountCommand, Password};
 use crate::failure::Failure;
 
 pub(crate) async fn run(options: Account) -> Result<(), Failure> {
     let settings = load(&options.config.config)?;
-    let server = settings.accounts.clone();
-    let engine = stopped(&settings).await?;
-    let done = execute(&engine, &server, options.command).await;
+    let store = Store::open(&settings.directory).await?;
+    let engine = Engine::builder(store).build()?;
+    let done = execute(&engine, options.command).await;
     engine.shutdown().await?;
     done
 }
 
-async fn execute(
-    engine: &Engine,
-    server: &AccountSettings,
-    command: AccountCommand,
-) -> Result<(), Failure> {
+async fn execute(engine: &Engine, command: AccountCommand) -> Result<(), Failure> {
     let directory = engine.directory();
     match command {
         AccountCommand::Add {
@@ -49,7 +45,44 @@ async fn execute(
                 .await?;
             say(format!("added {}", account.address));
         }
-        AccountCommand::List { json } => list(engine, json).await?,
+        AccountCommand::List { json } => {
+            let mut rows = Vec::new();
+            for account in directory.accounts().await? {
+                let (bytes, messages) = engine.mailboxes().usage(account.id).await?;
+                rows.push((account, bytes, messages));
+            }
+            if json {
+                let rows: Vec<serde_json::Value> = rows
+                    .iter()
+                    .map(|(account, bytes, messages)| {
+                        serde_json::json!({
+                            "address": account.address, "name": account.name, "enabled": account.enabled,
+                            "class": account.class, "bytes": bytes, "messages": messages,
+                        })
+                    })
+                    .collect();
+                say(serde_json::Value::from(rows).to_string());
+                return Ok(());
+            }
+            let width = rows
+                .iter()
+                .map(|(account, ..)| account.address.len())
+                .max()
+                .unwrap_or(0)
+                .max(7);
+            say(format!(
+                "{:width$}  {:>9}  {:>10}  state",
+                "address", "messages", "KB"
+            ));
+            for (account, bytes, messages) in rows {
+                let state = if account.enabled { "open" } else { "closed" };
+                say(format!(
+                    "{:width$}  {messages:>9}  {:>10}  {state}",
+                    account.address,
+                    bytes.div_ceil(1024)
+                ));
+            }
+        }
         AccountCommand::Passwd { address, password } => {
             let password = read_password(&password)?;
             directory.set_password(&address, &password).await?;
@@ -62,86 +95,6 @@ async fn execute(
             }
             directory.remove_account(&address).await?;
             say(format!("removed {address}"));
-        }
-        AccountCommand::Show { address } => show(directory, server, &address).await?,
-        AccountCommand::Set { address, option } => {
-            let mut settings = directory.account_own_settings(&address).await?;
-            assign(&mut settings, &option)?;
-            directory.set_account_settings(&address, &settings).await?;
-            show(directory, server, &address).await?;
-        }
-        AccountCommand::Class { address, class } => {
-            if let Some(name) = &class
-                && directory.class(name).await?.is_none()
-            {
-                return Err(Failure::new(format!(
-                    "there is no class {name}; axigen class set {name} OPTION VALUE makes it"
-                )));
-            }
-            directory
-                .set_account_class(&address, class.as_deref())
-                .await?;
-            show(directory, server, &address).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {
-    let mut rows = Vec::new();
-    for account in engine.directory().accounts().await? {
-        let (bytes, messages) = engine.mailboxes().usage(account.id).await?;
-        rows.push((account, bytes, messages));
-    }
-    if json {
-        let rows: Vec<serde_json::Value> = rows
-            .iter()
-            .map(|(account, bytes, messages)| {
-                serde_json::json!({
-                    "address": account.address, "name": account.name, "enabled": account.enabled,
-                    "class": account.class, "bytes": bytes, "messages": messages,
-                })
-            })
-            .collect();
-        say(serde_json::Value::from(rows).to_string());
-        return Ok(());
-    }
-    let width = rows
-        .iter()
-        .map(|(account, ..)| account.address.len())
-        .max()
-        .unwrap_or(0)
-        .max(7);
-    say(format!(
-        "{:width$}  {:>9}  {:>10}  state",
-        "address", "messages", "KB"
-    ));
-    for (account, bytes, messages) in rows {
-        let state = if account.enabled { "open" } else { "closed" };
-        say(format!(
-            "{:width$}  {messages:>9}  {:>10}  {state}",
-            account.address,
-            bytes.div_ceil(1024)
-        ));
-    }
-    Ok(())
-}
-
-/// Every option of an account, and the level that sets it.
-async fn show(
-    directory: &Directory,
-    server: &AccountSettings,
-    address: &str,
-) -> Result<(), Failure> {
-    let mut levels = directory.setting_levels(address).await?;
-    levels.push(("server".to_owned(), server.clone()));
-    let levels: Vec<(&str, &AccountSettings)> = levels
-        .iter()
-        .map(|(name, settings)| (name.as_str(), settings))
-        .collect();
-    for option in AccountSettings::options() {
-        if let Some((level, value)) = settings::explain(&option, &levels) {
-            say(format!("{option:17} {value:10} ({level})"));
         }
     }
     Ok(())
@@ -157,23 +110,14 @@ fn read_password(options: &Password) -> Result<String, Failure> {
             std::fs::File::open(path).map_err(failed)?,
         ))
         .map_err(failed)?,
-        None if std::io::stdin().is_terminal() => asked_twice().map_err(failed)?,
-        None => line(std::io::stdin().lock()).map_err(failed)?,
+        None => {
+            ask("Password: ").map_err(failed)?;
+            line(std::io::stdin().lock()).map_err(failed)?
+        }
     };
     match text {
         text if text.is_empty() => Err(Failure::new("the password is empty")),
         text => Ok(text),
-    }
-}
-
-/// Without an echo.
-fn asked_twice() -> std::io::Result<String> {
-    loop {
-        let first = rpassword::prompt_password("Password: ")?;
-        if first == rpassword::prompt_password("The same again: ")? {
-            return Ok(first);
-        }
-        ask("These are two passwords. Once more.\n")?;
     }
 }
 

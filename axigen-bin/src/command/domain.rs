@@ -1,14 +1,16 @@
 //! `axigen domain`: domains, while the server is stopped.
 
 use axigen_core::engine::Engine;
+use axigen_core::store::Store;
 
-use super::{assign, load, say, set_options, stopped};
+use super::{load, say};
 use crate::cli::{Domain, DomainCommand};
 use crate::failure::Failure;
 
 pub(crate) async fn run(options: Domain) -> Result<(), Failure> {
     let settings = load(&options.config.config)?;
-    let engine = stopped(&settings).await?;
+    let store = Store::open(&settings.directory).await?;
+    let engine = Engine::builder(store).build()?;
     let done = execute(&engine, options.command).await;
     engine.shutdown().await?;
     done
@@ -23,17 +25,8 @@ async fn execute(engine: &Engine, command: DomainCommand) -> Result<(), Failure>
         }
         DomainCommand::List => {
             for domain in directory.domains().await? {
-                say(format!("{}{}", domain.name, set_options(&domain.settings)));
+                say(domain.name);
             }
-        }
-        DomainCommand::Set { name, option } => {
-            let name = name.to_lowercase();
-            let Some(mut domain) = directory.domain(&name).await? else {
-                return Err(Failure::new(format!("there is no domain {name}")));
-            };
-            assign(&mut domain.settings, &option)?;
-            directory.set_domain(&domain).await?;
-            say(format!("{name}{}", set_options(&domain.settings)));
         }
         DomainCommand::Remove { name } => {
             directory.remove_domain(&name).await?;

@@ -2,7 +2,6 @@
 
 pub(crate) mod account;
 pub(crate) mod check;
-pub(crate) mod class;
 pub(crate) mod demo;
 pub(crate) mod domain;
 pub(crate) mod init;
@@ -10,11 +9,8 @@ pub(crate) mod serve;
 
 use std::path::Path;
 
-use axigen_core::engine::Engine;
-use axigen_core::settings::{self, AccountSettings, Settings};
-use axigen_core::store::Store;
+use axigen_core::settings::{self, Settings};
 
-use crate::cli::SetOption;
 use crate::failure::Failure;
 
 /// The settings of a file, or everything that is wrong with it.
@@ -26,29 +22,6 @@ fn load(path: &Path) -> Result<Settings, Failure> {
             .collect();
         Failure::new(problems.join("\naxigen: "))
     })
-}
-
-/// An engine that serves nobody, for a command that works on the store.
-async fn stopped(settings: &Settings) -> Result<Engine, Failure> {
-    let store = Store::open(&settings.directory).await?;
-    Ok(Engine::builder(store).build()?)
-}
-
-/// Sets an option of accounts, or leaves it open.
-fn assign(settings: &mut AccountSettings, option: &SetOption) -> Result<(), Failure> {
-    settings
-        .assign(&option.option, option.value.as_deref())
-        .map_err(Failure::new)
-}
-
-/// What these settings set, to stand behind a name.
-fn set_options(settings: &AccountSettings) -> String {
-    AccountSettings::options()
-        .iter()
-        .filter_map(|option| settings::explain(option, &[("", settings)]).zip(Some(option)))
-        .filter(|((level, _), _)| level.is_empty())
-        .map(|((_, value), option)| format!("  {option} = {value}"))
-        .collect()
 }
 
 /// A line for a person.

@@ -33,12 +33,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         vec![Problem {
             line: None,
-            text: match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "there is no such file; axigen init DIR writes one".to_owned()
-                }
-                _ => format!("it cannot be read: {error}"),
-            },
+            text: format!("{}: {error}", path.display()),
         }]
     })?;
     let mut settings = parse(&text)?;
@@ -69,64 +64,20 @@ pub fn parse(text: &str) -> Result<Settings, Vec<Problem>> {
     match settings {
         Ok(settings) if unknown.is_empty() => Ok(settings),
         Ok(_) => Err(unknown),
-        Err(_) if !unknown.is_empty() => Err(unknown),
-        Err(error) => match wrong_values(text) {
-            wrong if wrong.is_empty() => Err(vec![Problem {
-                line: error.span().map(|span| line_at(text, span.start)),
-                text: error.message().replace('\n', " "),
-            }]),
-            wrong => Err(wrong),
-        },
-    }
-}
-
-/// Options whose value is not one, each tried by itself: beside a flattened
-/// struct serde knows neither the option nor its line.
-fn wrong_values(text: &str) -> Vec<Problem> {
-    let (Ok(spans), Ok(given)) = (toml::de::DeTable::parse(text), text.parse::<toml::Table>())
-    else {
-        return Vec::new();
-    };
-    let mut problems = Vec::new();
-    let mut tables = vec![(Vec::new(), spans.into_inner(), given)];
-    while let Some((path, spans, table)) = tables.pop() {
-        for (name, span) in spans {
-            let Some(value) = table.get(name.get_ref().as_ref()) else {
-                continue;
-            };
-            let line = line_at(text, name.span().start);
-            let mut path: Vec<String> = path.clone();
-            path.push(name.into_inner().into_owned());
-            match (span.into_inner(), value) {
-                (toml::de::DeValue::Table(spans), toml::Value::Table(table)) => {
-                    tables.push((path, spans, table.clone()));
-                }
-                (_, value) => {
-                    let alone = path.iter().rev().fold(value.clone(), |value, name| {
-                        toml::Value::Table(toml::Table::from_iter([(name.clone(), value)]))
-                    });
-                    let alone: Result<Settings, _> = alone.try_into();
-                    if let Err(error) = alone {
-                        problems.push(Problem {
-                            line: Some(line),
-                            text: format!(
-                                "{}: {}",
-                                path.join("."),
-                                error.message().replace('\n', " ")
-                            ),
-                        });
-                    }
-                }
+        Err(error) => {
+            let line = error
+                .span()
+                .map(|span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
+            if unknown.is_empty() {
+                Err(vec![Problem {
+                    line,
+                    text: error.message().replace('\n', " "),
+                }])
+            } else {
+                Err(unknown)
             }
         }
     }
-    problems.sort_by_key(|problem| problem.line);
-    problems
-}
-
-/// The line, from 1, of a place in a text.
-fn line_at(text: &str, at: usize) -> usize {
-    text.get(..at).unwrap_or(text).matches('\n').count() + 1
 }
 
 /// Options that do not exist. Serde refuses most of them, but not those beside
