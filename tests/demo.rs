@@ -1,10 +1,11 @@
 //! The reference server as a real process: `axigen demo` on ports of its own.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 /// A running `axigen demo`, killed when dropped.
 #[derive(Debug)]
 pub struct Demo {
-    child: Child,
+    child: Killed,
     dir: PathBuf,
     offset: u16,
     args: Vec<String>,
@@ -70,12 +71,12 @@ impl Demo {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Whether the process is still running.
     pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(self.child.0.try_wait(), Ok(None))
     }
 
     /// Memory in use, in KB (VmRSS).
@@ -94,8 +95,8 @@ impl Demo {
 
     /// `kill -9`: no clean-up of any kind.
     pub fn kill(&mut self) {
-        self.child.kill().expect("kill");
-        self.child.wait().expect("wait");
+        self.child.0.kill().expect("kill");
+        self.child.0.wait().expect("wait");
     }
 
     /// Starts the server again on the same directory and ports.
@@ -105,32 +106,8 @@ impl Demo {
 
     /// SIGTERM, and the exit status.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = self.pid().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .expect("kill")
-                .success()
-        );
-        let until = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(status) = self.child.try_wait().expect("wait") {
-                return status;
-            }
-            assert!(
-                Instant::now() < until,
-                "the server did not stop within 20 s of SIGTERM"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        signal(self.pid(), "TERM");
+        ended(&mut self.child.0)
     }
 }
 
@@ -166,19 +143,28 @@ pub fn root() -> &'static Path {
         .expect("tests/ stands in the root")
 }
 
-fn spawn(dir: &Path, offset: u16, args: &[String]) -> Child {
-    let mut child = Command::new(binary())
+fn spawn(dir: &Path, offset: u16, args: &[String]) -> Killed {
+    let mut command = Command::new(binary());
+    command
         .arg("demo")
         .arg("--dir")
         .arg(dir)
         .args(["--port-offset", &offset.to_string()])
-        .args(args)
+        .args(args);
+    ready(command).0
+}
+
+/// Starts a server and waits until it says that it is ready. What it says
+/// afterwards is known when it has ended.
+pub fn ready(mut command: Command) -> (Killed, JoinHandle<String>) {
+    let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .spawn()
         .expect("the server starts");
-    let mut out = BufReader::new(child.stdout.take().expect("stdout"));
+    let mut child = Killed(child);
+    let mut out = BufReader::new(child.0.stdout.take().expect("stdout"));
     let mut said = String::new();
     loop {
         let mut line = String::new();
@@ -192,13 +178,53 @@ fn spawn(dir: &Path, offset: u16, args: &[String]) -> Child {
             break;
         }
     }
-    // Nobody reads the rest, but the pipe must not fill up.
-    std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
-    child
+    // The pipe must not fill up.
+    let rest = std::thread::spawn(move || {
+        let mut rest = String::new();
+        let _ = out.read_to_string(&mut rest);
+        rest
+    });
+    (child, rest)
 }
 
-/// A port offset that no other test process uses, held by a lock on a file.
-fn free_offset() -> (u16, File) {
+/// A process that is killed when dropped, so that a test that fails leaves none
+/// behind.
+#[derive(Debug)]
+pub struct Killed(pub Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal: `TERM`, `INT`.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(pid.to_string())
+        .status();
+    assert!(sent.expect("kill").success(), "no process {pid}");
+}
+
+/// Waits for the end of a process that was told to end.
+pub fn ended(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(status) = child.try_wait().expect("wait") {
+            return status;
+        }
+        assert!(
+            Instant::now() < until,
+            "the server did not stop within 20 s of the signal"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port offset that no other test uses as long as the file is open.
+pub fn free_offset() -> (u16, File) {
     loop {
         for step in 7..27u16 {
             let path = std::env::temp_dir().join(format!("axigen-test-ports-{step}.lock"));

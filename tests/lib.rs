@@ -12,5 +12,6 @@
 pub mod any_certificate;
 pub mod demo;
 pub mod mails;
+pub mod served;
 pub mod tool;
 pub mod wire;

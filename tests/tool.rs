@@ -11,6 +11,8 @@ pub struct Said {
     pub code: Option<i32>,
     /// Standard output.
     pub out: Vec<u8>,
+    /// Standard error.
+    pub err: String,
     /// Standard output and standard error as text.
     pub text: String,
 }
@@ -53,10 +55,12 @@ pub fn finish(mut command: Command, input: &[u8]) -> Said {
         }
     };
     let mut text = String::from_utf8_lossy(&stdout).into_owned();
-    text.push_str(&String::from_utf8_lossy(&stderr));
+    let err = String::from_utf8_lossy(&stderr).into_owned();
+    text.push_str(&err);
     Said {
         code: status.code(),
         out: stdout,
+        err,
         text,
     }
 }
@@ -66,6 +70,20 @@ impl Said {
     #[track_caller]
     pub fn ok(self) -> Said {
         assert_eq!(self.code, Some(0), "it said:\n{}", self.text);
+        self
+    }
+
+    /// Asserts exit code 1, and a reason that holds all of `words`, in lines of
+    /// the program's own.
+    #[track_caller]
+    pub fn refused(self, words: &[&str]) -> Said {
+        assert_eq!(self.code, Some(1), "it said:\n{}", self.text);
+        for line in self.err.lines() {
+            assert!(line.starts_with("axigen: "), "{}", self.err);
+        }
+        for word in words {
+            assert!(self.err.contains(word), "no {word:?} in:\n{}", self.err);
+        }
         self
     }
 }

@@ -127,6 +127,20 @@ impl Wire {
         }
     }
 
+    /// Delivers a mail over SMTP; the last reply.
+    pub fn deliver(addr: &str, to: &str, text: &str) -> String {
+        let mut wire = Wire::connect(addr);
+        wire.smtp_reply();
+        wire.smtp("EHLO client.test");
+        wire.smtp("MAIL FROM:<bob@elsewhere.test>");
+        let rcpt = wire.smtp(&format!("RCPT TO:<{to}>"));
+        if !rcpt.starts_with("250") {
+            return rcpt;
+        }
+        wire.smtp("DATA");
+        wire.smtp(&format!("{text}\r\n."))
+    }
+
     /// Sends an IMAP command and reads up to its tagged response. Literals are
     /// part of the result.
     pub fn imap(&mut self, command: &str) -> Vec<u8> {

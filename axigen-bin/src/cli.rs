@@ -2,20 +2,31 @@
 
 use std::path::PathBuf;
 
+use axigen_core::settings::AccountSettings;
 use clap::{Args, Parser, Subcommand};
 
 /// A mail server: SMTP, LMTP, IMAP and POP3 over one durable store.
-///
-/// To look at it: `axigen demo`. To run it: `axigen init /srv/mail`, edit the
-/// axigen.cfg it wrote, `axigen account add`, `axigen serve`.
 #[derive(Debug, Parser)]
 #[command(name = "axigen", version, arg_required_else_help = true)]
-#[command(
-    after_help = "Exit codes: 0 all is well, 1 it failed (the reason is printed), 2 the command line is wrong."
-)]
+#[command(after_help = "\
+To look at it:  axigen demo
+To run it:      axigen init /srv/mail
+                (edit /srv/mail/axigen.cfg)
+                axigen check --config /srv/mail/axigen.cfg
+                axigen account add you@example.org --config /srv/mail/axigen.cfg
+                axigen serve --config /srv/mail/axigen.cfg
+
+Exit codes: 0 all is well, 1 it failed (the reason is printed), 2 the command line is wrong.")]
 pub(crate) struct Cli {
-    /// What is logged to standard error: error, warn, info, debug, or a filter like info,axigen_core=debug
-    #[arg(long, global = true, default_value = "warn", value_name = "LEVEL")]
+    /// What is logged to standard error: off, error, warn, info, debug, trace, or a filter like info,axigen_core=debug
+    #[arg(
+        long,
+        global = true,
+        default_value = "warn",
+        value_name = "LEVEL",
+        display_order = 100
+    )]
+    #[arg(value_parser = crate::logging::checked)]
     pub(crate) log: String,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -31,10 +42,14 @@ pub(crate) enum Command {
     Serve(Config),
     /// Say what is wrong with a configuration file
     Check(Config),
-    /// Add, list, change and remove accounts (while the server is stopped)
+    /// Accounts: add, list, show, change, remove (while the server is stopped)
     Account(Account),
-    /// Add, list and remove domains (while the server is stopped)
+    /// Account classes: settings that accounts share (while the server is stopped)
+    Class(Class),
+    /// Domains: add, list, show, change, remove (while the server is stopped)
     Domain(Domain),
+    /// Aliases: addresses that lead to others (while the server is stopped)
+    Alias(Alias),
 }
 
 #[derive(Debug, Args)]
@@ -63,7 +78,13 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Config {
     /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = "axigen.cfg")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "axigen.cfg",
+        display_order = 99
+    )]
     pub(crate) config: PathBuf,
 }
 
@@ -82,8 +103,11 @@ pub(crate) enum AccountCommand {
         /// local@domain
         address: String,
         /// The person's name
-        #[arg(long, default_value = "")]
+        #[arg(long, default_value = "", hide_default_value = true)]
         name: String,
+        /// The account's class
+        #[arg(long)]
+        class: Option<String>,
         #[command(flatten)]
         password: Password,
     },
@@ -92,6 +116,26 @@ pub(crate) enum AccountCommand {
         /// As JSON
         #[arg(long)]
         json: bool,
+    },
+    /// Show an account: every option, its value and where it comes from
+    Show {
+        /// local@domain
+        address: String,
+    },
+    /// Set an option of an account
+    #[command(after_help = options("\n  name              The person's name.\n  class             The account's class.\n  enabled           Whether it may log in and gets mail."))]
+    Set {
+        /// local@domain
+        address: String,
+        #[command(flatten)]
+        option: Setting,
+    },
+    /// Leave an option of an account to its class, its domain and the server again
+    Unset {
+        /// local@domain
+        address: String,
+        /// The option's name
+        option: String,
     },
     /// Change a password
     Passwd {
@@ -111,10 +155,63 @@ pub(crate) enum AccountCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Setting {
+    /// The option's name
+    pub(crate) option: String,
+    /// Its value: a size as 64KB or 2GB, true or false, a number
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) value: String,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Password {
-    /// Read the password from the first line of this file; `-` is standard input. Without it, it is asked for
+    /// Read the password from the first line of this file; - is standard input. Without it, it is asked for
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Class {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    #[command(subcommand)]
+    pub(crate) command: ClassCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClassCommand {
+    /// Add a class
+    Add {
+        /// Its name
+        name: String,
+    },
+    /// List all classes
+    List,
+    /// Show what is set for a class
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Set an option for all accounts of a class
+    #[command(after_help = options(""))]
+    Set {
+        /// The class
+        name: String,
+        #[command(flatten)]
+        option: Setting,
+    },
+    /// Leave an option to the domains and the server again
+    Unset {
+        /// The class
+        name: String,
+        /// The option's name
+        option: String,
+    },
+    /// Remove a class that no account has
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -134,11 +231,67 @@ pub(crate) enum DomainCommand {
     },
     /// List all domains
     List,
-    /// Remove a domain that has no accounts
+    /// Show what is set for a domain
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Set an option for all accounts of a domain
+    #[command(after_help = options("\n  postmaster        Where mail for postmaster goes if there is no account of that name."))]
+    Set {
+        /// The domain
+        name: String,
+        #[command(flatten)]
+        option: Setting,
+    },
+    /// Leave an option to the server again
+    Unset {
+        /// The domain
+        name: String,
+        /// The option's name
+        option: String,
+    },
+    /// Remove a domain that has no accounts and no aliases
     Remove {
         /// Its name
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Alias {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    #[command(subcommand)]
+    pub(crate) command: AliasCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AliasCommand {
+    /// Let an address lead to others
+    Add {
+        /// local@domain, a domain of this server
+        address: String,
+        /// Where it leads: local@domain
+        #[arg(required = true)]
+        targets: Vec<String>,
+    },
+    /// List the aliases of all domains
+    List,
+    /// Remove an alias
+    Remove {
+        /// local@domain
+        address: String,
+    },
+}
+
+/// The options there are, for a help text.
+fn options(more: &str) -> String {
+    let list: Vec<String> = AccountSettings::options()
+        .iter()
+        .map(|(name, text)| format!("  {name:17} {text}"))
+        .collect();
+    format!("Options that can be set:\n{}{more}", list.join("\n"))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl From<axigen_core::error::Error> for Failure {
                 address,
                 source,
             } if source.kind() == std::io::ErrorKind::AddrInUse => format!(
-                "port {} on {} is in use, so {service} cannot listen there: stop the program that uses it, or choose another port (demo: --port-offset N)",
+                "port {} on {} is in use, so {service} cannot listen there: stop the program that uses it, or give {service} another port in axigen.cfg",
                 address.port(),
                 address.ip()
             ),
@@ -57,6 +57,12 @@ impl From<axigen_core::error::Error> for Failure {
             ),
             other => other.to_string(),
         })
+    }
+}
+
+impl From<axigen_core::settings::Problem> for Failure {
+    fn from(problem: axigen_core::settings::Problem) -> Failure {
+        Failure(problem.to_string())
     }
 }
 

@@ -5,10 +5,12 @@ mod cli;
 mod command;
 mod failure;
 mod logging;
+mod terminal;
 
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
 use cli::{Cli, Command};
 use failure::Failure;
@@ -26,18 +28,29 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    match command {
+        Command::Init(options) => command::init::run(&options),
+        Command::Check(options) => command::check::run(&options),
+        Command::Demo(options) => runtime(0)?.block_on(command::demo::run(options)),
+        Command::Serve(options) => {
+            let settings = command::load(&options.config)?;
+            runtime(settings.threads)?.block_on(command::serve::run(settings))
+        }
+        Command::Account(options) => runtime(0)?.block_on(command::account::run(options)),
+        Command::Class(options) => runtime(0)?.block_on(command::class::run(options)),
+        Command::Domain(options) => runtime(0)?.block_on(command::domain::run(options)),
+        Command::Alias(options) => runtime(0)?.block_on(command::alias::run(options)),
+    }
+}
+
+/// The threads that services share; 0 means one a core.
+fn runtime(threads: usize) -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    if threads > 0 {
+        builder.worker_threads(threads);
+    }
+    builder
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))?;
-    runtime.block_on(async {
-        match command {
-            Command::Demo(options) => command::demo::run(options).await,
-            Command::Init(options) => command::init::run(&options),
-            Command::Serve(options) => command::serve::run(&options).await,
-            Command::Check(options) => command::check::run(&options),
-            Command::Account(options) => command::account::run(options).await,
-            Command::Domain(options) => command::domain::run(options).await,
-        }
-    })
+        .map_err(|error| Failure::new(format!("the runtime cannot be started: {error}")))
 }

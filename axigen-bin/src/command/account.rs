@@ -1,23 +1,19 @@
 //! `axigen account`: accounts, while the server is stopped.
 
-use std::io::{BufRead, IsTerminal, Write};
-use std::path::Path;
-
-use axigen_core::directory::{self, NewAccount};
+use axigen_core::directory::{self, Account as Kept, Directory, NewAccount};
 use axigen_core::engine::Engine;
-use axigen_core::store::Store;
+use axigen_core::settings::AccountSettings;
 
-use super::{load, say};
+use super::{offline, options, say};
 use crate::cli::{Account, AccountCommand, Password};
 use crate::failure::Failure;
+use crate::terminal;
 
 pub(crate) async fn run(options: Account) -> Result<(), Failure> {
-    let settings = load(&options.config.config)?;
-    let store = Store::open(&settings.directory).await?;
-    let engine = Engine::builder(store).build()?;
-    let done = execute(&engine, options.command).await;
-    engine.shutdown().await?;
-    done
+    offline(&options.config.config, async |engine| {
+        execute(engine, options.command).await
+    })
+    .await
 }
 
 async fn execute(engine: &Engine, command: AccountCommand) -> Result<(), Failure> {
@@ -26,126 +22,202 @@ async fn execute(engine: &Engine, command: AccountCommand) -> Result<(), Failure
         AccountCommand::Add {
             address,
             name,
+            class,
             password,
         } => {
-            let (_, domain) = directory::normalise(&address)?;
-            let password = read_password(&password)?;
-            match directory.add_domain(&domain).await {
-                Ok(_) => say(format!("added the domain {domain}")),
-                Err(directory::Error::Exists(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let account = directory
-                .add_account(NewAccount {
-                    address,
-                    name,
-                    password,
-                    ..NewAccount::default()
-                })
-                .await?;
-            say(format!("added {}", account.address));
+            let account = NewAccount {
+                address,
+                name,
+                class,
+                ..NewAccount::default()
+            };
+            add(directory, account, &password).await
         }
-        AccountCommand::List { json } => {
-            let mut rows = Vec::new();
-            for account in directory.accounts().await? {
-                let (bytes, messages) = engine.mailboxes().usage(account.id).await?;
-                rows.push((account, bytes, messages));
-            }
-            if json {
-                let rows: Vec<serde_json::Value> = rows
-                    .iter()
-                    .map(|(account, bytes, messages)| {
-                        serde_json::json!({
-                            "address": account.address, "name": account.name, "enabled": account.enabled,
-                            "class": account.class, "bytes": bytes, "messages": messages,
-                        })
-                    })
-                    .collect();
-                say(serde_json::Value::from(rows).to_string());
-                return Ok(());
-            }
-            let width = rows
-                .iter()
-                .map(|(account, ..)| account.address.len())
-                .max()
-                .unwrap_or(0)
-                .max(7);
+        AccountCommand::List { json } => list(engine, json).await,
+        AccountCommand::Show { address } => show(engine, &address).await,
+        AccountCommand::Set { address, option } => {
+            set(directory, &address, &option.option, &option.value).await?;
             say(format!(
-                "{:width$}  {:>9}  {:>10}  state",
-                "address", "messages", "KB"
+                "set {} of {address} to {}",
+                option.option, option.value
             ));
-            for (account, bytes, messages) in rows {
-                let state = if account.enabled { "open" } else { "closed" };
-                say(format!(
-                    "{:width$}  {messages:>9}  {:>10}  {state}",
-                    account.address,
-                    bytes.div_ceil(1024)
-                ));
-            }
+            Ok(())
+        }
+        AccountCommand::Unset { address, option } => {
+            unset(directory, &address, &option).await?;
+            say(format!("unset {option} of {address}"));
+            Ok(())
         }
         AccountCommand::Passwd { address, password } => {
-            let password = read_password(&password)?;
-            directory.set_password(&address, &password).await?;
-            say(format!("changed the password of {address}"));
+            // Nobody types a password for an account that is not there.
+            let account = directory.account(&address).await?;
+            let password = terminal::password(&password)?;
+            directory.set_password(&account.address, &password).await?;
+            say(format!("changed the password of {}", account.address));
+            Ok(())
         }
         AccountCommand::Remove { address, yes } => {
-            directory.account(&address).await?;
-            if !yes && !confirmed(&format!("Remove {address} with all its mail?"))? {
+            let account = directory.account(&address).await?;
+            let question = format!("Remove {} with all its mail?", account.address);
+            if !yes && !terminal::confirmed(&question)? {
                 return Err(Failure::new("nothing was removed"));
             }
-            directory.remove_account(&address).await?;
-            say(format!("removed {address}"));
+            directory.remove_account(&account.address).await?;
+            say(format!("removed {}", account.address));
+            Ok(())
+        }
+    }
+}
+
+async fn add(directory: &Directory, new: NewAccount, password: &Password) -> Result<(), Failure> {
+    let (local, domain) = directory::normalise(&new.address)?;
+    match directory.account(&new.address).await {
+        Ok(known) => return Err(directory::Error::Exists(known.address).into()),
+        Err(directory::Error::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let new = NewAccount {
+        password: terminal::password(password)?,
+        ..new
+    };
+    let is_new = match directory.add_domain(&domain).await {
+        Ok(_) => true,
+        Err(directory::Error::Exists(_)) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if let Err(error) = directory.add_account(new).await {
+        if is_new {
+            directory.remove_domain(&domain).await?;
+        }
+        return Err(error.into());
+    }
+    if is_new {
+        say(format!("added the domain {domain}"));
+    }
+    say(format!("added {local}@{domain}"));
+    Ok(())
+}
+
+async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    for account in engine.directory().accounts().await? {
+        let (bytes, messages) = engine.mailboxes().usage(account.id).await?;
+        rows.push((account, bytes, messages));
+    }
+    if json {
+        let rows: Vec<serde_json::Value> = rows
+            .iter()
+            .map(|(account, bytes, messages)| {
+                serde_json::json!({
+                    "address": account.address, "name": account.name, "enabled": account.enabled,
+                    "class": account.class, "bytes": bytes, "messages": messages,
+                })
+            })
+            .collect();
+        say(serde_json::Value::from(rows).to_string());
+        return Ok(());
+    }
+    let lengths = rows.iter().map(|(account, ..)| account.address.len());
+    let width = lengths.max().unwrap_or(0).max(7);
+    say(format!(
+        "{:width$}  {:>9}  {:>10}  state",
+        "address", "messages", "KB"
+    ));
+    for (account, bytes, messages) in rows {
+        say(format!(
+            "{:width$}  {messages:>9}  {:>10}  {}",
+            account.address,
+            bytes.div_ceil(1024),
+            state(&account)
+        ));
+    }
+    Ok(())
+}
+
+fn state(account: &Kept) -> &'static str {
+    match account.enabled {
+        true => "open",
+        false => "closed",
+    }
+}
+
+async fn show(engine: &Engine, address: &str) -> Result<(), Failure> {
+    let directory = engine.directory();
+    let account = directory.account(address).await?;
+    let (bytes, messages) = engine.mailboxes().usage(account.id).await?;
+    for (what, value) in [
+        ("address", account.address.as_str()),
+        ("name", &account.name),
+        ("state", state(&account)),
+        ("class", account.class.as_deref().unwrap_or("-")),
+        (
+            "holds",
+            &format!("{messages} messages, {} KB", bytes.div_ceil(1024)),
+        ),
+    ] {
+        say(format!("{what:17} {value}").trim_end());
+    }
+    let class = match &account.class {
+        Some(name) => directory.class(name).await?,
+        None => None,
+    };
+    let (_, domain) = directory::normalise(&account.address)?;
+    let domain = directory.domain(&domain).await?.unwrap_or_default();
+    let server = engine.settings();
+    let named: Vec<(String, &AccountSettings)> = [("the account".to_owned(), &account.settings)]
+        .into_iter()
+        .chain(
+            class
+                .as_ref()
+                .map(|class| (format!("the class {}", class.name), &class.settings)),
+        )
+        .chain([
+            (format!("the domain {}", domain.name), &domain.settings),
+            ("axigen.cfg".to_owned(), &server.accounts),
+        ])
+        .collect();
+    let levels: Vec<(&str, &AccountSettings)> = named
+        .iter()
+        .map(|(name, settings)| (name.as_str(), *settings))
+        .collect();
+    options::effective(&levels);
+    Ok(())
+}
+
+async fn set(
+    directory: &Directory,
+    address: &str,
+    option: &str,
+    value: &str,
+) -> Result<(), Failure> {
+    let account = directory.account(address).await?;
+    match option {
+        "name" => directory.set_account_name(address, value).await?,
+        "class" => directory.set_account_class(address, Some(value)).await?,
+        "enabled" => {
+            let enabled = options::truth(option, value)?;
+            directory.set_enabled(address, enabled).await?;
+        }
+        other => {
+            let mut settings = account.settings;
+            settings.set(other, value)?;
+            directory.set_account_settings(address, &settings).await?;
         }
     }
     Ok(())
 }
 
-/// From a file, or asked for. Never from the command line, which others can read.
-fn read_password(options: &Password) -> Result<String, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(format!("the password cannot be read: {error}"));
-    let text = match options.password_file.as_deref() {
-        Some(path) if path == Path::new("-") => line(std::io::stdin().lock()).map_err(failed)?,
-        Some(path) => line(std::io::BufReader::new(
-            std::fs::File::open(path).map_err(failed)?,
-        ))
-        .map_err(failed)?,
-        None => {
-            ask("Password: ").map_err(failed)?;
-            line(std::io::stdin().lock()).map_err(failed)?
+async fn unset(directory: &Directory, address: &str, option: &str) -> Result<(), Failure> {
+    let account = directory.account(address).await?;
+    match option {
+        "name" => directory.set_account_name(address, "").await?,
+        "class" => directory.set_account_class(address, None).await?,
+        "enabled" => directory.set_enabled(address, true).await?,
+        other => {
+            let mut settings = account.settings;
+            settings.unset(other)?;
+            directory.set_account_settings(address, &settings).await?;
         }
-    };
-    match text {
-        text if text.is_empty() => Err(Failure::new("the password is empty")),
-        text => Ok(text),
     }
-}
-
-fn confirmed(question: &str) -> Result<bool, Failure> {
-    let failed =
-        |error: std::io::Error| Failure::new(format!("the answer cannot be read: {error}"));
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::new("say --yes to remove without being asked"));
-    }
-    ask(&format!("{question} [y/N] ")).map_err(failed)?;
-    Ok(matches!(
-        line(std::io::stdin().lock())
-            .map_err(failed)?
-            .to_lowercase()
-            .as_str(),
-        "y" | "yes"
-    ))
-}
-
-/// To standard error, so that standard output stays clean.
-fn ask(question: &str) -> std::io::Result<()> {
-    let mut out = std::io::stderr().lock();
-    out.write_all(question.as_bytes())?;
-    out.flush()
-}
-
-fn line(mut input: impl BufRead) -> std::io::Result<String> {
-    let mut text = String::new();
-    input.read_line(&mut text)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(())
 }

@@ -1,15 +1,19 @@
 //! `axigen demo`: a server to look at, on this machine only.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use axigen_core::directory;
 use axigen_core::engine::Engine;
+use axigen_core::error::Error;
 use axigen_core::mailbox::{Flags, NewMessage, Place, Target};
 use axigen_core::net::tls;
 use axigen_core::settings::{Common, ListenerSettings, Settings, TlsMode};
 use axigen_core::store::Store;
 
-use super::{say, serve};
+use super::say;
+use super::serve::Stop;
 use crate::cli::Demo;
 use crate::failure::Failure;
 
@@ -25,6 +29,7 @@ pub(crate) async fn run(options: Demo) -> Result<(), Failure> {
             u16::MAX - LAST_PORT
         )));
     }
+    let mut stop = Stop::listen()?;
     let temporary = match options.dir {
         Some(_) => None,
         None => Some(
@@ -52,25 +57,38 @@ pub(crate) async fn run(options: Demo) -> Result<(), Failure> {
         .settings(settings(options.port_offset))
         .tls(certificate)
         .build()?;
-    let outcome = match people(&engine, options.accounts).await {
-        Ok(()) => {
-            serve_until_stopped(&engine, options.port_offset, &dir, temporary.is_some()).await
-        }
-        Err(failure) => Err(failure),
+    let begun = tokio::select! {
+        begun = begin(&engine, &options, &dir, temporary.is_some()) => begun.map(|()| true),
+        () = stop.told() => Ok(false),
     };
-    engine.shutdown().await?;
-    outcome
+    if let Ok(true) = begun {
+        stop.told().await;
+    }
+    stop.end(&engine).await?;
+    begun.map(|_| ())
 }
 
-async fn serve_until_stopped(
+/// From an open store to `ready`.
+async fn begin(
     engine: &Engine,
-    offset: u16,
-    dir: &std::path::Path,
+    options: &Demo,
+    dir: &Path,
     temporary: bool,
 ) -> Result<(), Failure> {
-    engine.start().await?;
-    introduce(offset, dir, temporary);
-    serve::until_told_to_stop().await
+    people(engine, options.accounts).await?;
+    engine.start().await.map_err(|error| match error {
+        Error::Bind {
+            service,
+            address,
+            source,
+        } if source.kind() == ErrorKind::AddrInUse => Failure::new(format!(
+            "port {} is in use, so {service} cannot listen there: stop the program that uses it, or move all ports, as with --port-offset 1000",
+            address.port()
+        )),
+        other => other.into(),
+    })?;
+    introduce(options.port_offset, dir, temporary);
+    Ok(())
 }
 
 fn settings(offset: u16) -> Settings {
@@ -197,7 +215,7 @@ fn now() -> i64 {
     since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
 }
 
-fn introduce(offset: u16, dir: &std::path::Path, temporary: bool) {
+fn introduce(offset: u16, dir: &Path, temporary: bool) {
     let port = |base: u16| base + offset;
     say(format!(
         "axigen demo, on this machine only; everything is in {}{}",

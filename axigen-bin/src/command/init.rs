@@ -9,6 +9,10 @@ use crate::cli::Init;
 use crate::failure::Failure;
 
 pub(crate) fn run(options: &Init) -> Result<(), Failure> {
+    let settings = settings(&options.hostname);
+    if let Some(problem) = settings.problems().first() {
+        return Err(Failure::new(problem.to_string()));
+    }
     let path = options.dir.join("axigen.cfg");
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => Failure::new(format!(
@@ -23,7 +27,7 @@ pub(crate) fn run(options: &Init) -> Result<(), Failure> {
         .create_new(true)
         .open(&path)
         .map_err(failed)?;
-    file.write_all(render(&settings(&options.hostname)).as_bytes())
+    file.write_all(render(&settings).as_bytes())
         .map_err(failed)?;
     super::say(format!(
         "wrote {}\nnext: put the certificate's paths under [tls] and enable the services you want, then\n  axigen check --config {0}\n  axigen account add you@{} --config {0}\n  axigen serve --config {0}",

@@ -1,34 +1,54 @@
 //! One file a command.
 
 pub(crate) mod account;
+pub(crate) mod alias;
 pub(crate) mod check;
+pub(crate) mod class;
 pub(crate) mod demo;
 pub(crate) mod domain;
 pub(crate) mod init;
+mod options;
 pub(crate) mod serve;
 
 use std::path::Path;
 
+use axigen_core::engine::Engine;
 use axigen_core::settings::{self, Settings};
+use axigen_core::store::Store;
 
 use crate::failure::Failure;
 
 /// The settings of a file, or everything that is wrong with it.
-fn load(path: &Path) -> Result<Settings, Failure> {
+pub(crate) fn load(path: &Path) -> Result<Settings, Failure> {
     settings::load(path).map_err(|problems| {
-        let problems: Vec<String> = problems
+        let mut problems: Vec<String> = problems
             .iter()
             .map(|problem| format!("{}: {problem}", path.display()))
             .collect();
+        if !path.exists() {
+            problems.push("`axigen init DIR` writes one into a directory".into());
+        }
         Failure::new(problems.join("\naxigen: "))
     })
 }
 
+/// Does something with the engine of a file's store while nothing is served.
+async fn offline<T>(
+    config: &Path,
+    work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let settings = load(config)?;
+    let store = Store::open(&settings.directory).await?;
+    let engine = Engine::builder(store).settings(settings).build()?;
+    let done = work(&engine).await;
+    engine.shutdown().await?;
+    done
+}
+
 /// A line for a person.
-#[allow(clippy::print_stdout)]
 fn say(line: impl AsRef<str>) {
     use std::io::Write;
-    println!("{}", line.as_ref());
+    let mut out = std::io::stdout().lock();
     // A pipe that nobody reads any more is not our failure.
-    let _ = std::io::stdout().flush();
+    let _ = writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush());
 }

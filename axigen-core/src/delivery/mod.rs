@@ -23,7 +23,7 @@ mod tests;
 use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
 use crate::mailbox::Mailboxes;
-use crate::settings::AccountSettings;
+use crate::settings::{AccountSettings, OverQuota};
 
 pub use plan::{Answers, Outcome};
 
@@ -53,8 +53,11 @@ pub enum Refused {
     /// 550 5.1.2: not ours, or an alias that leads to another host, and
     /// nothing is sent to other hosts yet.
     NoOutgoing,
-    /// 452 4.2.2: an account it leads to is full.
-    OverQuota,
+    /// An account it leads to is full: 452 4.2.2, or 552 5.2.2 if it is set to
+    /// refuse.
+    OverQuota(OverQuota),
+    /// 552 5.2.3: the message is larger than an account it leads to may get.
+    TooLarge,
     /// 452 4.5.3: an alias leads to too many.
     AliasTooLarge,
     /// 451 4.3.0
@@ -126,7 +129,7 @@ impl Delivery {
             }
         };
         for delivery in &deliveries {
-            self.check_quota(delivery, size).await?;
+            self.check_size(delivery, size).await?;
         }
         let address = address.map_or_else(
             || "postmaster".to_owned(),
@@ -138,19 +141,26 @@ impl Delivery {
         })
     }
 
-    /// An account that is full already, or that the declared size would fill:
-    /// the peer hears it before it sends the message.
-    async fn check_quota(
+    /// An account that is full already, or that the declared size would fill, or
+    /// that takes no message of this size: the peer hears it before it sends it.
+    async fn check_size(
         &self,
         delivery: &directory::Delivery,
         size: Option<u64>,
     ) -> Result<(), Refused> {
-        let Some(quota) = delivery.settings.effective(&self.defaults).quota else {
+        let settings = delivery.settings.effective(&self.defaults);
+        if settings
+            .message_size
+            .is_some_and(|most| size.unwrap_or(0) > most)
+        {
+            return Err(Refused::TooLarge);
+        }
+        let Some(quota) = settings.quota else {
             return Ok(());
         };
         match self.mailboxes.usage(delivery.account).await {
             Ok((held, _)) if held >= quota || held.saturating_add(size.unwrap_or(0)) > quota => {
-                Err(Refused::OverQuota)
+                Err(Refused::OverQuota(settings.over_quota))
             }
             Ok(_) => Ok(()),
             Err(error) => {

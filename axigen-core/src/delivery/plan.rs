@@ -11,6 +11,7 @@ use super::{Accepted, Delivery};
 use crate::directory;
 use crate::filter::{Disposition, Message, Recipient};
 use crate::mailbox::{self, Flags, NewMessage, Place, Target, names};
+use crate::settings::OverQuota;
 
 /// How many answers the peer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,10 @@ pub enum Outcome {
     Rejected(Reply),
     /// A filter wants it later.
     Deferred,
-    /// The account is full.
-    OverQuota,
+    /// The account is full; what the sender is to make of it.
+    OverQuota(OverQuota),
+    /// The account takes no message of this size.
+    AboveLimit,
     /// The disk is full.
     Full,
     /// The store cannot take a message of this size.
@@ -58,6 +61,7 @@ impl Outcome {
 struct Planned {
     target: Target,
     wanted: Vec<usize>,
+    over_quota: OverQuota,
 }
 
 impl Delivery {
@@ -95,7 +99,12 @@ impl Delivery {
                     planned.wanted.push(at);
                     continue;
                 }
-                let place = self.place(&message, delivery).await;
+                let settings = delivery.settings.effective(&self.defaults);
+                let size = raw.len() as u64;
+                let place = match settings.message_size.is_some_and(|most| size > most) {
+                    true => Err(Outcome::AboveLimit),
+                    false => self.place(&message, delivery).await,
+                };
                 let mailbox = match &place {
                     Ok(place) => place.clone(),
                     Err(_) => Place::Named(names::INBOX.into()),
@@ -105,10 +114,14 @@ impl Delivery {
                     account: delivery.account,
                     mailbox,
                     flags: Flags::default(),
-                    quota: delivery.settings.effective(&self.defaults).quota,
+                    quota: settings.quota,
                 };
-                let wanted = vec![at];
-                plan.insert(delivery.account, Planned { target, wanted });
+                let planned = Planned {
+                    target,
+                    wanted: vec![at],
+                    over_quota: settings.over_quota,
+                };
+                plan.insert(delivery.account, planned);
             }
         }
         let mut outcomes: Vec<Option<Outcome>> = vec![None; recipients.len()];
@@ -185,7 +198,11 @@ impl Delivery {
             let outcome = match error {
                 mailbox::Error::OverQuota { target } if target < plan.len() => {
                     let planned = plan.remove(target);
-                    set(outcomes, &planned.wanted, &Outcome::OverQuota);
+                    set(
+                        outcomes,
+                        &planned.wanted,
+                        &Outcome::OverQuota(planned.over_quota),
+                    );
                     continue;
                 }
                 mailbox::Error::Store(axigen_store::Error::Full) => Outcome::Full,
@@ -226,7 +243,11 @@ impl Delivery {
                 && held.saturating_add(size) > quota
             {
                 full.insert(planned.target.account);
-                set(outcomes, &planned.wanted, &Outcome::OverQuota);
+                set(
+                    outcomes,
+                    &planned.wanted,
+                    &Outcome::OverQuota(planned.over_quota),
+                );
             }
         }
         plan.retain(|planned| !full.contains(&planned.target.account));

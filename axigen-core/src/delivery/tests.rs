@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::filter::{self, Disposition, Filter, Level, Message, Recipient};
-use crate::settings::Size;
+use crate::settings::{OverQuota, Size};
 
 const MAIL: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";
 
@@ -274,26 +274,40 @@ async fn quotas() {
     full.deliver(&["a"], Answers::One).await;
     full.quota("a", size).await;
     for user in ["a", "ab"] {
-        assert_eq!(full.accept(user).await, Err(Refused::OverQuota), "{user}");
+        assert_eq!(
+            full.accept(user).await,
+            Err(Refused::OverQuota(OverQuota::Defer)),
+            "{user}"
+        );
     }
     // With the declared size as well.
     full.quota("b", size - 1).await;
     let declared = full
         .delivery
         .accept(Some(("b", "x.test")), false, Some(size));
-    assert_eq!(declared.await, Err(Refused::OverQuota));
+    assert_eq!(declared.await, Err(Refused::OverQuota(OverQuota::Defer)));
     // Seen after the message came: that one is left out.
     let outcomes = full.deliver(&["b", "c", "d"], Answers::Each).await;
     let done = Outcome::Delivered;
-    assert_eq!(outcomes, [Outcome::OverQuota, done.clone(), done.clone()]);
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::OverQuota(OverQuota::Defer),
+            done.clone(),
+            done.clone()
+        ]
+    );
     assert_eq!(full.inboxes().await, [1, 0, 1, 1]);
     let outcomes = full.deliver(&["b"], Answers::One).await;
-    assert_eq!(outcomes, [Outcome::OverQuota]);
+    assert_eq!(outcomes, [Outcome::OverQuota(OverQuota::Defer)]);
     // One answer for several: nobody is left out.
     let outcomes = full.deliver(&["b", "c"], Answers::One).await;
     assert_eq!(outcomes, vec![done.clone(); 2]);
     assert_eq!(full.inboxes().await, [1, 1, 2, 1]);
-    assert_eq!(full.accept("b").await, Err(Refused::OverQuota));
+    assert_eq!(
+        full.accept("b").await,
+        Err(Refused::OverQuota(OverQuota::Defer))
+    );
     // A recipient that is several accounts has one answer, too.
     let alias = house(&[]).await;
     alias.quota("b", size - 1).await;
@@ -310,7 +324,7 @@ async fn everybody_full() {
     }
     let before = house.store.stat();
     let outcomes = house.deliver(&["a", "b", "c", "d"], Answers::Each).await;
-    assert_eq!(outcomes, vec![Outcome::OverQuota; 4]);
+    assert_eq!(outcomes, vec![Outcome::OverQuota(OverQuota::Defer); 4]);
     let after = house.store.stat();
     assert_eq!(after.puts, before.puts);
     assert_eq!(after.batches, before.batches);

@@ -2,8 +2,22 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::Problem;
+use super::file::closest;
 use super::values::Size;
+
+/// What the sender of a mail is told when the account is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OverQuota {
+    /// 452: the sender's server keeps the mail and tries again.
+    #[default]
+    Defer,
+    /// 552: the mail goes back to the sender at once.
+    Refuse,
+}
 
 /// What can be set at each of the four levels: server, domain, account class,
 /// account. What is not set is inherited.
@@ -13,6 +27,14 @@ pub struct AccountSettings {
     /// Most bytes an account may hold; "0" is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Size>,
+    /// What the sender of a mail is told when the account is full: "defer" (452:
+    /// keep it and try again) or "refuse" (552: it goes back at once).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_quota: Option<OverQuota>,
+    /// Largest message the account may get, append or submit, as it is kept;
+    /// "0" leaves it to the limits of the services, which hold in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_size: Option<Size>,
     /// Whether the account may use IMAP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imap: Option<bool>,
@@ -28,6 +50,7 @@ pub struct AccountSettings {
     pub plus_folders: Option<bool>,
     /// Most IMAP connections of an account at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 32)]
     pub imap_connections: Option<u32>,
 }
 
@@ -36,6 +59,10 @@ pub struct AccountSettings {
 pub struct Effective {
     /// Most bytes; `None` is no limit.
     pub quota: Option<u64>,
+    /// What a sender is told of a full account.
+    pub over_quota: OverQuota,
+    /// Largest message, in bytes; `None` is the service's limit.
+    pub message_size: Option<u64>,
     /// Whether IMAP is allowed.
     pub imap: bool,
     /// Whether POP3 is allowed.
@@ -54,6 +81,8 @@ impl AccountSettings {
     pub fn or(self, parent: &AccountSettings) -> AccountSettings {
         AccountSettings {
             quota: self.quota.or(parent.quota),
+            over_quota: self.over_quota.or(parent.over_quota),
+            message_size: self.message_size.or(parent.message_size),
             imap: self.imap.or(parent.imap),
             pop3: self.pop3.or(parent.pop3),
             submission: self.submission.or(parent.submission),
@@ -66,13 +95,90 @@ impl AccountSettings {
     pub fn effective(&self, server: &AccountSettings) -> Effective {
         let all = self.clone().or(server);
         Effective {
-            quota: all.quota.map(|size| size.0).filter(|&size| size > 0),
+            quota: limit(all.quota),
+            over_quota: all.over_quota.unwrap_or_default(),
+            message_size: limit(all.message_size),
             imap: all.imap.unwrap_or(true),
             pop3: all.pop3.unwrap_or(true),
             submission: all.submission.unwrap_or(true),
             plus_folders: all.plus_folders.unwrap_or(true),
             imap_connections: all.imap_connections.unwrap_or(32),
         }
+    }
+}
+
+fn limit(size: Option<Size>) -> Option<u64> {
+    size.map(|size| size.0).filter(|&size| size > 0)
+}
+
+impl AccountSettings {
+    /// Every option's name and document.
+    pub fn options() -> Vec<(String, String)> {
+        let schema = Value::from(schemars::schema_for!(AccountSettings));
+        let properties = schema.get("properties").and_then(Value::as_object);
+        properties
+            .into_iter()
+            .flatten()
+            .map(|(name, option)| {
+                let text = option.get("description").and_then(Value::as_str);
+                (name.clone(), text.unwrap_or_default().replace('\n', " "))
+            })
+            .collect()
+    }
+
+    /// Sets an option by its name, the value as a person writes it: `1GB`,
+    /// `false`, `32`.
+    ///
+    /// # Errors
+    /// No such option, or no such value; nothing is changed then.
+    pub fn set(&mut self, option: &str, value: &str) -> Result<(), Problem> {
+        let words = Value::String(value.to_owned());
+        // `true` and `32` are not words, but `1GB` is.
+        let plain = serde_json::from_str(value)
+            .ok()
+            .filter(|plain: &Value| plain.is_boolean() || plain.is_number());
+        let as_words = self.with(option, Some(words))?;
+        let read = match (as_words, plain) {
+            (Err(_), Some(plain)) => self.with(option, Some(plain))?,
+            (as_words, _) => as_words,
+        };
+        *self = read.map_err(|why| Problem::new(option, why))?;
+        Ok(())
+    }
+
+    /// Leaves an option open again: it is inherited.
+    ///
+    /// # Errors
+    /// No such option.
+    pub fn unset(&mut self, option: &str) -> Result<(), Problem> {
+        *self = self
+            .with(option, None)?
+            .map_err(|why| Problem::new(option, why))?;
+        Ok(())
+    }
+
+    /// With one option changed; the inner error says what is wrong with the value.
+    fn with(
+        &self,
+        option: &str,
+        value: Option<Value>,
+    ) -> Result<Result<AccountSettings, String>, Problem> {
+        let known = AccountSettings::options();
+        if !known.iter().any(|(name, _)| name == option) {
+            return Err(Problem::unknown(
+                option,
+                closest(option, known.iter().map(|(name, _)| name.as_str())),
+            ));
+        }
+        let mut all = serde_json::to_value(self).unwrap_or_default();
+        if let Some(all) = all.as_object_mut() {
+            match value {
+                Some(value) => drop(all.insert(option.to_owned(), value)),
+                None => drop(all.remove(option)),
+            }
+        }
+        Ok(serde_json::from_value(all)
+            .map_err(|error| super::file::plain_words(&error.to_string())))
     }
 }
 
@@ -83,28 +189,29 @@ type Level<'a> = (&'a str, &'a AccountSettings);
 /// first, server last) that sets it, with its value; `default` if none does.
 /// `None` if there is no option of that name.
 pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
-    let known = serde_json::to_value(schemars::schema_for!(AccountSettings)).ok()?;
-    known.get("properties")?.get(option)?;
+    let built_in = AccountSettings::default().effective(&AccountSettings::default());
+    let size = |size: Option<u64>| Some(Size(size.unwrap_or(0)));
+    let defaults = AccountSettings {
+        quota: size(built_in.quota),
+        over_quota: Some(built_in.over_quota),
+        message_size: size(built_in.message_size),
+        imap: Some(built_in.imap),
+        pop3: Some(built_in.pop3),
+        submission: Some(built_in.submission),
+        plus_folders: Some(built_in.plus_folders),
+        imap_connections: Some(built_in.imap_connections),
+    };
+    let levels = levels.iter().copied().chain([("default", &defaults)]);
     for (name, settings) in levels {
         let set = serde_json::to_value(settings).ok()?;
         if let Some(value) = set.get(option) {
             let value = value
                 .as_str()
                 .map_or_else(|| value.to_string(), str::to_owned);
-            return Some(((*name).to_owned(), value));
+            return Some((name.to_owned(), value));
         }
     }
-    let none = AccountSettings::default().effective(&AccountSettings::default());
-    let value = match option {
-        "quota" => "0B".to_owned(),
-        "imap" => none.imap.to_string(),
-        "pop3" => none.pop3.to_string(),
-        "submission" => none.submission.to_string(),
-        "plus_folders" => none.plus_folders.to_string(),
-        "imap_connections" => none.imap_connections.to_string(),
-        _ => return None,
-    };
-    Some(("default".to_owned(), value))
+    None
 }
 
 #[cfg(test)]
@@ -153,12 +260,79 @@ mod tests {
             ("default".into(), "32".into())
         );
         assert_eq!(explain("nothing", &levels), None);
-        let schema = serde_json::to_value(schemars::schema_for!(AccountSettings)).unwrap();
-        for option in schema["properties"].as_object().unwrap().keys() {
+        for (option, text) in AccountSettings::options() {
             assert!(
-                explain(option, &[]).is_some(),
+                explain(&option, &[]).is_some(),
                 "{option} has no default in explain"
             );
+            assert!(!text.is_empty(), "{option} has no document");
         }
+    }
+
+    #[test]
+    fn options_are_set_as_a_person_writes_them() {
+        let mut settings = AccountSettings::default();
+        for (option, value) in [
+            ("quota", "1GB"),
+            ("over_quota", "refuse"),
+            ("message_size", "1000"),
+            ("imap", "false"),
+            ("imap_connections", "5"),
+        ] {
+            settings.set(option, value).unwrap();
+        }
+        let want = AccountSettings {
+            quota: Some(Size(1 << 30)),
+            over_quota: Some(OverQuota::Refuse),
+            message_size: Some(Size(1000)),
+            imap: Some(false),
+            imap_connections: Some(5),
+            ..Default::default()
+        };
+        assert_eq!(settings, want);
+        for (option, value, said) in [
+            (
+                "quta",
+                "1GB",
+                "there is no option quta; did you mean quota?",
+            ),
+            (
+                "quota",
+                "much",
+                "quota: \"much\" is not a size like \"64KB\" or \"50MB\"",
+            ),
+            (
+                "imap",
+                "yes",
+                "imap: invalid type: string \"yes\", expected a boolean",
+            ),
+            (
+                "imap",
+                "1",
+                "imap: invalid type: integer `1`, expected a boolean",
+            ),
+            (
+                "imap_connections",
+                "-1",
+                "imap_connections: invalid value: integer `-1`, expected a number from 0 to 4294967295",
+            ),
+            (
+                "over_quota",
+                "maybe",
+                "over_quota: unknown variant `maybe`, expected `defer` or `refuse`",
+            ),
+            (
+                "imap",
+                "null",
+                "imap: invalid type: string \"null\", expected a boolean",
+            ),
+        ] {
+            let problem = settings.set(option, value).unwrap_err();
+            assert_eq!(problem.to_string(), said);
+            assert_eq!(settings, want, "{said}");
+        }
+        settings.unset("imap").unwrap();
+        assert_eq!(settings.imap, None);
+        assert!(settings.unset("imp").is_err());
     }
 }

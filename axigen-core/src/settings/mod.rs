@@ -8,8 +8,10 @@
 
 mod account;
 mod file;
+mod lines;
 mod render;
 mod service;
+mod validate;
 mod values;
 
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountSettings, Effective, explain};
+pub use account::{AccountSettings, Effective, OverQuota, explain};
 pub use file::{Problem, load, parse};
 pub use render::render;
 pub use service::{
@@ -72,7 +74,7 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// What accounts inherit when neither they, their class nor their domain set it.
     pub accounts: AccountSettings,
-    /// Limits on connections for all services.
+    /// Limits on the connections of each listener, for all services.
     pub limits: ConnectionLimits,
     /// SMTP Incoming: takes mail from other servers.
     pub smtp_in: SmtpSettings,
@@ -135,6 +137,6 @@ impl Settings {
     /// Everything that is wrong, each with the option's name. Empty means it
     /// can be served.
     pub fn problems(&self) -> Vec<Problem> {
-        file::validate(self)
+        validate::validate(self)
     }
 }

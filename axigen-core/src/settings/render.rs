@@ -44,7 +44,11 @@ fn table(out: &mut String, root: &Value, shape: &Value, values: &Object, path: &
             Some(value) if !value.is_null() => {
                 out.push_str(&format!("{name} = {}\n\n", plain(value)))
             }
-            _ => out.push_str(&format!("# {name} = {}\n\n", example(resolved))),
+            _ => {
+                let given = option.get("examples").and_then(|examples| examples.get(0));
+                let example = given.map_or_else(|| example(resolved), plain);
+                out.push_str(&format!("# {name} = {example}\n\n"));
+            }
         }
     }
     for (name, option, resolved, is_list) in tables {

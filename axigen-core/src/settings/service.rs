@@ -23,16 +23,18 @@ pub enum TlsMode {
     Implicit,
 }
 
-/// Limits on connections. What a listener leaves open is the service's, then
-/// the server's.
+/// Limits on connections; each listener counts its own. What a listener leaves
+/// open is the service's, then the server's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionLimits {
-    /// Most connections at the same time.
+    /// Most connections at the same time; 0 lets nobody in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 10_000)]
     pub connections: Option<u32>,
-    /// Most connections of one peer address at the same time.
+    /// Most connections of one peer address at the same time; 0 lets nobody in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 1000)]
     pub peer_connections: Option<u32>,
     /// Most new connections in an interval; 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +44,7 @@ pub struct ConnectionLimits {
     pub peer_interval_connections: Option<u32>,
     /// How long an interval is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "1m")]
     pub interval: Option<Span>,
 }
 
@@ -158,7 +161,7 @@ pub struct Common {
     pub errors: u32,
     /// Most failed logins before the connection is closed.
     pub auth_failures: u32,
-    /// Limits on connections for all its listeners.
+    /// Limits on the connections of each of its listeners.
     pub limits: ConnectionLimits,
     /// Where it listens.
     pub listeners: Vec<ListenerSettings>,

@@ -56,6 +56,11 @@ impl Talk<'_> {
             .find(user.account, append.mailbox.as_str())
             .await
             .map_err(|error| status::of(&error, true))?;
+        if user.settings.message_size.is_some_and(|most| size > most) {
+            return Err(
+                Status::no("the message is larger than this account may append").with(Code::TooBig),
+            );
+        }
         if let Some(quota) = user.settings.quota {
             let (bytes, _) = mailboxes
                 .usage(user.account)

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use axigen_proto::smtp::command::Mail;
 use axigen_proto::smtp::reply::Reply;
 use axigen_proto::smtp::server::Role;
+use axigen_proto::smtp::standard;
 use bytes::{Bytes, BytesMut};
 
 use super::replies;
@@ -123,6 +124,9 @@ impl Talk<'_> {
         }
         let whole = std::mem::take(&mut incoming.bytes).freeze();
         let came = whole.slice(incoming.trace..);
+        if self.too_large(came.len() as u64) {
+            return Err(standard::MESSAGE_TOO_LARGE.into());
+        }
         if received_count(&came) > self.max_received {
             return Err(replies::looping());
         }

@@ -6,6 +6,7 @@ use axigen_proto::smtp::standard;
 
 use crate::delivery::{Outcome, Refused};
 use crate::filter::Verdict;
+use crate::settings::OverQuota;
 
 /// A verdict as the reply to a command. `Continue`, `Accept` and `Discard` are
 /// a yes.
@@ -40,7 +41,8 @@ pub(super) fn recipient(refused: Refused) -> Reply {
             (5, 1, 2),
             "this server does not send mail to other hosts yet",
         ),
-        Refused::OverQuota => over_quota(),
+        Refused::OverQuota(how) => over_quota(how),
+        Refused::TooLarge => above_limit(),
         Refused::AliasTooLarge => {
             Reply::new(452, (4, 5, 3), "this address leads to too many others")
         }
@@ -55,7 +57,8 @@ pub(super) fn outcome(outcome: &Outcome, id: &str) -> Reply {
         Outcome::Rejected(reply) if reply.is_negative() => reply.clone(),
         Outcome::Rejected(_) => refused(),
         Outcome::Deferred => Reply::new(451, (4, 7, 1), "not now, try again later"),
-        Outcome::OverQuota => over_quota(),
+        Outcome::OverQuota(how) => over_quota(*how),
+        Outcome::AboveLimit => above_limit(),
         Outcome::Full => Reply::new(452, (4, 3, 1), "no space left, try again later"),
         Outcome::TooLarge => Reply::new(552, (5, 3, 4), "the message is too large for the store"),
         Outcome::Failed => standard::LOCAL_ERROR.into(),
@@ -86,8 +89,21 @@ pub(super) fn looping() -> Reply {
     Reply::new(554, (5, 4, 6), "too many hops: this message is looping")
 }
 
-fn over_quota() -> Reply {
-    Reply::new(452, (4, 2, 2), "the mailbox is full")
+/// RFC 3463 §3.3: X.2.2 is a full mailbox.
+fn over_quota(how: OverQuota) -> Reply {
+    match how {
+        OverQuota::Defer => Reply::new(452, (4, 2, 2), "the mailbox is full"),
+        OverQuota::Refuse => Reply::new(552, (5, 2, 2), "the mailbox is full"),
+    }
+}
+
+/// RFC 3463 §3.3: X.2.3 is a message that is too long for a mailbox.
+fn above_limit() -> Reply {
+    Reply::new(
+        552,
+        (5, 2, 3),
+        "the message is larger than this account may get",
+    )
 }
 
 fn refused() -> Reply {
@@ -120,7 +136,9 @@ mod tests {
                 Refused::Disabled,
                 Refused::Relay,
                 Refused::NoOutgoing,
-                Refused::OverQuota,
+                Refused::OverQuota(OverQuota::Defer),
+                Refused::OverQuota(OverQuota::Refuse),
+                Refused::TooLarge,
                 Refused::AliasTooLarge,
                 Refused::Failed,
             ]
@@ -133,7 +151,9 @@ mod tests {
                 Outcome::Rejected(filter()),
                 Outcome::Rejected(Reply::ok()),
                 Outcome::Deferred,
-                Outcome::OverQuota,
+                Outcome::OverQuota(OverQuota::Defer),
+                Outcome::OverQuota(OverQuota::Refuse),
+                Outcome::AboveLimit,
                 Outcome::Full,
                 Outcome::TooLarge,
                 Outcome::Failed,
@@ -152,7 +172,9 @@ mod tests {
         for of in [
             Outcome::Rejected(Reply::ok()),
             Outcome::Deferred,
-            Outcome::OverQuota,
+            Outcome::OverQuota(OverQuota::Defer),
+            Outcome::OverQuota(OverQuota::Refuse),
+            Outcome::AboveLimit,
             Outcome::Full,
             Outcome::TooLarge,
             Outcome::Failed,

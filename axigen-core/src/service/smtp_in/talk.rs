@@ -24,6 +24,8 @@ pub(super) struct Talk<'c> {
     pub(super) max_received: usize,
     pub(super) connection: Connection,
     pub(super) login: Option<Login>,
+    /// Largest message of whoever has logged in; `None` is the service's limit.
+    pub(super) own_limit: Option<u64>,
     /// EHLO instead of HELO.
     pub(super) extended: bool,
     guesses: Guesses,
@@ -50,6 +52,7 @@ impl<'c> Talk<'c> {
             max_received,
             connection,
             login: None,
+            own_limit: None,
             extended: true,
             guesses: Guesses::default(),
             discard: false,
@@ -131,6 +134,7 @@ impl<'c> Talk<'c> {
         if !logged_in {
             // RFC 3207 §4.2: what was known before STARTTLS is forgotten.
             self.login = None;
+            self.own_limit = None;
             self.connection.authenticated = None;
         }
         let verdict = self.context.filters.helo(&mut self.connection).await;
@@ -166,6 +170,7 @@ impl<'c> Talk<'c> {
         }
         tracing::info!(user = address, "logged in");
         self.connection.authenticated = Some(address.clone());
+        self.own_limit = settings.message_size;
         self.login = Some(login);
         Answer::Accept
     }
@@ -179,6 +184,9 @@ impl<'c> Talk<'c> {
                     return replies::not_yours();
                 }
                 Err(reply) => return reply,
+            }
+            if self.too_large(mail.size.unwrap_or(0)) {
+                return standard::MESSAGE_TOO_LARGE.into();
             }
         }
         let sender = mail.from.mailbox().map(ToString::to_string);
@@ -195,6 +203,11 @@ impl<'c> Talk<'c> {
         let share = self.context.in_flight.share();
         self.incoming = Some(Incoming::new(tx, mail, discard, share));
         standard::SENDER_OK.into()
+    }
+
+    /// Larger than whoever has logged in may send.
+    pub(super) fn too_large(&self, size: u64) -> bool {
+        self.own_limit.is_some_and(|most| size > most)
     }
 
     /// RFC 6409 §6.1: only in one's own name, which is the account's address,
