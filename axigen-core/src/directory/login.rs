@@ -35,6 +35,7 @@ impl Directory {
                 Ok(keys) => return (Answer::Keys(Some(keys)), None),
                 Err(error) => Err(error),
             },
+            Ask::WrongProof { .. } => Ok(None),
         };
         match outcome {
             Ok(Some(Ok(login))) => (Answer::Accept, Some(login)),

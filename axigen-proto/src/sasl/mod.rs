@@ -105,6 +105,13 @@ pub enum Ask {
         /// Who has logged in.
         authcid: String,
     },
+    /// The client does not know the password of `authcid`, or there is no such
+    /// user; the mechanism has found out by itself. The login fails whatever the
+    /// answer is: this is for counting it, and for letting it wait.
+    WrongProof {
+        /// Who tried to log in.
+        authcid: String,
+    },
 }
 
 impl fmt::Debug for Ask {
@@ -122,6 +129,10 @@ impl fmt::Debug for Ask {
             Ask::Authorize { authzid, authcid } => f
                 .debug_struct("Authorize")
                 .field("authzid", authzid)
+                .field("authcid", authcid)
+                .finish(),
+            Ask::WrongProof { authcid } => f
+                .debug_struct("WrongProof")
                 .field("authcid", authcid)
                 .finish(),
         }

@@ -84,6 +84,8 @@ enum State {
         identity: Identity,
         server_final: Bytes,
     },
+    /// The proof was wrong; the application is told.
+    Wrong,
     /// The server's final message is out; the client says nothing more.
     Final(Identity),
     Done,
@@ -157,7 +159,12 @@ impl Scram {
                     };
                     Step::Ask(ask)
                 }
-                Ok(_) => Step::Refuse(Refusal::BadCredentials),
+                Ok(_) => {
+                    self.state = State::Wrong;
+                    Step::Ask(Ask::WrongProof {
+                        authcid: first.authcid,
+                    })
+                }
                 Err(why) => Step::Malformed(why),
             },
             // The client acknowledges the server's final message with an empty one.
@@ -165,7 +172,7 @@ impl Scram {
             State::Final(_) => {
                 Step::Malformed("nothing was expected after the server's final message")
             }
-            State::Keys(_) | State::Authorize { .. } | State::Done => {
+            State::Keys(_) | State::Authorize { .. } | State::Wrong | State::Done => {
                 Step::Malformed("no response was expected")
             }
         }
@@ -207,6 +214,7 @@ impl Scram {
                 Step::Challenge(server_final)
             }
             (_, Answer::Refuse(why)) => Step::Refuse(why),
+            (State::Wrong, _) => Step::Refuse(Refusal::BadCredentials),
             _ => Step::Refuse(Refusal::Unavailable),
         }
     }
@@ -397,6 +405,13 @@ mod tests {
         )
     }
 
+    fn is_wrong(step: Step) {
+        assert!(
+            matches!(&step, Step::Ask(Ask::WrongProof { authcid }) if authcid == "user"),
+            "{step:?}"
+        );
+    }
+
     #[test]
     fn rfc_7677_example() {
         // RFC 7677 §3, with the server's nonce put in as it stands there.
@@ -456,27 +471,24 @@ mod tests {
             .unwrap()
             .replace(&nonce(&server_first), &nonce(&again));
         let (mut scram, _) = to_proof(b"two", keys());
-        assert!(matches!(
-            scram.step(Some(patched.as_bytes())),
-            Step::Refuse(Refusal::BadCredentials)
-        ));
+        is_wrong(scram.step(Some(patched.as_bytes())));
     }
 
     #[test]
     fn wrong_passwords_and_unknown_users_are_refused_alike() {
         let keys = ScramKeys::derive("pencil", b"0123456789abcdef", 4096);
-        let (mut scram, server_first) = to_proof(b"seed", Some(keys));
-        let (response, _) = client_final("pencils", &server_first);
-        assert!(matches!(
-            scram.step(Some(&response)),
-            Step::Refuse(Refusal::BadCredentials)
-        ));
-        let (mut scram, server_first) = to_proof(b"seed", None);
-        let (response, _) = client_final("pencil", &server_first);
-        assert!(matches!(
-            scram.step(Some(&response)),
-            Step::Refuse(Refusal::BadCredentials)
-        ));
+        for (keys, password) in [(Some(keys), "pencils"), (None, "pencil")] {
+            let (mut scram, server_first) = to_proof(b"seed", keys);
+            let (response, _) = client_final(password, &server_first);
+            is_wrong(scram.step(Some(&response)));
+            // Whatever the application says.
+            assert!(matches!(
+                scram.answer(Answer::Accept),
+                Step::Refuse(Refusal::BadCredentials)
+            ));
+            assert!(matches!(scram.step(Some(b"")), Step::Malformed(_)));
+            assert!(matches!(scram.answer(Answer::Accept), Step::Refuse(_)));
+        }
         assert_eq!(ScramKeys::decoy(b"s", "u"), ScramKeys::decoy(b"s", "u"));
         assert_ne!(
             ScramKeys::decoy(b"s", "u").salt,

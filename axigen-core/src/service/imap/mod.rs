@@ -35,6 +35,7 @@ use axigen_store::AccountId;
 use axigen_store::store::Watcher;
 use parking_lot::Mutex;
 
+use super::guesses::Guesses;
 use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
 use crate::net::rules::Denied;
@@ -150,6 +151,7 @@ impl Service for Imap {
             selected: None,
             appending: None,
             idle: false,
+            guesses: Guesses::default(),
         };
         let mut stopping = false;
         loop {
@@ -218,6 +220,7 @@ struct Talk<'c> {
     selected: Option<Selected>,
     appending: Option<Appending>,
     idle: bool,
+    guesses: Guesses,
 }
 
 /// Who has logged in.
@@ -241,6 +244,7 @@ impl Talk<'_> {
                     Some(login) => self.admit(login).await,
                     None => answer,
                 };
+                self.guesses.slow_down(&answer).await;
                 conn.session().answer(answer)?;
             }
             Event::LoggedIn(_) => {}
