@@ -247,7 +247,7 @@ fn introduce(offset: u16, dir: &Path, temporary: bool) {
         port(2993)
     ));
     say(format!(
-        "  curl -k --user alice@example.test:demo 'imaps://127.0.0.1:{}/INBOX;MAILINDEX=1'",
+        "  curl -k --user alice@example.test:demo 'imaps://127.0.0.1:{}/INBOX;MAILINDEX=*'",
         port(2993)
     ));
     say("ready (Ctrl-C stops it)");

@@ -192,14 +192,6 @@ impl Directory {
             .await
     }
 
-    /// What is set for the account itself, without what it inherits.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Store`].
-    pub async fn account_own_settings(&self, address: &str) -> Result<AccountSettings> {
-        Ok(self.record(address).await?.1.settings)
-    }
-
     /// Removes an account with all its mail.
     ///
     /// # Errors

@@ -197,24 +197,6 @@ impl Directory {
         self.settings_of(&record, &home).await
     }
 
-    /// The levels an account's settings come from, nearest first, by name: the
-    /// account, its class if it has one, its domain.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`], [`Error::Store`].
-    pub async fn setting_levels(&self, address: &str) -> Result<Vec<(String, AccountSettings)>> {
-        let (_, record, _) = self.record(address).await?;
-        let (_, domain) = split(&record.address).unwrap_or_default();
-        let mut levels = vec![("account".to_owned(), record.settings.clone())];
-        if let Some(name) = &record.class {
-            let class = self.class(name).await?.unwrap_or_default();
-            levels.push((format!("class {name}"), class.settings));
-        }
-        let home = self.domain(domain).await?.unwrap_or_default();
-        levels.push((format!("domain {domain}"), home.settings));
-        Ok(levels)
-    }
-
     async fn settings_of(&self, record: &Record, home: &Domain) -> Result<AccountSettings> {
         let class = match &record.class {
             Some(name) => self.class(name).await?,
