@@ -130,11 +130,13 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
 #[async_trait]
 pub trait LiveSet: Send + Sync {
     /// Bytes (`len + extra`) that are wanted, by file: those that rows name,
-    /// and those that were put and wait for their rows.
+    /// and those that were put and wait for their rows. Not those that
+    /// [`BlobStore::put`] is writing at this moment: their places are known
+    /// to the blob store alone.
     async fn by_file(&self) -> Result<BTreeMap<u64, u64>>;
 
-    /// Which of these places are wanted: a row names them, or a blob that was
-    /// put waits there for its row.
+    /// Which of these places are wanted: a row names them, a blob that was put
+    /// waits there for its row, or [`BlobStore::put`] has not yet returned.
     async fn live(&self, locs: &[BlobLoc]) -> Result<Vec<bool>>;
 
     /// The blobs of the first places are, durably, also at the second ones:

@@ -26,6 +26,8 @@ struct Table {
     held: HashMap<[u8; 32], (Option<BlobRow>, Instant)>,
     /// About to be forgotten: whoever puts one of these writes it anew.
     condemned: HashSet<[u8; 32]>,
+    /// Being written: in the blob store perhaps, and not yet held.
+    arriving: HashSet<[u8; 32]>,
     cleaned: Option<Instant>,
 }
 
@@ -67,6 +69,21 @@ impl Pending {
         let mut table = self.blobs.lock();
         table.clean();
         table.held.insert(hash, (Some(row), Instant::now()));
+    }
+
+    /// The blob store begins to write these.
+    pub(super) fn arrive(&self, hashes: impl Iterator<Item = [u8; 32]>) {
+        self.blobs.lock().arriving.extend(hashes);
+    }
+
+    /// Those were written, or not.
+    pub(super) fn arrived(&self) {
+        self.blobs.lock().arriving.clear();
+    }
+
+    /// Whether it is being written.
+    pub(super) fn arrives(&self, hash: &[u8; 32]) -> bool {
+        self.blobs.lock().arriving.contains(hash)
     }
 
     /// A durable batch retained them: their rows are in the backend.

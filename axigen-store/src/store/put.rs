@@ -140,12 +140,15 @@ impl Shared {
         self.counters
             .largest_put_group
             .fetch_max(items.len() as u64, Relaxed);
+        // A sweep may see them in the blob store before we know their places.
+        self.pending.arrive(items.iter().map(|item| item.hash));
         let done = wait(self.blobs.put(&items)).map(|locs| {
             for (item, loc) in items.iter().zip(locs) {
                 let row = BlobRow::new(item, Place::of(&loc));
                 self.pending.insert(item.hash, row);
             }
         });
+        self.pending.arrived();
         vec![done; asked]
     }
 }

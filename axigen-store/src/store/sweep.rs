@@ -158,11 +158,11 @@ impl LiveSet for Sweeper {
     }
 
     async fn live(&self, locs: &[BlobLoc]) -> Result<Vec<bool>> {
-        // Those that wait for their rows first: they move to the backend.
-        let pending: Vec<Option<BlobRow>> = locs
-            .iter()
-            .map(|loc| self.shared.pending.get(&loc.hash))
-            .collect();
+        // In this order: what is being written comes to wait for its row, and
+        // from there it moves to the backend.
+        let pending = &self.shared.pending;
+        let arriving: Vec<bool> = locs.iter().map(|loc| pending.arrives(&loc.hash)).collect();
+        let pending: Vec<Option<BlobRow>> = locs.iter().map(|loc| pending.get(&loc.hash)).collect();
         let keys: Vec<_> = locs.iter().map(|loc| key::blob(&loc.hash)).collect();
         let rows = self.shared.backend.get(&keys).await?;
         let names = |row: &BlobRow, loc: &BlobLoc| match row.place {
@@ -170,9 +170,10 @@ impl LiveSet for Sweeper {
             Place::Inline { .. } => false,
         };
         let mut live = Vec::with_capacity(locs.len());
-        for ((loc, pending), row) in locs.iter().zip(pending).zip(rows) {
+        for (((loc, arriving), pending), row) in locs.iter().zip(arriving).zip(pending).zip(rows) {
             let row = row.as_ref().map(BlobRow::decode).transpose()?;
-            live.push([pending, row].iter().flatten().any(|row| names(row, loc)));
+            let named = [pending, row].iter().flatten().any(|row| names(row, loc));
+            live.push(arriving || named);
         }
         Ok(live)
     }
