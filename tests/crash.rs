@@ -1,4 +1,5 @@
-//! kill -9 while 50 senders deliver: nothing acknowledged is lost, doubled or torn.
+//! kill -9 while 50 senders deliver, and while IMAP sessions append, flag, move
+//! and expunge: nothing acknowledged is lost, doubled or torn.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -203,4 +204,275 @@ fn subjects(imap: &mut Wire) -> BTreeMap<u32, String> {
         subjects.insert(uid.parse().unwrap(), subject);
     }
     subjects
+}
+
+/// Accounts, and sessions of each that work on messages of their own.
+const WORKERS: usize = 8;
+const TOGETHER: usize = 2;
+const IMAP_ROUNDS: usize = 12;
+const MAILBOXES: [&str; 2] = ["INBOX", "Archive"];
+
+/// Where a message is and what its flags are, without `\Recent`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    mailbox: usize,
+    uid: u32,
+    flags: String,
+}
+
+/// What a session knows of its own messages, by name. A message that is not
+/// there is none.
+#[derive(Debug, Default)]
+struct Known {
+    acked: BTreeMap<String, Option<State>>,
+    /// The change that was under way: before or after, both are right. A UID
+    /// of 0 is not known yet.
+    pending: Option<(String, Option<State>)>,
+    done: usize,
+}
+
+impl Known {
+    /// What may be there now.
+    fn allows(&self, name: &str, found: Option<&State>) -> bool {
+        let acked = self.acked.get(name).and_then(Option::as_ref);
+        let pending = self.pending.as_ref().filter(|(of, _)| of == name);
+        let same = |wanted: Option<&State>| match (wanted, found) {
+            (None, None) => true,
+            (Some(wanted), Some(found)) => {
+                wanted.mailbox == found.mailbox
+                    && wanted.flags == found.flags
+                    && (wanted.uid == 0 || wanted.uid == found.uid)
+            }
+            _ => false,
+        };
+        same(acked) || pending.is_some_and(|(_, pending)| same(pending.as_ref()))
+    }
+}
+
+/// Works on messages of its own until the server dies.
+fn work(addr: &str, round: usize, worker: usize, known: &mut Known) -> Option<()> {
+    let mut random = 0x9e37_79b9_7f4a_7c15u64.wrapping_mul((round * 100 + worker + 1) as u64);
+    let mut next = |below: usize| {
+        random = random
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (random >> 33) as usize % below
+    };
+    let mut wire = Wire::connect(addr);
+    let mut ask = |command: &str| -> Option<String> {
+        wire.try_send(format!("T {command}\r\n")).ok()?;
+        loop {
+            let line = wire.try_line().ok()?;
+            let line = String::from_utf8(line).ok()?;
+            // The end of the stream, or half a line before it.
+            if !line.ends_with('\n') {
+                return None;
+            }
+            // A move tells its UIDs before the tagged line.
+            if line.starts_with("T ") || line.starts_with("* OK [COPYUID") {
+                assert!(!line.starts_with("T BAD"), "{command}: {line}");
+                return Some(line);
+            }
+        }
+    };
+    let user = format!("u{}@example.test", worker % (WORKERS / TOGETHER) + 1);
+    ask(&format!("LOGIN {user} demo"))?;
+    let mut open = 0;
+    ask(&format!("SELECT {}", MAILBOXES[open]))?;
+    for n in 0.. {
+        let mine: Vec<(String, State)> = known
+            .acked
+            .iter()
+            .filter_map(|(name, state)| Some((name.clone(), state.clone()?)))
+            .collect();
+        let what = if mine.len() < 5 { 0 } else { next(6) };
+        let (name, mut state) = if what < 2 {
+            let state = State {
+                mailbox: next(2),
+                uid: 0,
+                flags: "\\Flagged".into(),
+            };
+            (format!("r{round}w{worker}n{n}"), state)
+        } else {
+            mine[next(mine.len())].clone()
+        };
+        if what >= 2 && state.mailbox != open {
+            open = state.mailbox;
+            ask(&format!("SELECT {}", MAILBOXES[open]))?;
+        }
+        let uid = state.uid;
+        let (command, after) = match what {
+            0 | 1 => {
+                let mail = mail(&name);
+                let (mailbox, size) = (MAILBOXES[state.mailbox], mail.len());
+                let command = format!("APPEND {mailbox} (\\Flagged) {{{size}+}}\r\n{mail}");
+                (command, Some(state))
+            }
+            2 | 3 => {
+                state.flags = format!("\\Seen k{}", next(5));
+                let command = format!("UID STORE {uid} FLAGS.SILENT ({})", state.flags);
+                (command, Some(state))
+            }
+            4 => {
+                state.mailbox = 1 - open;
+                state.uid = 0;
+                let command = format!("UID MOVE {uid} {}", MAILBOXES[state.mailbox]);
+                (command, Some(state))
+            }
+            _ => {
+                state.flags = "\\Deleted".into();
+                known.pending = Some((name.clone(), Some(state.clone())));
+                let said = ask(&format!("UID STORE {uid} FLAGS.SILENT (\\Deleted)"))?;
+                assert!(said.starts_with("T OK"), "{said}");
+                known.acked.insert(name.clone(), Some(state));
+                (format!("UID EXPUNGE {uid}"), None)
+            }
+        };
+        known.pending = Some((name.clone(), after.clone()));
+        let said = ask(&command)?;
+        let mut after = after;
+        if let Some(code) = said.split(['[', ']']).nth(1)
+            && let Some(state) = &mut after
+        {
+            // APPENDUID and COPYUID both end in the new UID.
+            let uid = code.rsplit(' ').next()?.parse();
+            state.uid = uid.unwrap_or_else(|_| panic!("{command}: {said}"));
+            if said.starts_with("* ") {
+                // The answer itself is still to come; only then is it promised.
+                let ok = ask("NOOP")?;
+                assert!(ok.starts_with("T OK"), "{ok}");
+            }
+        } else {
+            assert!(said.starts_with("T OK"), "{command}: {said}");
+        }
+        known.acked.insert(name, after);
+        known.pending = None;
+        known.done += 1;
+    }
+    None
+}
+
+#[test]
+fn kill_9_keeps_what_imap_acknowledged() {
+    let mut demo = Demo::start(&["--accounts", &(WORKERS / TOGETHER).to_string()]);
+    for account in 0..WORKERS / TOGETHER {
+        let user = format!("u{}@example.test", account + 1);
+        Wire::imap_login(&demo.addr(Port::Imap), &user, "demo").ok("CREATE Archive");
+    }
+    let mut known: Vec<Known> = (0..WORKERS).map(|_| Known::default()).collect();
+    // UIDs never come back: the largest that each mailbox has had.
+    let mut largest: HashMap<(usize, usize), u32> = HashMap::new();
+    let mut validity: HashMap<(usize, usize), String> = HashMap::new();
+    for round in 0..IMAP_ROUNDS {
+        let addr = demo.addr(Port::Imap);
+        std::thread::scope(|scope| {
+            for (worker, known) in known.iter_mut().enumerate() {
+                let addr = &addr;
+                scope.spawn(move || work(addr, round, worker, known));
+            }
+            std::thread::sleep(Duration::from_millis(150 + 37 * round as u64));
+            demo.kill();
+        });
+        demo.restart();
+        for account in 0..WORKERS / TOGETHER {
+            let user = format!("u{}@example.test", account + 1);
+            let mut imap = Wire::imap_login(&demo.addr(Port::Imap), &user, "demo");
+            let mut found: HashMap<String, State> = HashMap::new();
+            for (at, mailbox) in MAILBOXES.iter().enumerate() {
+                let said = imap.ok(&format!("STATUS {mailbox} (UIDVALIDITY)"));
+                let known = validity.entry((account, at)).or_insert(said.clone());
+                assert_eq!(*known, said);
+                for (name, state) in contents(&mut imap, at) {
+                    let twice = found.insert(name.clone(), state);
+                    assert!(twice.is_none(), "round {round}: {user} has {name} twice");
+                }
+            }
+            let mut of_account = known.iter_mut().skip(account).step_by(WORKERS / TOGETHER);
+            let mut names: HashSet<String> = HashSet::new();
+            for known in of_account.by_ref() {
+                let mine: HashSet<String> = known
+                    .acked
+                    .keys()
+                    .cloned()
+                    .chain(known.pending.iter().map(|(name, _)| name.clone()))
+                    .collect();
+                for name in &mine {
+                    let state = found.get(name);
+                    assert!(
+                        known.allows(name, state),
+                        "round {round}: {user}: {name} is {state:?}, but was {:?}, then perhaps {:?}",
+                        known.acked.get(name),
+                        known.pending
+                    );
+                    known.acked.insert(name.clone(), state.cloned());
+                }
+                known.pending = None;
+                // What is gone is not looked at again, except that it stays gone.
+                names.extend(mine);
+            }
+            for name in found.keys() {
+                assert!(
+                    names.contains(name),
+                    "round {round}: {user}: {name} came from nowhere"
+                );
+            }
+            for state in found.values() {
+                let most = largest.entry((account, state.mailbox)).or_default();
+                *most = state.uid.max(*most);
+            }
+            // A new message gets a UID that none ever had here.
+            for (at, mailbox) in MAILBOXES.iter().enumerate() {
+                let said = imap.ok(&format!("STATUS {mailbox} (UIDNEXT)"));
+                let next = said.split("UIDNEXT ").nth(1).unwrap();
+                let next: String = next.chars().take_while(char::is_ascii_digit).collect();
+                let most = largest.entry((account, at)).or_default();
+                assert!(
+                    next.parse::<u32>().unwrap() > *most,
+                    "round {round}: {said}"
+                );
+                *most = next.parse::<u32>().unwrap() - 1;
+            }
+        }
+    }
+    let done: usize = known.iter().map(|known| known.done).sum();
+    let kept: usize = known
+        .iter()
+        .map(|known| known.acked.values().flatten().count())
+        .sum();
+    println!("{IMAP_ROUNDS} kills, {done} changes acknowledged, {kept} messages there");
+    assert!(
+        done > IMAP_ROUNDS * 50,
+        "only {done} changes: this run proves nothing"
+    );
+    assert!(demo.stop().success());
+}
+
+/// Every message of a mailbox by name, its content compared.
+fn contents(imap: &mut Wire, mailbox: usize) -> Vec<(String, State)> {
+    imap.ok(&format!("EXAMINE {}", MAILBOXES[mailbox]));
+    let said = imap.ok("UID FETCH 1:* (FLAGS BODY.PEEK[])");
+    let mut found = Vec::new();
+    for part in said
+        .split("* ")
+        .filter(|part| part.contains(" FETCH (UID "))
+    {
+        let words = part.split("UID ").nth(1).unwrap();
+        let uid: String = words.chars().take_while(char::is_ascii_digit).collect();
+        let (_, flags) = part.split_once("FLAGS (").unwrap();
+        let (flags, rest) = flags.split_once(')').unwrap();
+        let flags: Vec<&str> = flags
+            .split(' ')
+            .filter(|flag| *flag != "\\Recent")
+            .collect();
+        let name = rest.split("Subject: ").nth(1).unwrap();
+        let (name, _) = name.split_once('\r').unwrap();
+        assert!(rest.contains(&mail(name)), "{name} is torn:\n{rest}");
+        let state = State {
+            mailbox,
+            uid: uid.parse().unwrap(),
+            flags: flags.join(" "),
+        };
+        found.push((name.to_owned(), state));
+    }
+    found
 }

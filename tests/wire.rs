@@ -1,7 +1,7 @@
 //! A small blocking client: lines over TCP or TLS, and the few IMAP commands
 //! that tests need to look into a mailbox.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,9 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
 use crate::any_certificate::any_certificate;
+
+/// Longest wait for bytes of the peer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Something that reads and writes.
 pub trait ReadWrite: Read + Write + Send {}
@@ -34,8 +37,7 @@ impl Wire {
     pub fn connect(addr: &str) -> Wire {
         let tcp = TcpStream::connect(addr).unwrap_or_else(|e| panic!("{addr}: {e}"));
         tcp.set_nodelay(true).expect("nodelay");
-        tcp.set_read_timeout(Some(Duration::from_secs(60)))
-            .expect("timeout");
+        tcp.set_read_timeout(Some(PATIENCE)).expect("timeout");
         let stream: Box<dyn ReadWrite> = Box::new(tcp.try_clone().expect("clone"));
         Wire {
             stream: BufReader::new(stream),
@@ -167,6 +169,40 @@ impl Wire {
             if first {
                 return all;
             }
+        }
+    }
+
+    /// As [`imap`](Wire::imap), as text.
+    pub fn ask(&mut self, command: &str) -> String {
+        String::from_utf8_lossy(&self.imap(command)).into_owned()
+    }
+
+    /// As [`ask`](Wire::ask), and the answer must be OK.
+    #[track_caller]
+    pub fn ok(&mut self, command: &str) -> String {
+        let said = self.ask(command);
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.starts_with("T OK"), "{command}: {said}");
+        said
+    }
+
+    /// Appends a message; the whole answer.
+    pub fn append(&mut self, mailbox: &str, flags: &str, message: &str) -> String {
+        let size = message.len();
+        self.ask(&format!(
+            "APPEND \"{mailbox}\" ({flags}) {{{size}+}}\r\n{message}"
+        ))
+    }
+
+    /// Whether the peer says nothing for so long.
+    pub fn is_silent(&mut self, length: Duration) -> bool {
+        let set = |length| self.tcp.set_read_timeout(Some(length)).expect("timeout");
+        set(length);
+        let waited = self.stream.fill_buf().map(<[u8]>::len);
+        set(PATIENCE);
+        match waited {
+            Ok(_) => false,
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         }
     }
 

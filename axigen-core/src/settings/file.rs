@@ -230,6 +230,10 @@ fn wrong_values(given: &Table) -> Vec<Problem> {
     problems
 }
 
+/// Most values of one table of a list that are named as wrong; finding each
+/// costs as many tries as the table has values.
+const NAMED: usize = 8;
+
 /// One value, or one table of a list of tables: what can be read without the
 /// rest of the file.
 struct Alone<'v> {
@@ -288,7 +292,9 @@ impl Alone<'_> {
         }
         let mut problems = Vec::new();
         let mut value = self.value.clone();
-        while let Some(why) = self.read(&value) {
+        while problems.len() < NAMED
+            && let Some(why) = self.read(&value)
+        {
             let mut inner = Vec::new();
             leaves("", &value, &mut inner);
             // The one whose absence changes the complaint is to blame.
