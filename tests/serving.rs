@@ -376,7 +376,10 @@ fn the_commands_a_demo_prints_work() {
     let listed = shell(commands[1]);
     assert!(listed.contains("SEARCH 1 2 3 4"), "{listed}");
     let read = shell(commands[2]);
-    assert!(read.contains("Subject: hello"), "the mail just sent: {read}");
+    assert!(
+        read.contains("Subject: hello"),
+        "the mail just sent: {read}"
+    );
     demo::signal(child.0.id(), "INT");
     assert_eq!(demo::ended(&mut child.0).code(), Some(0));
 }
