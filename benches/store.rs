@@ -101,6 +101,7 @@ async fn deliver(store: &Store, tasks: u64, count: u64, first: u64, body: usize)
                             let blob = BlobIn {
                                 bytes: bytes.into(),
                                 label: Bytes::new(),
+                                pieces: Vec::new(),
                             };
                             store.put(vec![blob]).await.unwrap().pop()
                         }
@@ -158,6 +159,7 @@ fn reads(c: &mut Criterion) {
         let blob = |len| BlobIn {
             bytes: mail(7, len),
             label: Bytes::new(),
+            pieces: Vec::new(),
         };
         let mut refs = store.put(vec![blob(8192), blob(20 << 20)]).await.unwrap();
         (refs.remove(0), refs.remove(0))

@@ -12,6 +12,7 @@
 //! gives its space back.
 
 pub mod dictionary;
+pub mod pieces;
 mod row;
 pub mod seal;
 
@@ -26,6 +27,7 @@ use bytes::Bytes;
 use crate::backend::Written;
 use crate::error::Result;
 
+pub use pieces::{Piece, Recipe};
 pub use row::{BlobRow, Place};
 
 /// A blob in the store: its address and its length.
@@ -47,6 +49,21 @@ pub struct BlobIn {
     /// that is in the store already, the first label stays. At most
     /// [`LABEL`] bytes.
     pub label: Bytes,
+    /// Parts of the content that are to be kept once, wherever else they
+    /// occur; in order, none overlapping another. At most
+    /// [`pieces::MOST`] of them are. Of use from some 10 KB on.
+    pub pieces: Vec<Piece>,
+}
+
+impl BlobIn {
+    /// A blob in one piece.
+    pub fn new(bytes: impl Into<Bytes>, label: impl Into<Bytes>) -> Self {
+        BlobIn {
+            bytes: bytes.into(),
+            label: label.into(),
+            pieces: Vec::new(),
+        }
+    }
 }
 
 /// Longest label, in bytes.

@@ -91,6 +91,8 @@ pub async fn run(subject: &dyn Subject) -> Result<(), Failure> {
         blobs::parts,
         blobs::single_instance,
         blobs::references,
+        blobs::pieces,
+        blobs::pieces_by_many,
         blobs::sweeping,
         blobs::sweeping_beside_everything,
         several::sequence_without_gaps,

@@ -33,7 +33,7 @@ use crate::backend::{
     memory,
 };
 use crate::batch::{AccountId, Batch, Commit, Key, Op};
-use crate::blob::{BlobRef, BlobRow, BlobStore, SealedBlob, SweepOptions};
+use crate::blob::{BlobRef, BlobRow, BlobStore, SweepOptions};
 use crate::error::{Error, Result};
 use crate::page::{Page, Range};
 
@@ -94,7 +94,7 @@ impl Default for Options {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    puts: Arc<Line<Vec<SealedBlob>, ()>>,
+    puts: Arc<Line<Vec<put::Item>, ()>>,
     commits: Arc<Line<Request, Commit>>,
     _watchdog: Watchdog,
     upkeep: OnceLock<Upkeep>,
@@ -406,7 +406,8 @@ impl Shared {
                 &self.counters.batches,
                 usize::from(request.upkeep.is_empty()),
             );
-            let put = request.fresh.iter().map(|(hash, _)| hash);
+            let put = request.fresh.iter();
+            let put = put.flat_map(|(hash, row)| row.parts.iter().chain([hash]));
             self.pending
                 .settle(put.chain(retained(&request.batch).map(|blob| &blob.hash)));
             for (part, given) in request.batch.parts.iter().zip(&commit.parts) {

@@ -144,6 +144,7 @@ fn child() {
                         let blob = BlobIn {
                             bytes: content(&name),
                             label,
+                            pieces: Vec::new(),
                         };
                         let blob = store.put(vec![blob]).await.unwrap().remove(0);
                         let add = batch(writer, &name, blob.clone());

@@ -24,6 +24,7 @@ async fn deliver(store: &Store, content: &Bytes) -> Result<BlobRef, Error> {
     let blob = BlobIn {
         bytes: content.clone(),
         label: "label".into(),
+        pieces: Vec::new(),
     };
     let blob = store.put(vec![blob]).await?.remove(0);
     let ops = vec![Op::Retain(blob.clone())];

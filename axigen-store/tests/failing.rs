@@ -109,6 +109,7 @@ async fn takes_no_writes(store: &Store) {
     let blob = BlobIn {
         bytes: vec![1; 5000].into(),
         label: Bytes::new(),
+        pieces: Vec::new(),
     };
     let put = store.put(vec![blob]).await;
     assert!(matches!(put, Err(Error::Poisoned(_))), "{put:?}");

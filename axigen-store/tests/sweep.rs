@@ -52,6 +52,7 @@ async fn put(store: &Store, content: &Bytes) -> BlobRef {
     let blob = BlobIn {
         bytes: content.clone(),
         label: "a label".into(),
+        pieces: Vec::new(),
     };
     store.put(vec![blob]).await.unwrap().remove(0)
 }

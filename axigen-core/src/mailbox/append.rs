@@ -17,7 +17,7 @@ use super::{
     keywords::{self, Words},
     label::Label,
     log::Record,
-    names,
+    names, parts,
     row::Stored,
     types::{Appended, Flags, ItemId, MailboxId, NewMessage, Place, Target},
 };
@@ -221,7 +221,9 @@ impl Mailboxes {
 
     /// Parses the message and makes its content durable.
     async fn put_content(&self, message: &NewMessage, plans: &[Plan]) -> Result<Item> {
-        let structure = Bytes::from(item::parse(message.raw.clone()).await.encode());
+        let parsed = item::parse(message.raw.clone()).await;
+        let pieces = parts::pieces(&parsed, &message.raw);
+        let structure = Bytes::from(parsed.encode());
         let places = plans.iter().flat_map(|plan| {
             plan.mailboxes
                 .iter()
@@ -234,14 +236,12 @@ impl Mailboxes {
         let mut blobs = vec![BlobIn {
             bytes: message.raw.clone(),
             label: label.encode().into(),
+            pieces,
         }];
         let apart = structure.len() > item::MOST_INLINE;
         if apart {
             // Without a label: it can be made again from the message.
-            blobs.push(BlobIn {
-                bytes: structure.clone(),
-                label: Bytes::new(),
-            });
+            blobs.push(BlobIn::new(structure.clone(), Bytes::new()));
         }
         let mut stored = self.store.put(blobs).await?.into_iter();
         let mut next = || {

@@ -15,7 +15,7 @@
 //! | `types` | the values of the API |
 //! | `folders`, `create`, `rename`, `delete` | mailboxes |
 //! | [`names`] | what a mailbox may be called |
-//! | `append` | messages in |
+//! | `append`, `parts` | messages in |
 //! | `select`, `item` | reading: UIDs and rows; structure and content |
 //! | `flags`, `copy`, `expunge` | changing |
 //! | `changes` | what changed since |
@@ -49,6 +49,7 @@ pub mod keywords;
 pub mod label;
 mod log;
 pub mod names;
+mod parts;
 mod quota;
 mod rename;
 mod row;

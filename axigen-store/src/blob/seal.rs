@@ -7,7 +7,7 @@
 //! | bytes | meaning |
 //! |---|---|
 //! | 1 | version, 1 |
-//! | 1 | what the frames hold: 0 the content, 1 a list of pieces |
+//! | 1 | what the frames hold: 0 the content, 1 a list of [pieces](super::pieces) |
 //! | 2 | the [dictionary] of the compressed frames |
 //! | 8 | length of what the frames hold |
 //! | 8 for each frame | length (top bit: not compressed) and CRC-32C of the frame as stored, each 4 bytes |

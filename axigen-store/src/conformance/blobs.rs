@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Dice, ONE, Outcome, Subject, Wrong, add, batch, counter, ensure, same};
 use crate::batch::Op;
-use crate::blob::{BlobIn, BlobRef, SweepOptions};
+use crate::blob::{BlobIn, BlobRef, Piece, Recipe, SweepOptions};
 use crate::error::{Error, Result};
 use crate::store::Store;
 
@@ -14,6 +14,7 @@ async fn put(store: &Store, content: impl Into<Bytes>) -> Result<BlobRef, Wrong>
     let blob = BlobIn {
         bytes: content.into(),
         label: Bytes::from_static(b"label"),
+        pieces: Vec::new(),
     };
     let refs = store.put(vec![blob]).await?;
     refs.into_iter()
@@ -87,6 +88,7 @@ pub(super) async fn parts(subject: &dyn Subject) -> Outcome {
     let long = BlobIn {
         bytes: Bytes::new(),
         label: vec![0; 70_000].into(),
+        pieces: Vec::new(),
     };
     let result = store.put(vec![long]).await;
     ensure(matches!(result, Err(Error::TooLarge(_))), || {
@@ -131,12 +133,189 @@ pub(super) async fn single_instance(subject: &dyn Subject) -> Outcome {
     let twice = [1, 2, 1].map(|n| BlobIn {
         bytes: vec![n; 3000 * usize::from(n)].into(),
         label: Bytes::new(),
+        pieces: Vec::new(),
     });
     let refs = store.put(twice.to_vec()).await?;
     same(
         "addresses in order",
         refs.iter().map(|b| b.len).collect(),
         vec![3000, 6000, 3000],
+    )
+}
+
+/// Bytes in base64, 76 to a line.
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    let lines = text.as_bytes().chunks(76);
+    lines.flat_map(|line| [line, b"\r\n"].concat()).collect()
+}
+
+/// Content around an attachment, and where that is.
+fn around(attachment: &[u8], before: &[u8], after: &[u8]) -> (Bytes, Piece) {
+    let text = base64(attachment);
+    let range = before.len()..before.len() + text.len();
+    let recipe = Recipe::Base64 {
+        line: 76,
+        crlf: true,
+        ended: true,
+    };
+    let content = [before, &text, after].concat().into();
+    (content, Piece { range, recipe })
+}
+
+async fn put_cut(store: &Store, bytes: &Bytes, pieces: Vec<Piece>) -> Result<BlobRef, Wrong> {
+    let blob = BlobIn {
+        bytes: bytes.clone(),
+        label: Bytes::from_static(b"label"),
+        pieces,
+    };
+    let refs = store.put(vec![blob]).await?;
+    refs.into_iter()
+        .next()
+        .ok_or_else(|| Wrong("put gave nothing".into()))
+}
+
+async fn same_ranges(store: &Store, dice: &mut Dice, blob: &BlobRef, content: &Bytes) -> Outcome {
+    let mut ranges = vec![0..u64::MAX, 0..1, blob.len - 1..blob.len];
+    for _ in 0..30 {
+        let start = dice.below(blob.len);
+        ranges.push(start..start + 1 + dice.below([3, 900, 200_000][start as usize % 3]));
+    }
+    for range in ranges {
+        let got = store.read(blob, range.clone()).await?;
+        let wanted = range.start as usize..range.end.min(blob.len) as usize;
+        ensure(got == content[wanted], || format!("{range:?} is wrong"))?;
+    }
+    Ok(())
+}
+
+pub(super) async fn pieces(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh().await?;
+    let mut dice = Dice(5);
+    let attachment = dice.noise(310_001);
+    let text = content(&mut dice, 70_000);
+    let mut blobs = Vec::new();
+    let mut written = Vec::new();
+    for n in 0..4u8 {
+        let before = content(&mut dice, 500 + usize::from(n));
+        let (mut content, piece) = around(&attachment, &before, b"\r\n--boundary\r\n");
+        let start = content.len();
+        content = [&content[..], &text, b"end"].concat().into();
+        let plain = Piece {
+            range: start..start + text.len(),
+            recipe: Recipe::Plain,
+        };
+        let before = store.stat().blobs.bytes;
+        let blob = put_cut(&store, &content, vec![piece, plain]).await?;
+        // Half of them are read before a batch retains them.
+        if n % 2 == 0 {
+            same_ranges(&store, &mut dice, &blob, &content).await?;
+        }
+        store
+            .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+            .await?;
+        written.push(store.stat().blobs.bytes - before);
+        same_ranges(&store, &mut dice, &blob, &content).await?;
+        blobs.push((blob, content));
+    }
+    // A store that counts what it writes wrote the attachment once.
+    ensure(written[1..].iter().all(|bytes| *bytes < 20_000), || {
+        format!("pieces were written again: {written:?}")
+    })?;
+    let space = store.space().await?;
+    same("blobs", space.blobs, 6)?;
+    same("references of the caller", space.references, 4)?;
+    let raw: u64 = blobs.iter().map(|(blob, _)| blob.len).sum();
+    same("raw bytes", space.raw, raw)?;
+    ensure(space.deduplicated < raw / 3, || format!("{space:?}"))?;
+    // The attachment by itself is the same blob.
+    let alone = put(&store, attachment.clone()).await?;
+    let got = store.read(&alone, 0..u64::MAX).await?;
+    ensure(got == attachment, || "the attachment alone".into())?;
+    // A blob made of pieces as a piece: nothing is ever two steps away.
+    let (first, content) = blobs[0].clone();
+    let (outer, mut piece) = around(&content, b"forwarded\r\n", b"--\r\n");
+    let nested = put_cut(&store, &outer, vec![piece.clone()]).await?;
+    same_ranges(&store, &mut dice, &nested, &outer).await?;
+    // A recipe that does not fit, and pieces that make no sense.
+    piece.range.start += 1;
+    let odd = Bytes::from([&outer[..], b"!"].concat());
+    let blob = put_cut(&store, &odd, vec![piece.clone()]).await?;
+    same_ranges(&store, &mut dice, &blob, &odd).await?;
+    piece.range.end = odd.len() + 1;
+    let result = put_cut(
+        &store,
+        &Bytes::from([&odd[..], b"?"].concat()),
+        vec![piece.clone(), piece],
+    )
+    .await;
+    ensure(result.is_err(), || "pieces upon each other".into())?;
+    // The pieces stay as long as anything is made of them.
+    store.sweep(at_once()).await?;
+    for (blob, _) in &blobs[1..] {
+        let gone = batch(ONE, vec![Op::Release(blob.clone())]);
+        store.commit(gone).await?;
+    }
+    let report = store.sweep(at_once()).await?;
+    same("forgotten", report.forgotten, 3)?;
+    same_ranges(&store, &mut dice, &first, &content).await?;
+    store.commit(batch(ONE, vec![Op::Release(first)])).await?;
+    // The attachment was put by itself and waits for its batch.
+    store
+        .commit(batch(ONE, vec![Op::Retain(alone.clone())]))
+        .await?;
+    store.sweep(at_once()).await?;
+    store.sweep(at_once()).await?;
+    let space = store.space().await?;
+    same(
+        "blobs left",
+        (space.blobs, space.unreferenced_blobs),
+        (1, 0),
+    )?;
+    let got = store.read(&alone, 0..u64::MAX).await?;
+    ensure(got == attachment, || "the attachment at the end".into())
+}
+
+/// The same content comes as a piece and as a whole at the same moment.
+pub(super) async fn pieces_by_many(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh().await?;
+    let mut dice = Dice(6);
+    for round in 0..12 {
+        let attachment = Bytes::from(dice.noise(40_000));
+        let (inner, piece) = around(&attachment, format!("inner {round}").as_bytes(), b"--");
+        let (outer, whole) = around(&inner, format!("outer {round}").as_bytes(), b"--");
+        let puts = (0..8).map(|n| {
+            let (store, inner, outer) = (store.clone(), inner.clone(), outer.clone());
+            let (piece, whole) = (piece.clone(), whole.clone());
+            async move {
+                let blob = match n % 2 {
+                    0 => put_cut(&store, &inner, vec![piece]).await?,
+                    _ => put_cut(&store, &outer, vec![whole]).await?,
+                };
+                store
+                    .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+                    .await?;
+                let got = store.read(&blob, 0..u64::MAX).await?;
+                let wanted = if n % 2 == 0 { inner } else { outer };
+                ensure(got == wanted, || "put by many at once".into())?;
+                Ok::<_, Wrong>(blob)
+            }
+        });
+        let puts = puts.map(tokio::spawn);
+        for blob in futures_util::future::join_all(puts).await {
+            let blob = blob.map_err(|error| Wrong(error.to_string()))??;
+            store.commit(batch(ONE, vec![Op::Release(blob)])).await?;
+        }
+    }
+    for _ in 0..3 {
+        store.sweep(at_once()).await?;
+    }
+    let space = store.space().await?;
+    same(
+        "blobs left",
+        (space.blobs, space.unreferenced_blobs),
+        (0, 0),
     )
 }
 

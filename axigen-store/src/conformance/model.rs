@@ -252,6 +252,7 @@ pub(super) async fn play(subject: &dyn Subject, seeds: &[u64]) -> Outcome {
                     .put(vec![BlobIn {
                         bytes: content.clone(),
                         label,
+                        pieces: Vec::new(),
                     }])
                     .await?;
                 put.insert(refs[0].hash, content);

@@ -318,6 +318,7 @@ pub(super) async fn reopening(subject: &dyn Subject) -> Outcome {
     let blob_in = |bytes: &Bytes| BlobIn {
         bytes: bytes.clone(),
         label: key("label"),
+        pieces: Vec::new(),
     };
     let blobs = store.put(contents.iter().map(blob_in).collect()).await?;
     let mut ops: Vec<Op> = blobs.iter().cloned().map(Op::Retain).collect();

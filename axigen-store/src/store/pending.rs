@@ -22,13 +22,21 @@ pub(super) struct Pending {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// With its row if it may have none in the backend.
-    held: HashMap<[u8; 32], (Option<BlobRow>, Instant)>,
+    held: HashMap<[u8; 32], Held>,
     /// About to be forgotten: whoever puts one of these writes it anew.
     condemned: HashSet<[u8; 32]>,
     /// Being written: in the blob store perhaps, and not yet held.
     arriving: HashSet<[u8; 32]>,
     cleaned: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Held {
+    /// Its row, if it may have none in the backend.
+    row: Option<BlobRow>,
+    since: Instant,
+    /// How many hold it.
+    times: u32,
 }
 
 /// What is known of a blob that is being put.
@@ -45,7 +53,7 @@ pub(super) enum Known {
 impl Pending {
     /// The row that a blob will get.
     pub(super) fn get(&self, hash: &[u8; 32]) -> Option<BlobRow> {
-        self.blobs.lock().held.get(hash)?.0.clone()
+        self.blobs.lock().held.get(hash)?.row.clone()
     }
 
     /// Holds a blob: from now on it is not swept.
@@ -56,11 +64,27 @@ impl Pending {
             return Known::No;
         }
         let now = Instant::now();
-        let (row, since) = table.held.entry(*hash).or_insert((None, now));
-        *since = now;
-        match row {
+        let held = table.held.entry(*hash).or_insert(Held {
+            row: None,
+            since: now,
+            times: 0,
+        });
+        held.since = now;
+        held.times += 1;
+        match held.row {
             Some(_) => Known::Yes,
             None => Known::Ask,
+        }
+    }
+
+    /// Whoever held it does not need it after all.
+    pub(super) fn let_go(&self, hash: &[u8; 32]) {
+        let mut table = self.blobs.lock();
+        if let Some(held) = table.held.get_mut(hash) {
+            held.times = held.times.saturating_sub(1);
+            if held.times == 0 && held.row.is_none() {
+                table.held.remove(hash);
+            }
         }
     }
 
@@ -68,7 +92,10 @@ impl Pending {
     pub(super) fn insert(&self, hash: [u8; 32], row: BlobRow) {
         let mut table = self.blobs.lock();
         table.clean();
-        table.held.insert(hash, (Some(row), Instant::now()));
+        let since = Instant::now();
+        let times = table.held.get(&hash).map_or(1, |held| held.times);
+        let row = Some(row);
+        table.held.insert(hash, Held { row, since, times });
     }
 
     /// The blob store begins to write these.
@@ -107,8 +134,8 @@ impl Pending {
 
     /// Adds the bytes of those that wait for their rows, by file.
     pub(super) fn count(&self, files: &mut BTreeMap<u64, u64>) {
-        for (row, _) in self.blobs.lock().held.values() {
-            if let Some((file, bytes)) = row.as_ref().and_then(|row| row.place.held()) {
+        for held in self.blobs.lock().held.values() {
+            if let Some((file, bytes)) = held.row.as_ref().and_then(|row| row.place.held()) {
                 let sum = files.entry(file).or_default();
                 *sum = sum.saturating_add(bytes);
             }
@@ -117,7 +144,8 @@ impl Pending {
 
     /// Its bytes are elsewhere.
     pub(super) fn relocate(&self, hash: &[u8; 32], from: &Place, to: &Place) {
-        if let Some((Some(row), _)) = self.blobs.lock().held.get_mut(hash)
+        if let Some(held) = self.blobs.lock().held.get_mut(hash)
+            && let Some(row) = &mut held.row
             && row.place == *from
         {
             row.place = to.clone();
@@ -132,7 +160,7 @@ impl Table {
         if self.held.len() >= MANY && self.cleaned.is_none_or(due) {
             self.cleaned = Some(now);
             self.held
-                .retain(|_, (_, since)| now.duration_since(*since) < WAIT);
+                .retain(|_, held| now.duration_since(held.since) < WAIT);
         }
     }
 }
@@ -151,5 +179,10 @@ mod tests {
         assert_eq!(pending.hold(&[1; 32]), Known::No);
         pending.acquit(&[1; 32]);
         assert_eq!(pending.hold(&[1; 32]), Known::Ask);
+        assert_eq!(pending.hold(&[1; 32]), Known::Ask);
+        pending.let_go(&[1; 32]);
+        assert!(!pending.condemn(&[1; 32]));
+        pending.let_go(&[1; 32]);
+        assert!(pending.condemn(&[1; 32]));
     }
 }

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Shared;
 use super::line::wait;
 use crate::backend::key;
-use crate::blob::{BlobRef, BlobRow, Place, seal};
+use crate::blob::pieces::{self, Segment};
+use crate::blob::{BlobRef, BlobRow, Place, Recipe, seal};
 use crate::error::{Error, Result};
 
 /// Content up to this length is read where the caller stands: a page that is
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 const SHORT: u64 = 128 << 10;
 /// Read at first of a long blob: the table of up to 128 MB.
 const HEAD: u64 = 4096;
+/// Deepest pieces within pieces.
+const NESTED: usize = 4;
 
 impl Shared {
     /// The row of a blob that is in the store or pending.
@@ -39,20 +42,26 @@ impl Shared {
         let row = self.row(&blob.hash).await?.ok_or(Error::NotFound)?;
         let range = range.start.min(row.raw_len)..range.end.min(row.raw_len);
         if range.end.saturating_sub(range.start) <= SHORT {
-            return self.settled(blob.hash, row, range).await;
+            return self.settled(blob.hash, row, range, 0).await;
         }
         let shared = self.clone();
         let hash = blob.hash;
-        let long = tokio::task::spawn_blocking(move || wait(shared.settled(hash, row, range)));
+        let long = tokio::task::spawn_blocking(move || wait(shared.settled(hash, row, range, 0)));
         long.await
             .map_err(|error| Error::io("reading a blob", std::io::Error::other(error)))?
     }
 
     /// Reads; and should the blob have been moved since its row was read,
     /// reads where it is now.
-    async fn settled(&self, hash: [u8; 32], mut row: BlobRow, range: Range<u64>) -> Result<Bytes> {
+    pub(super) async fn settled(
+        &self,
+        hash: [u8; 32],
+        mut row: BlobRow,
+        range: Range<u64>,
+        depth: usize,
+    ) -> Result<Bytes> {
         loop {
-            let failed = match self.part(hash, &row, range.clone()).await {
+            let failed = match self.part(hash, &row, range.clone(), depth).await {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => error,
             };
@@ -64,8 +73,14 @@ impl Shared {
         }
     }
 
-    /// Reads and checks the frames that a range needs.
-    async fn part(&self, hash: [u8; 32], row: &BlobRow, range: Range<u64>) -> Result<Bytes> {
+    /// Reads and checks what a range needs.
+    async fn part(
+        &self,
+        hash: [u8; 32],
+        row: &BlobRow,
+        range: Range<u64>,
+        depth: usize,
+    ) -> Result<Bytes> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
@@ -74,34 +89,109 @@ impl Shared {
             hash,
             place: &row.place,
         };
-        let sealed_len = source.len();
         let whole = range == (0..row.raw_len);
-        // One read is enough when all is wanted or there is not much.
-        let at_once = whole || sealed_len <= seal::FRAME;
-        let mut head = source
-            .get(0..if at_once { sealed_len } else { HEAD })
-            .await?;
-        let table_len = seal::table_len(&head, sealed_len)?;
-        if table_len > head.len() as u64 {
-            head = source.get(0..table_len).await?;
-        }
-        let table = seal::Table::read(&head, &hash, sealed_len)?;
-        if table.kind() != seal::Kind::Content || table.content_len() != row.raw_len {
-            return Err(Error::Corrupt("the length of a blob".into()));
-        }
-        let frames = table.frames(&range);
-        let span = table.span(&frames);
-        let content = if at_once {
-            let stored = head.get(span.start as usize..span.end as usize);
-            table.open(&frames, stored.unwrap_or_default())?
-        } else {
-            table.open(&frames, &source.get(span).await?)?
+        let opened = source.open(whole && row.parts.is_empty()).await?;
+        let content = match opened.table.kind() {
+            seal::Kind::Content if opened.table.content_len() == row.raw_len => {
+                opened.held(&source, range).await?
+            }
+            seal::Kind::Content => return Err(Error::Corrupt("the length of a blob".into())),
+            seal::Kind::Pieces => {
+                // Pieces are not put together themselves. Two writers at the
+                // very same moment may bring about one that is; never many.
+                if depth > NESTED {
+                    return Err(Error::Corrupt("pieces within pieces".into()));
+                }
+                Box::pin(self.put_together(&source, &opened, row.raw_len, range, depth)).await?
+            }
         };
         if whole && *blake3::hash(&content).as_bytes() != hash {
             return Err(Error::Corrupt("the hash of a blob".into()));
         }
+        Ok(content)
+    }
+
+    async fn put_together(
+        &self,
+        source: &Source<'_>,
+        opened: &Opened,
+        raw_len: u64,
+        range: Range<u64>,
+        depth: usize,
+    ) -> Result<Bytes> {
+        let first = opened.table.content_len().min(seal::FRAME);
+        let (segments, list) = pieces::decode(&opened.held(source, 0..first).await?)?;
+        let (mut at, mut own) = (0u64, list);
+        let mut content = BytesMut::new();
+        let corrupt = || Error::Corrupt("the pieces of a blob".into());
+        for segment in segments {
+            let end = at.checked_add(segment.len()).ok_or_else(corrupt)?;
+            let within = range.start.max(at)..range.end.min(end);
+            if within.start < within.end {
+                let wanted = within.start - at..within.end - at;
+                let bytes = match &segment {
+                    Segment::Own(_) => {
+                        let own = own + wanted.start..own + wanted.end;
+                        opened.held(source, own).await?
+                    }
+                    Segment::Made { from, recipe, .. } => {
+                        self.made(from, recipe, wanted, depth).await?
+                    }
+                };
+                if bytes.len() as u64 != within.end - within.start {
+                    return Err(corrupt());
+                }
+                content.extend_from_slice(&bytes);
+            }
+            if let Segment::Own(len) = segment {
+                own = own.saturating_add(len);
+            }
+            at = end;
+        }
+        if at != raw_len || content.len() as u64 != range.end - range.start {
+            return Err(corrupt());
+        }
+        Ok(content.freeze())
+    }
+
+    /// A range of what a recipe makes of a blob.
+    async fn made(
+        &self,
+        from: &BlobRef,
+        recipe: &Recipe,
+        wanted: Range<u64>,
+        depth: usize,
+    ) -> Result<Bytes> {
+        let row = self.row(&from.hash).await?;
+        let row = row.filter(|row| row.raw_len == from.len);
+        let row = row.ok_or_else(|| Error::Corrupt("a piece of a blob is missing".into()))?;
+        let needs = recipe.needs(&wanted, from.len);
+        let kept = self.settled(from.hash, row, needs, depth + 1).await?;
+        Ok(recipe.make(&wanted, &kept, from.len))
+    }
+}
+
+/// A blob whose table was read.
+struct Opened {
+    table: seal::Table,
+    /// The beginning of the sealed bytes, or all.
+    head: Bytes,
+}
+
+impl Opened {
+    /// A range of what the frames hold.
+    async fn held(&self, source: &Source<'_>, range: Range<u64>) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let frames = self.table.frames(&range);
+        let span = self.table.span(&frames);
+        let content = match self.head.get(span.start as usize..span.end as usize) {
+            Some(stored) => self.table.open(&frames, stored)?,
+            None => self.table.open(&frames, &source.get(span).await?)?,
+        };
         let first = frames.start as u64 * seal::FRAME;
-        let cut = (range.start - first) as usize..(range.end - first) as usize;
+        let cut = range.start.saturating_sub(first) as usize..(range.end - first) as usize;
         if cut.end > content.len() {
             return Err(Error::Corrupt("the length of a blob".into()));
         }
@@ -122,6 +212,20 @@ impl Source<'_> {
             Place::Inline { bytes, .. } => bytes.len() as u64,
             Place::Stored { len, .. } => *len,
         }
+    }
+
+    /// Reads the table, and more if it is of use.
+    async fn open(&self, whole: bool) -> Result<Opened> {
+        let len = self.len();
+        // One read is enough when all is wanted or there is not much.
+        let at_once = whole || len <= seal::FRAME;
+        let mut head = self.get(0..if at_once { len } else { HEAD }).await?;
+        let table_len = seal::table_len(&head, len)?;
+        if table_len > head.len() as u64 {
+            head = self.get(0..table_len).await?;
+        }
+        let table = seal::Table::read(&head, &self.hash, len)?;
+        Ok(Opened { table, head })
     }
 
     async fn get(&self, range: Range<u64>) -> Result<Bytes> {

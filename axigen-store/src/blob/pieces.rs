@@ -1,0 +1,365 @@
+//! A blob put together from others: its own bytes, and pieces that are blobs
+//! of their own, so that what occurs in many blobs is kept once.
+//!
+//! A piece may be kept decoded, with a [`Recipe`] that gives back its very
+//! bytes; that is tried before it is used. What the frames of such a blob hold:
+//!
+//! | bytes | meaning |
+//! |---|---|
+//! | 2 | number of segments |
+//! | 1, 8 | for each segment: kind, length in the content |
+//! | 32, 8 | of kinds 1 and 2: address and length of a blob |
+//! | 4, 1 | of kind 2: characters in a line (0: all in one), line ends (1: CRLF, not LF; 2: also behind the last line) |
+//! | rest | own bytes, those of all segments of kind 0 |
+//!
+//! Kind 0 is own bytes, 1 a blob as it is, 2 a blob in base64
+//! ([RFC 4648 §4](https://www.rfc-editor.org/rfc/rfc4648#section-4)).
+//! Numbers are big-endian. A piece is never itself put together from pieces.
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::BlobRef;
+use crate::error::{Error, Result};
+
+/// Most pieces of one blob; what is beyond stays its own.
+pub const MOST: usize = 256;
+
+/// A part of a blob's content that is to be a blob of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Where in the content.
+    pub range: Range<usize>,
+    /// How its bytes come from those that are kept. Should it not give back
+    /// exactly these bytes, they are kept as they are.
+    pub recipe: Recipe,
+}
+
+/// How bytes are made from those that are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recipe {
+    /// They are the same.
+    Plain,
+    /// By encoding in base64.
+    Base64 {
+        /// Characters in a line; 0 for one single line.
+        line: u32,
+        /// Lines end with CRLF, not LF.
+        crlf: bool,
+        /// The last line ends too.
+        ended: bool,
+    },
+}
+
+impl Recipe {
+    /// What would have to be kept of these bytes. `None` if this recipe does
+    /// not give them back, exactly.
+    pub fn kept(&self, bytes: &Bytes) -> Option<Bytes> {
+        if *self == Recipe::Plain {
+            return Some(bytes.clone());
+        }
+        let dense: Vec<u8> = bytes
+            .iter()
+            .copied()
+            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
+            .collect();
+        let kept = Bytes::from(STANDARD.decode(dense).ok()?);
+        let len = self.made_len(kept.len() as u64);
+        (len == bytes.len() as u64 && self.make(&(0..len), &kept, kept.len() as u64) == *bytes)
+            .then_some(kept)
+    }
+
+    /// How many bytes are made from so many.
+    pub fn made_len(&self, kept: u64) -> u64 {
+        match Layout::of(self, kept) {
+            None => kept,
+            Some(layout) => layout.len(),
+        }
+    }
+
+    /// Which kept bytes a range of what is made needs; `kept` is the length of
+    /// all.
+    pub fn needs(&self, range: &Range<u64>, kept: u64) -> Range<u64> {
+        let Some(layout) = Layout::of(self, kept) else {
+            return range.start.min(kept)..range.end.min(kept);
+        };
+        let first = layout.characters_before(range.start) / 4 * 3;
+        let last = layout.characters_before(range.end).div_ceil(4) * 3;
+        first.min(kept)..last.min(kept)
+    }
+
+    /// Makes a range; `bytes` are those that it [needs](Recipe::needs), `kept`
+    /// is the length of all.
+    pub fn make(&self, range: &Range<u64>, bytes: &Bytes, kept: u64) -> Bytes {
+        let Some(layout) = Layout::of(self, kept) else {
+            return bytes.clone();
+        };
+        let text = STANDARD.encode(bytes).into_bytes();
+        let begin = layout.characters_before(range.start) / 4 * 4;
+        let end = range.end.min(layout.len());
+        let mut out = Vec::with_capacity(end.saturating_sub(range.start) as usize);
+        let mut at = range.start;
+        while at < end {
+            let (line, column) = (at / layout.period(), at % layout.period());
+            let start = line * layout.line;
+            let length = layout.line.min(layout.characters.saturating_sub(start));
+            if column < length {
+                let from = (start + column).saturating_sub(begin) as usize;
+                let count = (length - column).min(end - at) as usize;
+                let Some(part) = text.get(from..from + count) else {
+                    break;
+                };
+                out.extend_from_slice(part);
+                at += count as u64;
+            } else {
+                let Some(byte) = layout.ending.get((column - length) as usize) else {
+                    break;
+                };
+                out.push(*byte);
+                at += 1;
+            }
+        }
+        out.into()
+    }
+}
+
+/// Lines of base64.
+struct Layout {
+    /// Of all lines.
+    characters: u64,
+    /// Of one line.
+    line: u64,
+    ending: &'static [u8],
+    ended: bool,
+}
+
+impl Layout {
+    /// `None` where there are no lines.
+    fn of(recipe: &Recipe, kept: u64) -> Option<Self> {
+        let Recipe::Base64 { line, crlf, ended } = *recipe else {
+            return None;
+        };
+        let characters = kept.div_ceil(3).saturating_mul(4);
+        Some(Layout {
+            characters,
+            line: match line {
+                0 => characters.max(1),
+                line => u64::from(line),
+            },
+            ending: if crlf { b"\r\n" } else { b"\n" },
+            ended,
+        })
+    }
+
+    fn period(&self) -> u64 {
+        self.line.saturating_add(self.ending.len() as u64)
+    }
+
+    fn len(&self) -> u64 {
+        let lines = self.characters.div_ceil(self.line).max(1);
+        let endings = lines - u64::from(!self.ended);
+        self.characters
+            .saturating_add(endings.saturating_mul(self.ending.len() as u64))
+    }
+
+    fn characters_before(&self, at: u64) -> u64 {
+        let (line, column) = (at / self.period(), at % self.period());
+        line.saturating_mul(self.line)
+            .saturating_add(column.min(self.line))
+            .min(self.characters)
+    }
+}
+
+/// A segment of a blob's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    /// So many own bytes.
+    Own(u64),
+    /// Made from a blob.
+    Made {
+        /// Length in the content.
+        len: u64,
+        /// The blob.
+        from: BlobRef,
+        /// How.
+        recipe: Recipe,
+    },
+}
+
+impl Segment {
+    /// Length in the content.
+    pub fn len(&self) -> u64 {
+        match self {
+            Segment::Own(len) | Segment::Made { len, .. } => *len,
+        }
+    }
+
+    /// Whether it is of no length.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The list of segments, to which the own bytes are appended.
+pub fn encode(segments: &[Segment]) -> BytesMut {
+    let mut out = BytesMut::new();
+    out.put_u16(segments.len() as u16);
+    for segment in segments {
+        match segment {
+            Segment::Own(len) => {
+                out.put_u8(0);
+                out.put_u64(*len);
+            }
+            Segment::Made { len, from, recipe } => {
+                out.put_u8(match recipe {
+                    Recipe::Plain => 1,
+                    Recipe::Base64 { .. } => 2,
+                });
+                out.put_u64(*len);
+                out.put_slice(&from.hash);
+                out.put_u64(from.len);
+                if let Recipe::Base64 { line, crlf, ended } = recipe {
+                    out.put_u32(*line);
+                    out.put_u8(u8::from(*crlf) | u8::from(*ended) << 1);
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The segments, and the length of their list.
+///
+/// # Errors
+/// [`Error::Corrupt`] if these bytes do not begin with a list.
+pub fn decode(bytes: &[u8]) -> Result<(Vec<Segment>, u64)> {
+    let mut rest = bytes;
+    parse(&mut rest)
+        .map(|segments| (segments, (bytes.len() - rest.len()) as u64))
+        .ok_or_else(|| Error::Corrupt("the list of a blob's pieces".into()))
+}
+
+fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
+    let count = bytes.try_get_u16().ok()?;
+    let mut segments = Vec::new();
+    for _ in 0..count {
+        let kind = bytes.try_get_u8().ok()?;
+        let len = bytes.try_get_u64().ok()?;
+        if kind == 0 {
+            segments.push(Segment::Own(len));
+            continue;
+        }
+        let (hash, rest) = bytes.split_first_chunk::<32>()?;
+        *bytes = rest;
+        let from = BlobRef {
+            hash: *hash,
+            len: bytes.try_get_u64().ok()?,
+        };
+        let recipe = match kind {
+            1 => Recipe::Plain,
+            2 => {
+                let line = bytes.try_get_u32().ok()?;
+                let flags = bytes.try_get_u8().ok()?;
+                Recipe::Base64 {
+                    line,
+                    crlf: flags & 1 != 0,
+                    ended: flags & 2 != 0,
+                }
+            }
+            _ => return None,
+        };
+        segments.push(Segment::Made { len, from, recipe });
+    }
+    Some(segments)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_other_programs_write_is_given_back() {
+        let text = b"SGVsbG8s\r\nIFdvcmxk\r\nIQ==\r\n";
+        let recipe = Recipe::Base64 {
+            line: 8,
+            crlf: true,
+            ended: true,
+        };
+        let bytes = Bytes::from_static(text);
+        assert_eq!(recipe.kept(&bytes).unwrap(), &b"Hello, World!"[..]);
+        // Each of these differs in something a recipe would lose.
+        for odd in [
+            &b"SGVsbG8s\r\nIFdvcmxk\r\nIQ=="[..],
+            b"SGVsbG8s\nIFdvcmxk\r\nIQ==\r\n",
+            b"SGVsbG8sI\r\nFdvcmxkIQ\r\n==\r\n",
+            b"SGVsbG8s\r\nIFdvcmxk\r\nIR==\r\n",
+            b"SGVsbG8s\r\nIFdvcmxk\r\nIQ\r\n",
+            b"SGVsbG8s\r\n\r\nIFdvcmxk\r\nIQ==\r\n",
+            b"SGVsbG8s \r\nIFdvcmxk\r\nIQ==\r\n",
+            b"",
+        ] {
+            assert_eq!(recipe.kept(&Bytes::copy_from_slice(odd)), None);
+        }
+    }
+
+    fn recipes() -> impl Strategy<Value = Recipe> {
+        let lines = prop_oneof![Just(0), Just(76), Just(60), Just(64), 1u32..100];
+        (lines, any::<bool>(), any::<bool>()).prop_map(|(line, crlf, ended)| Recipe::Base64 {
+            line,
+            crlf,
+            ended,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_range_is_made_from_what_it_needs(
+            recipe in recipes(),
+            content in prop::collection::vec(any::<u8>(), 1..400),
+            cuts in prop::collection::vec((any::<u16>(), any::<u16>()), 20),
+        ) {
+            let content = Bytes::from(content);
+            let kept = content.len() as u64;
+            let len = recipe.made_len(kept);
+            let whole = recipe.make(&(0..len), &content, kept);
+            prop_assert_eq!(whole.len() as u64, len);
+            prop_assert_eq!(recipe.kept(&whole), Some(content.clone()));
+            for (a, b) in cuts {
+                let (a, b) = (u64::from(a) % (len + 1), u64::from(b) % (len + 1));
+                let range = a.min(b)..a.max(b);
+                let needs = recipe.needs(&range, kept);
+                let part = content.slice(needs.start as usize..needs.end as usize);
+                let made = recipe.make(&range, &part, kept);
+                prop_assert_eq!(&made, &whole[range.start as usize..range.end as usize]);
+            }
+        }
+
+        #[test]
+        fn lists_come_back(parts in prop::collection::vec((any::<u64>(), any::<bool>(), recipes()), 0..50)) {
+            let segments: Vec<Segment> = parts
+                .into_iter()
+                .map(|(len, own, recipe)| match own {
+                    true => Segment::Own(len),
+                    false => {
+                        let hash = *blake3::hash(&len.to_be_bytes()).as_bytes();
+                        let recipe = if len % 2 == 0 { Recipe::Plain } else { recipe };
+                        Segment::Made { len, from: BlobRef { hash, len: len / 2 }, recipe }
+                    }
+                })
+                .collect();
+            let mut list = encode(&segments);
+            let len = list.len() as u64;
+            list.put_slice(b"own bytes");
+            prop_assert_eq!(decode(&list).unwrap(), (segments, len));
+            for cut in 0..len as usize {
+                prop_assert!(decode(&list[..cut]).is_err());
+            }
+        }
+    }
+}
