@@ -8,6 +8,7 @@
 //! is whatever came while the last one was on its way to the disk.
 
 mod check;
+mod cut;
 mod line;
 mod open;
 mod pending;
@@ -94,7 +95,7 @@ impl Default for Options {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
-    puts: Arc<Line<Vec<put::Item>, ()>>,
+    puts: Arc<Line<Vec<cut::Item>, ()>>,
     commits: Arc<Line<Request, Commit>>,
     _watchdog: Watchdog,
     upkeep: OnceLock<Upkeep>,

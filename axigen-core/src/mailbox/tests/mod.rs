@@ -5,6 +5,7 @@ mod blocks;
 mod folders;
 mod messages;
 mod model;
+mod parts;
 mod together;
 
 use axigen_store::{AccountId, Store};
