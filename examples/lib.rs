@@ -21,6 +21,8 @@ mod documents {
     struct Architecture;
     #[doc = include_str!("../CONTRIBUTING.md")]
     struct Contributing;
+    #[doc = include_str!("../docs/write-a-storage-backend.md")]
+    struct WriteAStorageBackend;
 }
 
 #[cfg(test)]
@@ -33,6 +35,33 @@ mod tests {
             .collect();
         let readme = include_str!("../README.md");
         assert!(readme.contains(code.join("\n").trim()));
+    }
+
+    /// Excerpts are compiled where they stand: in the example.
+    #[test]
+    fn the_guide_to_backends_shows_the_example() {
+        let lines = |text: &str| {
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+            lines.map(|line| format!("{line}\n")).collect::<String>()
+        };
+        let example = [
+            include_str!("custom_store/blobs.rs"),
+            include_str!("custom_store/database.rs"),
+            include_str!("custom_store/main.rs"),
+            include_str!("custom_store/rows.rs"),
+        ]
+        .map(lines);
+        let guide = include_str!("../docs/write-a-storage-backend.md");
+        let excerpts: Vec<&str> = guide
+            .split("```rust,ignore\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert!(excerpts.len() > 8, "{}", excerpts.len());
+        for excerpt in excerpts {
+            let found = example.iter().any(|file| file.contains(&lines(excerpt)));
+            assert!(found, "not in the example:\n{excerpt}");
+        }
     }
 
     #[test]
