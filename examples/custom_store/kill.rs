@@ -24,10 +24,7 @@ pub(crate) async fn write(store: &Store, round: u64) -> Result<(), Failed> {
         tokio::spawn(async move {
             for n in 0.. {
                 let name = format!("{round}/{writer}/{n}");
-                let blob = BlobIn {
-                    bytes: content(&name),
-                    label: Bytes::new(),
-                };
+                let blob = BlobIn::new(content(&name), Bytes::new());
                 let blob = store.put(vec![blob]).await?.remove(0);
                 store.commit(batch(&name, &blob)).await?;
                 println!("{name}");
