@@ -117,6 +117,14 @@ impl Packs {
         let synced = synced.map_err(failed)?;
         let found = recover::run(&*disk, dir, &*synced)?;
         let next = found.packs.last_key_value().map_or(0, |(last, _)| last + 1);
+        if let Some(open) = &found.tail {
+            // A process that was killed may have made it just now. What is
+            // appended must not be lost with its name.
+            let path = pack_path(dir, open.number);
+            disk.sync_dir(path.parent().unwrap_or(dir))
+                .and_then(|()| disk.sync_dir(dir))
+                .map_err(failed)?;
+        }
         Ok(Packs {
             disk,
             dir: dir.to_owned(),
@@ -240,13 +248,10 @@ impl Packs {
     fn directory_of(&self, number: u64) -> io::Result<()> {
         let path = self.path(number);
         let parent = path.parent().unwrap_or(&self.dir);
-        match self.disk.list(parent) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                self.disk.create_dir(parent)?;
-                self.disk.sync_dir(&self.dir)
-            }
-        }
+        self.disk.create_dir(parent)?;
+        // Also if it is there: whoever made it may have been stopped, or
+        // refused, before it was durable.
+        self.disk.sync_dir(&self.dir)
     }
 
     fn file(&self, number: u64) -> Result<Arc<dyn DiskFile>> {

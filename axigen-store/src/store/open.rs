@@ -105,6 +105,10 @@ impl Root {
                 dir.display()
             )));
         }
+        // Whoever made FORMAT may have been killed before its name was durable.
+        File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(failed)?;
         Ok(Root { _lock: lock, fresh })
     }
 
