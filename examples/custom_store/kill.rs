@@ -117,11 +117,11 @@ async fn check(store: &Store, acknowledged: &[String]) -> Result<(), Failed> {
     }
     for account in [ONE, TWO] {
         let count = store.get(account, &[Key::from_static(b"n")]).await?;
-        let count = count.into_iter().next().flatten().unwrap_or_default();
-        let (count, seq) = (
-            i64::from_be_bytes(count[..].try_into()?),
-            store.seq(account).await?,
-        );
+        let count = match count.into_iter().next().flatten() {
+            Some(count) => i64::from_be_bytes(count[..].try_into()?),
+            None => 0,
+        };
+        let seq = store.seq(account).await?;
         if count as usize != one.len() || seq as usize != one.len() {
             return Err(format!(
                 "{} rows, but the counter is {count}, the sequence {seq}",
