@@ -46,8 +46,8 @@ pub struct BlobIn {
     pub bytes: Bytes,
     /// An opaque label that stands beside the content on disk and lets
     /// `salvage` rebuild what refers to it if the metadata is lost. Of content
-    /// that is in the store already, the first label stays. At most
-    /// [`LABEL`] bytes.
+    /// that is in the store already, the first label stays, and this one
+    /// becomes a [`Note`]. At most [`LABEL`] bytes.
     pub label: Bytes,
     /// Parts of the content that are to be kept once, wherever else they
     /// occur; in order, none overlapping another. At most
@@ -81,6 +81,17 @@ pub struct SealedBlob {
     /// See [`BlobIn::label`].
     pub label: Bytes,
     /// The content, [sealed](seal).
+    pub bytes: Bytes,
+}
+
+/// What became of blobs after they were put: their labels say what was to
+/// become of them then. Only `salvage` reads it, so it is opaque to the store,
+/// kept as long as one of the blobs is, and need not survive a loss of power.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Hashes of the blobs; a note about none is kept for ever.
+    pub about: Vec<[u8; 32]>,
+    /// What there is to say.
     pub bytes: Bytes,
 }
 
@@ -123,12 +134,19 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
     /// not be durable: what remains is found by [`BlobStore::sweep`].
     async fn delete(&self, locs: &[BlobLoc]) -> Result<()>;
 
+    /// Keeps a note. Need not be durable. A blob store that cannot be salvaged
+    /// needs none.
+    async fn note(&self, note: &Note) -> Result<()> {
+        let _ = note;
+        Ok(())
+    }
+
     /// Gives space back, also that of blobs that no row ever named. May block;
     /// runs beside everything else, but never twice at a time.
     async fn sweep(&self, live: &dyn LiveSet, options: &SweepOptions) -> Result<SweepReport>;
 
     /// What is kept, in the order of files and offsets, from a place on: at
-    /// most `limit` blobs. For upkeep and rescue; may block.
+    /// most `limit` blobs and notes. For upkeep and rescue; may block.
     async fn list(&self, from: (u64, u64), limit: usize) -> Result<Listing>;
 
     /// Bytes held on disk, those that nothing refers to included.
@@ -155,6 +173,9 @@ pub trait LiveSet: Send + Sync {
     /// Which of these places are wanted: a row names them, a blob that was put
     /// waits there for its row, or [`BlobStore::put`] has not yet returned.
     async fn live(&self, locs: &[BlobLoc]) -> Result<Vec<bool>>;
+
+    /// Which of these blobs have a row, or wait for one.
+    async fn known(&self, hashes: &[[u8; 32]]) -> Result<Vec<bool>>;
 
     /// The blobs of the first places are, durably, also at the second ones:
     /// from now on the rows name those. A row that names another place stays.
@@ -223,6 +244,8 @@ pub struct Listing {
     pub blobs: Vec<Listed>,
     /// Places that were given up by [`BlobStore::delete`]: file and offset.
     pub deleted: Vec<(u64, u64)>,
+    /// Notes.
+    pub notes: Vec<Note>,
     /// Where to go on; `None` at the end.
     pub next: Option<(u64, u64)>,
 }

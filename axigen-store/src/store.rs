@@ -10,6 +10,7 @@
 mod check;
 mod cut;
 mod line;
+mod note;
 mod open;
 mod pending;
 mod put;

@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| {
     };
     let number = |n: usize| u64::from_be_bytes([0, 0, numbers[n], numbers[n + 1], numbers[n + 2], numbers[n + 3], numbers[n + 4], numbers[n + 5]]);
     let header = Header {
-        kind: if numbers[0] % 2 == 0 { Kind::Blob } else { Kind::Deletion },
+        kind: [Kind::Blob, Kind::Deletion, Kind::Note][numbers[0] as usize % 3],
         label: u16::from_be_bytes([numbers[1], numbers[2]]),
         payload: number(3),
         raw: number(9),

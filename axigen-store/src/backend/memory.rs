@@ -13,7 +13,7 @@ use super::resolve::{reads, resolve};
 use super::{Backend, KeyRange, Limits, Maintain, Report, Request, Snapshot};
 use crate::batch::{Commit, Key};
 use crate::blob::{
-    BlobLoc, BlobStore, Listed, Listing, LiveSet, SealedBlob, SweepOptions, SweepReport,
+    BlobLoc, BlobStore, Listed, Listing, LiveSet, Note, SealedBlob, SweepOptions, SweepReport,
 };
 use crate::error::{Error, Result};
 use crate::page::Page;
@@ -148,6 +148,7 @@ struct Blobs {
     /// By number, which is what a place is named by.
     kept: BTreeMap<u64, SealedBlob>,
     last: u64,
+    notes: Vec<Note>,
 }
 
 impl MemoryBlobs {
@@ -197,6 +198,11 @@ impl BlobStore for MemoryBlobs {
         Ok(())
     }
 
+    async fn note(&self, note: &Note) -> Result<()> {
+        self.blobs.lock().notes.push(note.clone());
+        Ok(())
+    }
+
     async fn sweep(&self, live: &dyn LiveSet, _options: &SweepOptions) -> Result<SweepReport> {
         // Those that no row ever named. What comes from now on is not looked at.
         let all: Vec<BlobLoc> = {
@@ -226,6 +232,11 @@ impl BlobStore for MemoryBlobs {
         Ok(Listing {
             blobs: rest.by_ref().take(limit).map(listed).collect(),
             deleted: Vec::new(),
+            // All of them on the first page.
+            notes: match from {
+                (0, 0) => blobs.notes.clone(),
+                _ => Vec::new(),
+            },
             next: rest.next().map(|(number, _)| (0, *number)),
         })
     }

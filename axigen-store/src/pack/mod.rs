@@ -41,7 +41,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::Written;
-use crate::blob::{BlobLoc, BlobStore, Listing, LiveSet, SealedBlob, SweepOptions, SweepReport};
+use crate::blob::{
+    BlobLoc, BlobStore, Listing, LiveSet, Note, SealedBlob, SweepOptions, SweepReport,
+};
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::error::{Error, Result};
 use record::{FILE_HEADER, Header, Origin};
@@ -158,12 +160,7 @@ impl Packs {
             |open: &Open| open.end == FILE_HEADER || open.end.saturating_add(total) <= self.limit;
         let open = match tail.pack.clone().filter(fits) {
             Some(open) => open,
-            None => {
-                let open = self.begin(tail.next)?;
-                tail.next += 1;
-                tail.pack = Some(open.clone());
-                open
-            }
+            None => self.begin_next(&mut tail)?,
         };
         let context = || format!("appending to {}", self.path(open.number).display());
         let locs = match append(&open, items, &headers) {
@@ -198,19 +195,40 @@ impl Packs {
     /// back should the metadata be lost. The next sync makes it durable.
     fn delete_now(&self, locs: &[BlobLoc]) -> Result<()> {
         let mut tail = self.tail.lock();
-        let Some(open) = tail.pack.clone().filter(|_| tail.broken.is_none()) else {
-            // The next pack is not begun for this.
-            return Ok(());
+        // The next pack is not begun for this.
+        match tail.pack.clone().filter(|_| tail.broken.is_none()) {
+            Some(open) => self.append_unsynced(&mut tail, open, locs.iter().map(Header::deletion)),
+            None => Ok(()),
+        }
+    }
+
+    fn note_now(&self, note: &Note) -> Result<()> {
+        let mut tail = self.tail.lock();
+        let open = match tail.pack.clone() {
+            Some(open) => open,
+            None => self.begin_next(&mut tail)?,
         };
+        self.append_unsynced(&mut tail, open, [Header::note(note)].into_iter())
+    }
+
+    /// Appends short records; the next sync makes them durable.
+    fn append_unsynced(
+        &self,
+        tail: &mut Tail,
+        open: Open,
+        records: impl Iterator<Item = (Header, impl AsRef<[u8]>)>,
+    ) -> Result<()> {
+        if let Some(why) = &tail.broken {
+            return Err(Error::Poisoned(why.clone()));
+        }
         let mut bytes = BytesMut::new();
-        for loc in locs {
-            let (header, payload) = Header::deletion(loc);
+        for (header, payload) in records {
             header.write(open.number, open.end + bytes.len() as u64, &mut bytes);
-            bytes.put_slice(&payload);
+            bytes.put_slice(payload.as_ref());
             bytes.put_bytes(0, header.padding());
         }
         if let Err(error) = open.file.write_at(&bytes, open.end) {
-            let error = Error::io("noting what was deleted", error);
+            let error = Error::io("noting what became of blobs", error);
             if open.file.set_len(open.end).is_err() || error.is_fatal() {
                 tail.broken = Some(error.to_string());
                 return Err(Error::Poisoned(error.to_string()));
@@ -221,6 +239,14 @@ impl Packs {
         tail.pack = Some(Open { end, ..open });
         self.bytes.fetch_add(bytes.len() as u64, Relaxed);
         Ok(())
+    }
+
+    /// Begins the next pack to append to.
+    fn begin_next(&self, tail: &mut Tail) -> Result<Open> {
+        let open = self.begin(tail.next)?;
+        tail.next += 1;
+        tail.pack = Some(open.clone());
+        Ok(open)
     }
 
     /// Creates a pack; its name and header are durable when it returns.
@@ -319,6 +345,10 @@ impl BlobStore for Packs {
 
     async fn delete(&self, locs: &[BlobLoc]) -> Result<()> {
         self.delete_now(locs)
+    }
+
+    async fn note(&self, note: &Note) -> Result<()> {
+        self.note_now(note)
     }
 
     async fn sweep(&self, live: &dyn LiveSet, options: &SweepOptions) -> Result<SweepReport> {

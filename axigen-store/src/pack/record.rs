@@ -7,12 +7,12 @@
 //! | 4 | `AXR2` |
 //! | 4 | CRC-32C of the pack's number, the record's offset (8 bytes each) and the 56 bytes that follow |
 //! | 4 | CRC-32C of label and payload |
-//! | 1 | kind: 1 a blob, 2 a deletion |
+//! | 1 | kind: 1 a blob, 2 a deletion, 3 a note |
 //! | 1 | 0 |
 //! | 2 | length of the label |
 //! | 8 | length of the payload |
-//! | 8 | length of the content |
-//! | 32 | BLAKE3-256 of the content |
+//! | 8 | length of the content; of a note, the number of blobs it is about |
+//! | 32 | BLAKE3-256 of the content; of a note, zeros |
 //! | n | label |
 //! | n | payload |
 //! | 0 to 7 | zeros |
@@ -20,15 +20,16 @@
 //! Numbers are big-endian. The payload of a blob is [sealed](crate::blob::seal)
 //! and says itself how it is compressed and with which dictionary. A deletion
 //! says that one record of the blob with this hash is no longer wanted: pack
-//! and offset of that record's payload, 8 bytes each.
+//! and offset of that record's payload, 8 bytes each. A note's payload is the
+//! hashes of the blobs it is about, and then whatever its writer put there.
 //!
 //! The first checksum holds the place, so that a mail that contains a record
 //! is not taken for one; and it is of the header alone, so that records can be
 //! found without reading what they hold.
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::blob::{BlobLoc, SealedBlob};
+use crate::blob::{BlobLoc, Note, SealedBlob};
 
 /// Length of a pack's header.
 pub const FILE_HEADER: u64 = 32;
@@ -75,6 +76,8 @@ pub enum Kind {
     Blob,
     /// A record that is no longer wanted is named.
     Deletion,
+    /// What became of blobs, see [`Note`].
+    Note,
 }
 
 /// The header of a record.
@@ -123,6 +126,22 @@ impl Header {
         (header, payload)
     }
 
+    /// Header and payload of a note.
+    pub fn note(note: &Note) -> (Self, Bytes) {
+        let mut payload = BytesMut::with_capacity(32 * note.about.len() + note.bytes.len());
+        note.about.iter().for_each(|hash| payload.put_slice(hash));
+        payload.put_slice(&note.bytes);
+        let header = Header {
+            kind: Kind::Note,
+            label: 0,
+            payload: payload.len() as u64,
+            raw: note.about.len() as u64,
+            hash: [0; 32],
+            body: crc32c::crc32c(&payload),
+        };
+        (header, payload.freeze())
+    }
+
     /// Where the payload begins in the record.
     pub fn payload_at(&self) -> u64 {
         HEADER as u64 + u64::from(self.label)
@@ -159,6 +178,7 @@ impl Header {
         rest.put_u8(match self.kind {
             Kind::Blob => 1,
             Kind::Deletion => 2,
+            Kind::Note => 3,
         });
         rest.put_u8(0);
         rest.put_u16(self.label);
@@ -182,6 +202,7 @@ impl Header {
         let kind = match (rest.try_get_u8().ok()?, rest.try_get_u8().ok()?) {
             (1, 0) => Kind::Blob,
             (2, 0) => Kind::Deletion,
+            (3, 0) => Kind::Note,
             _ => return None,
         };
         Some(Header {
@@ -200,6 +221,16 @@ pub fn deleted(payload: &[u8]) -> Option<(u64, u64)> {
     let (file, offset) = payload.split_first_chunk::<8>()?;
     let offset = offset.try_into().ok()?;
     Some((u64::from_be_bytes(*file), u64::from_be_bytes(offset)))
+}
+
+/// The note of a record with this header.
+pub fn noted(header: &Header, payload: &Bytes) -> Option<Note> {
+    let hashes = usize::try_from(header.raw).ok()?.checked_mul(32)?;
+    let about = payload.get(..hashes)?;
+    Some(Note {
+        about: about.as_chunks::<32>().0.to_vec(),
+        bytes: payload.slice(hashes..),
+    })
 }
 
 fn sum(pack: u64, offset: u64, rest: &[u8]) -> u32 {
@@ -232,7 +263,14 @@ mod tests {
             bytes: bytes::Bytes::from_static(b"sealed"),
         });
         assert_eq!(blob.record_len(), 80);
-        for header in [deletion, blob] {
+        let note = Note {
+            about: vec![[1; 32], [2; 32]],
+            bytes: Bytes::from_static(b"moved"),
+        };
+        let (header, payload) = Header::note(&note);
+        assert_eq!(noted(&header, &payload), Some(note));
+        assert_eq!(noted(&header, &payload.slice(..63)), None);
+        for header in [deletion, blob, header] {
             let mut bytes = BytesMut::new();
             header.write(5, 4096, &mut bytes);
             assert_eq!(bytes.len(), HEADER);

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::record::{FILE_HEADER, Header, Kind, Origin, deleted, file_header};
+use super::record::{FILE_HEADER, Header, Kind, Origin, deleted, file_header, noted};
 use super::scan::{CHUNK, records};
 use super::{Packs, read};
 use crate::blob::dictionary::Effort;
@@ -75,15 +75,21 @@ async fn candidates(
     let all = packs.packs.lock().clone();
     let tail = packs.tail_number();
     let wanted = live.by_file().await?;
-    Ok(all
-        .into_iter()
-        .filter(|(number, _)| Some(*number) != tail)
-        .map(|(number, len)| (number, wanted.get(&number).copied().unwrap_or(0), len))
-        .filter(|(_, live, len)| {
-            u128::from(*live) * 100 < u128::from(*len) * u128::from(options.percent)
-        })
-        .map(|(number, live, _)| (number, live))
-        .collect())
+    let poor = |live: u64, len: u64| {
+        u128::from(live) * 100 < u128::from(len) * u128::from(options.percent)
+    };
+    let mut found = Vec::new();
+    for (number, len) in all {
+        let mut bytes = wanted.get(&number).copied().unwrap_or(0);
+        if Some(number) == tail || !poor(bytes, len) {
+            continue;
+        }
+        bytes = bytes.saturating_add(notes(packs, number, live).await?);
+        if poor(bytes, len) {
+            found.push((number, bytes));
+        }
+    }
+    Ok(found)
 }
 
 /// Copies what is wanted of a pack.
@@ -109,7 +115,7 @@ async fn copy(
         for (((at, header), from), wanted) in chunk.iter().zip(locs).zip(wanted) {
             let wanted = match header.kind {
                 Kind::Blob => wanted,
-                Kind::Deletion => true,
+                Kind::Deletion | Kind::Note => true,
             };
             if !wanted {
                 continue;
@@ -146,6 +152,11 @@ async fn copy(
                     }
                     _ => continue,
                 },
+                Kind::Note => {
+                    if !wanted_note(&item.header, &item.payload, live).await? {
+                        continue;
+                    }
+                }
             }
             if target
                 .as_ref()
@@ -163,6 +174,36 @@ async fn copy(
     }
     report.damaged += u64::from(damaged);
     Ok(())
+}
+
+/// A note is of use as long as one of its blobs is there.
+async fn wanted_note(header: &Header, payload: &Bytes, live: &dyn LiveSet) -> Result<bool> {
+    let Some(note) = noted(header, payload) else {
+        return Ok(false);
+    };
+    Ok(note.about.is_empty() || live.known(&note.about).await?.contains(&true))
+}
+
+/// Bytes of a pack's records that are notes of use.
+async fn notes(packs: &Packs, number: u64, live: &dyn LiveSet) -> Result<u64> {
+    let mut bytes = 0;
+    let mut file = None;
+    for (at, header) in records(packs, number)? {
+        if header.kind != Kind::Note {
+            continue;
+        }
+        let file = match &file {
+            Some(file) => file,
+            None => file.insert(packs.file(number)?),
+        };
+        let payload = at + header.payload_at();
+        let payload = read(&**file, number, payload..payload + header.payload)?;
+        live.pace(payload.len() as u64).await?;
+        if crc32c::crc32c(&payload) == header.body && wanted_note(&header, &payload, live).await? {
+            bytes += header.record_len();
+        }
+    }
+    Ok(bytes)
 }
 
 /// Compresses it anew, if that makes it shorter.

@@ -17,7 +17,7 @@
 
 use bytes::{Buf, BufMut, BytesMut};
 
-use super::record::{FILE_HEADER, HEADER, Header, Kind, MAGIC, deleted};
+use super::record::{FILE_HEADER, HEADER, Header, Kind, MAGIC, deleted, noted};
 use super::{Packs, read};
 use crate::blob::{Listed, Listing};
 use crate::disk::DiskFile;
@@ -160,7 +160,7 @@ pub(super) fn list(packs: &Packs, from: (u64, u64), limit: usize) -> Result<List
             if at < start {
                 continue;
             }
-            if listing.blobs.len() >= limit {
+            if listing.blobs.len() + listing.notes.len() >= limit {
                 listing.next = Some((number, at));
                 return Ok(listing);
             }
@@ -177,11 +177,15 @@ pub(super) fn list(packs: &Packs, from: (u64, u64), limit: usize) -> Result<List
                         label: read(&**file, number, label)?,
                     });
                 }
-                Kind::Deletion => {
+                Kind::Deletion | Kind::Note => {
                     let payload = at + header.payload_at();
                     let payload = read(&**file, number, payload..payload + header.payload)?;
-                    if crc32c::crc32c(&payload) == header.body {
-                        listing.deleted.extend(deleted(&payload));
+                    if crc32c::crc32c(&payload) != header.body {
+                        continue;
+                    }
+                    match header.kind {
+                        Kind::Note => listing.notes.extend(noted(&header, &payload)),
+                        _ => listing.deleted.extend(deleted(&payload)),
                     }
                 }
             }

@@ -14,7 +14,7 @@ use super::{Shared, Store};
 use crate::backend::key;
 use crate::blob::dictionary::Effort;
 use crate::blob::seal::{Kind, seal};
-use crate::blob::{BlobIn, BlobRef, BlobRow, Place, SealedBlob};
+use crate::blob::{BlobIn, BlobRef, BlobRow, Note, Place, SealedBlob};
 use crate::error::{Error, Result};
 
 /// Up to this much content is hashed and compressed where the caller stands.
@@ -44,13 +44,22 @@ impl Store {
         let refs = refs.await?;
         let unknown = shared.unknown(&refs).await?;
         add(&shared.counters.known, refs.len() - unknown.len());
-        let unknown: Vec<(BlobRef, BlobIn)> = refs
-            .iter()
-            .zip(blobs)
-            .enumerate()
-            .filter(|(at, _)| unknown.contains(at))
-            .map(|(_, (address, blob))| (address.clone(), blob))
-            .collect();
+        let (mut new, mut labels) = (Vec::new(), Vec::new());
+        for (at, (address, blob)) in refs.iter().zip(blobs).enumerate() {
+            if unknown.contains(&at) {
+                new.push((address.clone(), blob));
+            } else if !blob.label.is_empty() {
+                // The first one's label stands there already.
+                labels.push(Note {
+                    about: vec![address.hash],
+                    bytes: blob.label,
+                });
+            }
+        }
+        let unknown = new;
+        for note in labels {
+            self.note(note).await?;
+        }
         if unknown.is_empty() {
             return Ok(refs);
         }

@@ -178,6 +178,20 @@ impl LiveSet for Sweeper {
         Ok(live)
     }
 
+    async fn known(&self, hashes: &[[u8; 32]]) -> Result<Vec<bool>> {
+        let pending = &self.shared.pending;
+        let mut known: Vec<bool> = hashes
+            .iter()
+            .map(|hash| pending.arrives(hash) || pending.get(hash).is_some())
+            .collect();
+        let keys: Vec<_> = hashes.iter().map(key::blob).collect();
+        let rows = self.shared.backend.get(&keys).await?;
+        for (known, row) in known.iter_mut().zip(rows) {
+            *known |= row.is_some();
+        }
+        Ok(known)
+    }
+
     async fn moved(&self, moves: Vec<(BlobLoc, BlobLoc)>) -> Result<()> {
         let upkeep: Vec<Upkeep> = moves
             .iter()
