@@ -120,6 +120,13 @@ impl Directory {
             Err(error) => return Err(error.into()),
         };
         let id = AccountId(id.unsigned_abs());
+        self.note(vec![
+            Bytes::from_static(keys::NEXT_ID),
+            keys::address(&local, &domain),
+            keys::account(id.0),
+            keys::members(&domain),
+        ])
+        .await?;
         self.mailboxes.create_account(id).await?;
         Ok(record.account(id))
     }

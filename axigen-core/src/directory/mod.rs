@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::mailbox::Mailboxes;
+use crate::mailbox::label::{self, Event};
 
 pub use accounts::NewAccount;
 pub use aliases::Alias;
@@ -173,6 +174,15 @@ impl Directory {
         Ok(got.into_iter().next().flatten())
     }
 
+    /// Notes beside the contents what these rows are now, so that salvage knows
+    /// whose mail it was.
+    async fn note(&self, keys: Vec<Key>) -> Result<()> {
+        let values = self.store.get(AccountId::SYSTEM, &keys).await?;
+        let rows = keys.into_iter().zip(values).collect();
+        label::note(&self.store, Event::Directory { rows }, Vec::new()).await;
+        Ok(())
+    }
+
     /// One batch in the system range.
     async fn change(&self, asserts: Vec<(Key, Expect)>, ops: Vec<Op>) -> Result<Changed> {
         let part = Part {
@@ -181,13 +191,27 @@ impl Directory {
             ops,
             advance: true,
         };
+        let keys = touched(&part.ops);
         match self.store.commit(Batch { parts: vec![part] }).await {
-            Ok(_) => Ok(Changed::Done),
+            Ok(_) => {
+                self.note(keys).await?;
+                Ok(Changed::Done)
+            }
             Err(axigen_store::Error::Conflict { index, .. }) => Ok(Changed::Conflict(index)),
             Err(axigen_store::Error::Bound { .. }) => Ok(Changed::OutOfBounds),
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// The keys that these steps set or remove.
+fn touched(ops: &[Op]) -> Vec<Key> {
+    let key = |op: &Op| match op {
+        Op::Set { key, .. } => Some(key.bytes.clone()),
+        Op::Delete(key) | Op::Add { key, .. } => Some(key.clone()),
+        Op::DeleteRange(..) | Op::Retain(_) | Op::Release(_) => None,
+    };
+    ops.iter().filter_map(key).collect()
 }
 
 /// Fresh, unpredictable bytes.

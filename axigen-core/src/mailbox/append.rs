@@ -15,7 +15,7 @@ use super::{
     item::{self, Item, Kept},
     keys::{self, Account},
     keywords::{self, Words},
-    label::Label,
+    label::{Arrival, Event, Label},
     log::Record,
     names, parts,
     row::Stored,
@@ -95,7 +95,7 @@ impl Mailboxes {
             }
             let item = match &item {
                 Some(item) => item,
-                None => item.insert(self.put_content(&message, &plans).await?),
+                None => item.insert(self.put_content(&message, &groups, &plans).await?),
             };
             let drafts = groups
                 .iter()
@@ -220,19 +220,31 @@ impl Mailboxes {
     }
 
     /// Parses the message and makes its content durable.
-    async fn put_content(&self, message: &NewMessage, plans: &[Plan]) -> Result<Item> {
+    async fn put_content(
+        &self,
+        message: &NewMessage,
+        groups: &[Group<'_>],
+        plans: &[Plan],
+    ) -> Result<Item> {
         let parsed = item::parse(message.raw.clone()).await;
         let pieces = parts::pieces(&parsed, &message.raw);
         let structure = Bytes::from(parsed.encode());
-        let places = plans.iter().flat_map(|plan| {
-            plan.mailboxes
-                .iter()
-                .map(|mailbox| (plan.account, mailbox.folder.name.clone()))
-        });
-        let label = Label {
+        let mut places = Vec::new();
+        for (group, plan) in groups.iter().zip(plans) {
+            for ((_, _, wanted), at) in group.wanted.iter().zip(&plan.goes) {
+                let mailbox = plan.mailboxes.get(*at);
+                places.extend(mailbox.map(|mailbox| Arrival {
+                    account: plan.account,
+                    mailbox: mailbox.folder.name.clone(),
+                    flags: wanted.flags.system & Flags::SYSTEM,
+                }));
+            }
+        }
+        let label = Label::now(Event::Delivered {
             internal_date: message.internal_date,
-            places: places.collect(),
-        };
+            internal_zone: message.internal_zone,
+            places,
+        });
         let mut blobs = vec![BlobIn {
             bytes: message.raw.clone(),
             label: label.encode().into(),

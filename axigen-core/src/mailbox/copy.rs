@@ -9,6 +9,7 @@ use super::{
     error::Result,
     item::Item,
     keys,
+    label::Event,
     log::Record,
     row::Read,
     select::ascending,
@@ -41,8 +42,14 @@ impl Mailboxes {
         to: MailboxId,
         quota: Option<u64>,
     ) -> Result<Copied> {
-        self.must_exist(account, from).await?;
-        let uid_validity = self.record(account, to).await?.uid_validity;
+        let source = self.record(account, from).await?.name;
+        let target = self.record(account, to).await?;
+        let uid_validity = target.uid_validity;
+        let event = Event::Copied {
+            account,
+            from: source,
+            to: target.name,
+        };
         let uids = ascending(uids);
         let mut copied = Copied {
             uid_validity,
@@ -50,7 +57,10 @@ impl Mailboxes {
         };
         let mut rest = uids.as_slice();
         while !rest.is_empty() {
-            match self.copy_chunk(account, from, rest, to, quota).await {
+            match self
+                .copy_chunk(account, from, rest, to, quota, &event)
+                .await
+            {
                 Ok((done, pairs)) => {
                     copied.uids.extend(pairs);
                     rest = rest.get(done..).unwrap_or_default();
@@ -89,8 +99,14 @@ impl Mailboxes {
         uids: &[u32],
         to: MailboxId,
     ) -> Result<Copied> {
-        self.must_exist(account, from).await?;
-        let uid_validity = self.record(account, to).await?.uid_validity;
+        let source = self.record(account, from).await?.name;
+        let target = self.record(account, to).await?;
+        let uid_validity = target.uid_validity;
+        let event = Event::Moved {
+            account,
+            from: source,
+            to: target.name,
+        };
         let uids = ascending(uids);
         let mut moved = Copied {
             uid_validity,
@@ -99,7 +115,7 @@ impl Mailboxes {
         for chunk in uids.chunks(CHUNK) {
             moved
                 .uids
-                .extend(self.move_chunk(account, from, chunk, to).await?);
+                .extend(self.move_chunk(account, from, chunk, to, &event).await?);
         }
         Ok(moved)
     }
@@ -112,6 +128,7 @@ impl Mailboxes {
         uids: &[u32],
         to: MailboxId,
         quota: Option<u64>,
+        event: &Event,
     ) -> Result<(usize, Vec<(u32, u32)>)> {
         let chunk = uids.get(..CHUNK).unwrap_or(uids);
         for _ in 0..TRIES {
@@ -132,6 +149,7 @@ impl Mailboxes {
             draft.mailbox_exists(from);
             draft.mailbox_exists(to);
             draft.quota(quota, 0);
+            let mut hashes = Vec::with_capacity(contents.len());
             for (read, record) in &contents {
                 // Its content must not go while it is copied; its flags may
                 // change.
@@ -140,8 +158,11 @@ impl Mailboxes {
                 let id = draft.next_item(ITEM);
                 draft.add_row(to, uid, &read.row, Some(id));
                 draft.set(keys::new_item(id), record.clone());
-                Item::decode(record)?.retain(&mut draft);
+                let item = Item::decode(record)?;
+                item.retain(&mut draft);
+                hashes.push(item.content.hash);
             }
+            draft.note(event.clone(), hashes);
             let count = contents.len() as u32;
             draft.log(Record::added(to, Slot::Counter(UID), count));
             if let Some(commit) = self.commit(vec![draft]).await? {
@@ -176,12 +197,25 @@ impl Mailboxes {
         Ok((contents, true))
     }
 
+    /// The contents of messages; those just expunged are left out.
+    async fn hashes(&self, account: AccountId, rows: &[Read]) -> Result<Vec<[u8; 32]>> {
+        let mut hashes = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(100) {
+            let keys: Vec<_> = rows.iter().map(|read| keys::item(read.row.item)).collect();
+            for record in self.store.get(account, &keys).await?.iter().flatten() {
+                hashes.push(Item::decode(record)?.content.hash);
+            }
+        }
+        Ok(hashes)
+    }
+
     async fn move_chunk(
         &self,
         account: AccountId,
         from: MailboxId,
         uids: &[u32],
         to: MailboxId,
+        event: &Event,
     ) -> Result<Vec<(u32, u32)>> {
         for _ in 0..TRIES {
             let rows = self.read_rows(account, from, uids).await?;
@@ -197,6 +231,7 @@ impl Mailboxes {
                 let uid = draft.next_uid(to, UID);
                 draft.add_row(to, uid, &read.row, None);
             }
+            draft.note(event.clone(), self.hashes(account, &rows).await?);
             let count = sources.len() as u32;
             draft.log(Record::vanished(from, &sources));
             draft.log(Record::added(to, Slot::Counter(UID), count));

@@ -14,6 +14,7 @@ use super::{
     error::{Error, Result},
     folders::{Folder, id_bytes},
     keys::{self, Account},
+    label::Event,
     log::Record,
     names::{self, INBOX},
     types::{MailboxId, MailboxInfo, SpecialUse},
@@ -207,6 +208,12 @@ impl Mailboxes {
             draft.touch(*id);
             draft.log(Record::folder(*id));
         }
+        let names = making.folders.iter().map(|(_, folder)| folder.name.clone());
+        let event = Event::Created {
+            account: draft.account(),
+            names: names.collect(),
+        };
+        draft.note(event, Vec::new());
     }
 
     /// The smallest UID validity a mailbox made now may have.

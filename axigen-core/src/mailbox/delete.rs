@@ -14,6 +14,7 @@ use super::{
     folders::{delete_counters, id_bytes},
     item::Item,
     keys::{self, Account},
+    label::Event,
     log::Record,
     names::{self, INBOX},
     row::Read,
@@ -56,6 +57,8 @@ impl Mailboxes {
             draft.set(keys::condemned(id), &b""[..]);
             draft.add(Account::Mailboxes, -1);
             draft.log(Record::folder(id));
+            let name = name.to_owned();
+            draft.note(Event::Deleted { account, name }, Vec::new());
             if self.commit(vec![draft]).await?.is_some() {
                 return Ok(());
             }
@@ -82,6 +85,7 @@ impl Mailboxes {
             while self.remove_items(account).await? {}
             let (from, to) = keys::ALL;
             let mut draft = Draft::new(account);
+            draft.note(Event::Ended { account }, Vec::new());
             draft.delete_range((Key::copy_from_slice(&[from]), Key::copy_from_slice(&[to])));
             if self.commit(vec![draft]).await?.is_none() {
                 continue;

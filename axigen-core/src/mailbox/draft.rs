@@ -15,6 +15,7 @@ use super::{
     error::{Error, Result},
     fold::Written,
     keys::{self, Account, Counter},
+    label::{self, Event},
     row::{Origin, Read, Stored},
     types::MailboxId,
 };
@@ -33,6 +34,8 @@ pub(super) struct Draft {
     bounds: Vec<(usize, Bound)>,
     quota: Option<(u64, usize)>,
     gone: Option<MailboxId>,
+    /// What happened, for the day the metadata is lost.
+    notes: Vec<(Event, Vec<[u8; 32]>)>,
     /// The block that was asserted last.
     block: Option<(MailboxId, u32)>,
 }
@@ -68,8 +71,13 @@ impl Draft {
             bounds: Vec::new(),
             quota: None,
             gone: None,
+            notes: Vec::new(),
             block: None,
         }
+    }
+
+    pub(super) fn account(&self) -> AccountId {
+        self.part.account
     }
 
     /// The account's sequence number stays: nothing that others must see.
@@ -118,6 +126,12 @@ impl Draft {
     pub(super) fn log(&mut self, record: Template) {
         self.set(keys::new_log(self.records), record);
         self.records += 1;
+    }
+
+    /// Notes beside the contents what happens to them, see
+    /// [`label`](super::label).
+    pub(super) fn note(&mut self, event: Event, about: Vec<[u8; 32]>) {
+        self.notes.push((event, about));
     }
 
     /// Adds to a counter of the account.
@@ -339,7 +353,11 @@ impl Draft {
 impl Mailboxes {
     /// Does a batch of drafts, durable on `Ok`; `None` if others were faster
     /// and the caller must read again.
-    pub(super) async fn commit(&self, drafts: Vec<Draft>) -> Result<Option<Commit>> {
+    pub(super) async fn commit(&self, mut drafts: Vec<Draft>) -> Result<Option<Commit>> {
+        let notes: Vec<_> = drafts
+            .iter_mut()
+            .flat_map(|draft| std::mem::take(&mut draft.notes))
+            .collect();
         let written: Vec<_> = drafts.iter().flat_map(Draft::written).collect();
         let (parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
             drafts.into_iter().map(Draft::finish).unzip();
@@ -347,6 +365,9 @@ impl Mailboxes {
             Ok(commit) => {
                 for (account, mailbox, written) in written {
                     self.loosened(account, mailbox, written);
+                }
+                for (event, about) in notes {
+                    label::note(&self.store, event, about).await;
                 }
                 Ok(Some(commit))
             }

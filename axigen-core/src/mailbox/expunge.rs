@@ -8,6 +8,7 @@ use super::{
     error::Result,
     item::Item,
     keys,
+    label::Event,
     log::Record,
     row::Read,
     select::ascending,
@@ -63,11 +64,14 @@ impl Mailboxes {
         uids: &[u32],
         only_deleted: bool,
     ) -> Result<Vec<u32>> {
-        self.must_exist(account, mailbox).await?;
+        let event = Event::Removed {
+            account,
+            from: self.record(account, mailbox).await?.name,
+        };
         let mut removed = Vec::new();
         for chunk in uids.chunks(CHUNK) {
             removed.extend(
-                self.erase_chunk(account, mailbox, chunk, only_deleted)
+                self.erase_chunk(account, mailbox, chunk, only_deleted, &event)
                     .await?,
             );
         }
@@ -80,6 +84,7 @@ impl Mailboxes {
         mailbox: MailboxId,
         uids: &[u32],
         only_deleted: bool,
+        event: &Event,
     ) -> Result<Vec<u32>> {
         for _ in 0..TRIES {
             let mut rows = self.read_rows(account, mailbox, uids).await?;
@@ -90,7 +95,8 @@ impl Mailboxes {
             let removed: Vec<u32> = rows.iter().map(|read| read.uid).collect();
             let mut draft = Draft::new(account);
             draft.mailbox_exists(mailbox);
-            self.take_out(account, mailbox, &rows, &mut draft).await?;
+            let hashes = self.take_out(account, mailbox, &rows, &mut draft).await?;
+            draft.note(event.clone(), hashes);
             draft.log(Record::vanished(mailbox, &removed));
             if self.commit(vec![draft]).await?.is_some() {
                 return Ok(removed);
@@ -100,14 +106,14 @@ impl Mailboxes {
         Err(contended())
     }
 
-    /// Takes messages and their items out.
+    /// Takes messages and their items out; gives the hashes of their contents.
     pub(super) async fn take_out(
         &self,
         account: AccountId,
         mailbox: MailboxId,
         rows: &[Read],
         draft: &mut Draft,
-    ) -> Result<()> {
+    ) -> Result<Vec<[u8; 32]>> {
         for read in rows {
             draft.remove_row(mailbox, read);
         }
@@ -115,13 +121,14 @@ impl Mailboxes {
         self.release_items(account, items, draft).await
     }
 
-    /// Takes items out.
+    /// Takes items out; gives the hashes of their contents.
     pub(super) async fn release_items(
         &self,
         account: AccountId,
         items: Vec<ItemId>,
         draft: &mut Draft,
-    ) -> Result<()> {
+    ) -> Result<Vec<[u8; 32]>> {
+        let mut hashes = Vec::with_capacity(items.len());
         let keys: Vec<_> = items.into_iter().map(keys::item).collect();
         let records = self.store.get(account, &keys).await?;
         for (key, record) in keys.into_iter().zip(records) {
@@ -129,10 +136,12 @@ impl Mailboxes {
             // the row's assert fails) or the store was damaged (then the row
             // must not stay for ever).
             if let Some(record) = record {
-                Item::decode(&record)?.release(draft);
+                let item = Item::decode(&record)?;
+                item.release(draft);
                 draft.delete(key);
+                hashes.push(item.content.hash);
             }
         }
-        Ok(())
+        Ok(hashes)
     }
 }

@@ -10,6 +10,7 @@ use super::{
     error::{Error, Result},
     folders::{Folder, id_bytes},
     keys,
+    label::Event,
     log::Record,
     names::{self, INBOX},
 };
@@ -89,6 +90,12 @@ impl Mailboxes {
             draft.set(keys::mailbox(*id), folder.encode());
             draft.log(Record::folder(*id));
         }
+        let event = Event::Renamed {
+            account,
+            from: from.to_owned(),
+            to: to.to_owned(),
+        };
+        draft.note(event, Vec::new());
         let parents = names::parents(to).map(str::to_owned).collect();
         let making = self.making(account, &parents).await?;
         self.make(&making, &mut draft);
