@@ -7,6 +7,7 @@
 //! the next group while the other syncs this one. There are no timers: a group
 //! is whatever came while the last one was on its way to the disk.
 
+mod adopt;
 mod check;
 mod cut;
 mod line;
@@ -15,11 +16,13 @@ mod open;
 mod pending;
 mod put;
 mod read;
+mod salvage;
 mod space;
 mod stage;
 mod stat;
 mod sweep;
 mod upkeep;
+mod verify;
 mod watch;
 
 use std::ops;
@@ -45,8 +48,10 @@ use stat::{Counters, add};
 use upkeep::Upkeep;
 use watch::Watchers;
 
+pub use salvage::{Salvage, SalvageReport};
 pub use space::Space;
 pub use stat::Stat;
+pub use verify::{Problem, References, VerifyReport};
 pub use watch::{Change, Watcher};
 
 /// Rows in one page of a scan.

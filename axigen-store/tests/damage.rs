@@ -152,7 +152,7 @@ async fn foreign_and_future_directories_are_left_alone() {
     fs::write(dir.path().join("FORMAT"), "axigen store, layout 9\n").unwrap();
     let error = Store::open(dir.path()).await.unwrap_err().to_string();
     assert!(
-        error.contains("layout 9") && error.contains("layout 2"),
+        error.contains("layout 9") && error.contains("layout 3"),
         "{error}"
     );
     let dir = TempDir::new().unwrap();

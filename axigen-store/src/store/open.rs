@@ -18,7 +18,7 @@ use crate::backend::embedded::Fjall;
 use crate::error::{Error, Result};
 use crate::pack::Packs;
 
-const FORMAT: &str = "axigen store, layout 2\n";
+const FORMAT: &str = "axigen store, layout 3\n";
 
 /// An open directory. Dropping it lets others open it.
 #[derive(Debug)]
@@ -69,39 +69,14 @@ impl Root {
     fn open(dir: &Path) -> Result<Self> {
         let failed = |error| Error::io(format!("opening the store at {}", dir.display()), error);
         std::fs::create_dir_all(dir).map_err(failed)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(dir.join("LOCK"))
-            .map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(Error::Locked(dir.display().to_string()));
-            }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        let format = dir.join("FORMAT");
-        let fresh = match std::fs::read_to_string(&format) {
-            Ok(text) if text == FORMAT => false,
-            Ok(text) => {
-                return Err(Error::Invalid(format!(
-                    "{} says {:?}; this version knows {:?}",
-                    format.display(),
-                    text.trim_end(),
-                    FORMAT.trim_end()
-                )));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-            Err(error) => return Err(failed(error)),
-        };
+        let lock = lock(dir)?;
+        let fresh = !known_format(dir)?;
         if fresh {
             prepare(dir)?;
         } else if !dir.join("meta").is_dir() {
             // To begin with an empty one would look as if all were well.
             return Err(Error::Corrupt(format!(
-                "the metadata of the store at {} is missing",
+                "the metadata of the store at {} is missing; `axigen store salvage` makes it anew from the packs",
                 dir.display()
             )));
         }
@@ -112,9 +87,28 @@ impl Root {
         Ok(Root { _lock: lock, fresh })
     }
 
+    /// As [`Root::open`], of a directory of which nothing but the packs needs
+    /// to be there.
+    pub(super) fn for_salvage(dir: &Path) -> Result<Self> {
+        if !dir.join("packs").is_dir() {
+            return Err(Error::Invalid(format!(
+                "{} holds no packs, and so nothing that could be salvaged",
+                dir.display()
+            )));
+        }
+        let lock = lock(dir)?;
+        let fresh = !known_format(dir)?;
+        let id = dir.join("store.id");
+        if !id.exists() {
+            write(&id, &identifier()?)
+                .map_err(|error| Error::io(format!("creating {}", id.display()), error))?;
+        }
+        Ok(Root { _lock: lock, fresh })
+    }
+
     /// Called once all parts are there. FORMAT comes last, so that a store
     /// whose making was broken off is made again.
-    fn made(&self, dir: &Path) -> Result<()> {
+    pub(super) fn made(&self, dir: &Path) -> Result<()> {
         if !self.fresh {
             return Ok(());
         }
@@ -127,6 +121,40 @@ impl Root {
             File::open(dir)?.sync_all()
         };
         run().map_err(|error| Error::io(format!("creating a store at {}", dir.display()), error))
+    }
+}
+
+fn lock(dir: &Path) -> Result<File> {
+    let failed = |error| Error::io(format!("opening the store at {}", dir.display()), error);
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(dir.join("LOCK"))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::Locked(dir.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// Whether FORMAT is there and says what this version knows.
+fn known_format(dir: &Path) -> Result<bool> {
+    let format = dir.join("FORMAT");
+    match std::fs::read_to_string(&format) {
+        Ok(text) if text == FORMAT => Ok(true),
+        Ok(text) => Err(Error::Invalid(format!(
+            "{} says {:?}; this version knows {:?}",
+            format.display(),
+            text.trim_end(),
+            FORMAT.trim_end()
+        ))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io(
+            format!("opening the store at {}", dir.display()),
+            error,
+        )),
     }
 }
 
