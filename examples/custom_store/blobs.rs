@@ -176,8 +176,8 @@ impl BlobStore for Blobs {
         };
         Ok(Listing {
             blobs,
-            deleted: Vec::new(),
             next,
+            ..Listing::default()
         })
     }
 
