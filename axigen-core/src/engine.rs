@@ -22,6 +22,8 @@ use crate::filter::{Chain, Filter, Level};
 use crate::mailbox::Mailboxes;
 use crate::net::listener;
 use crate::net::rules::Gate;
+use crate::search::SearchIndex;
+use crate::search::feed::{Feeder, Feeding};
 use crate::service::imap::Imap;
 use crate::service::pop3::Pop3;
 use crate::service::smtp_in::SmtpIn;
@@ -92,7 +94,12 @@ impl Builder {
             self.filters.clone(),
             defaults,
         );
+        let search = match self.store.directory() {
+            Some(dir) => SearchIndex::open(&dir.join("search"), self.settings.search.clone()),
+            None => SearchIndex::off(),
+        };
         let context = Context {
+            search,
             mailboxes,
             directory,
             delivery,
@@ -106,6 +113,7 @@ impl Builder {
                 store: self.store,
                 context,
                 running: Mutex::default(),
+                feeding: Mutex::default(),
             }),
         })
     }
@@ -122,6 +130,8 @@ struct Inner {
     store: Store,
     context: Context,
     running: Mutex<HashMap<&'static str, Running>>,
+    /// What keeps the search index up to date, from the first service on.
+    feeding: Mutex<Option<Feeding>>,
 }
 
 /// A service that runs. Dropped, it stops: its connections are given the time
@@ -205,6 +215,11 @@ impl Engine {
     /// The settings as they are now.
     pub fn settings(&self) -> Arc<Settings> {
         self.inner.context.settings.load_full()
+    }
+
+    /// The search index.
+    pub fn search(&self) -> &SearchIndex {
+        &self.inner.context.search
     }
 
     /// What services work with, for one that is not in this crate.
@@ -298,6 +313,7 @@ impl Engine {
             self.check(name, socket.local_addr()?, of)?;
         }
         let shared = Handle::try_current().map_err(std::io::Error::other)?;
+        self.feed();
         let threads = settings
             .services()
             .iter()
@@ -333,6 +349,19 @@ impl Engine {
             tracing::info!(service = name, %address, "listening");
         }
         Ok(())
+    }
+
+    /// Keeps the search index up to date from now on.
+    fn feed(&self) {
+        let context = &self.inner.context;
+        let mut feeding = self.inner.feeding.lock();
+        if feeding.is_none() {
+            *feeding = Feeder::start(
+                context.search.clone(),
+                context.mailboxes.clone(),
+                context.directory.clone(),
+            );
+        }
     }
 
     /// What no listener may do, whoever made its settings.
@@ -406,6 +435,10 @@ impl Engine {
         }
         for running in all {
             running.end().await;
+        }
+        let feeding = self.inner.feeding.lock().take();
+        if let Some(feeding) = feeding {
+            feeding.end().await;
         }
         self.inner.store.close().await?;
         Ok(())

@@ -11,6 +11,7 @@ pub mod error;
 pub mod filter;
 pub mod mailbox;
 pub mod net;
+pub mod search;
 pub mod service;
 pub mod settings;
 

@@ -26,6 +26,7 @@ mod verify;
 mod watch;
 
 use std::ops;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -52,7 +53,7 @@ pub use salvage::{Salvage, SalvageReport};
 pub use space::Space;
 pub use stat::Stat;
 pub use verify::{Problem, References, VerifyReport};
-pub use watch::{Change, Watcher};
+pub use watch::{AllWatcher, Change, Watcher};
 
 /// Rows in one page of a scan.
 const SCAN: usize = 1024;
@@ -323,6 +324,18 @@ impl Store {
     /// does not show is announced.
     pub fn watch(&self, account: AccountId) -> Watcher {
         self.inner.shared.watchers.watch(account)
+    }
+
+    /// Watches every account from now on.
+    pub fn watch_all(&self) -> AllWatcher {
+        self.inner.shared.watchers.watch_all()
+    }
+
+    /// The directory it is in; `None` for one that is not in files, or that
+    /// is closed.
+    pub fn directory(&self) -> Option<PathBuf> {
+        let root = self.inner.shared.root.lock();
+        root.as_ref().map(|root| root.dir().to_owned())
     }
 
     /// The largest key, value and batch.

@@ -169,6 +169,11 @@ pub(super) fn log(seq: u64) -> Key {
     tagged(LOG, &seq.to_be_bytes())
 }
 
+/// The change a record's key belongs to.
+pub(super) fn log_seq(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(1..)?.first_chunk::<8>()?))
+}
+
 /// The key of a record of the change that is being committed.
 pub(super) fn new_log(ordinal: u16) -> Template {
     let mut key = Vec::with_capacity(11);

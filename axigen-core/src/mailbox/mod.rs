@@ -18,7 +18,8 @@
 //! | `append`, `parts` | messages in |
 //! | `select`, `item` | reading: UIDs and rows; structure and content |
 //! | `flags`, `copy`, `expunge` | changing |
-//! | `changes` | what changed since |
+//! | `changes`, `follow` | what changed since, in a mailbox, in an account |
+//! | [`search`], `matches` | what a search asks, and whether a message has it |
 //! | `quota` | what an account holds |
 //! | [`verify`] | counting again |
 //! | `draft` | a batch being put together, its counters and retries |
@@ -43,11 +44,13 @@ mod expunge;
 mod flags;
 mod fold;
 mod folders;
+mod follow;
 mod item;
 mod keys;
 pub mod keywords;
 pub mod label;
 mod log;
+mod matches;
 pub mod names;
 mod parts;
 mod quota;
@@ -62,6 +65,7 @@ mod types;
 pub mod verify;
 
 pub use error::{Error, Result};
+pub use follow::{Places, Stretch};
 pub use types::{
     Appended, Changes, Copied, FlagChange, Flags, ItemId, MailboxId, MailboxInfo, NewMessage,
     Options, Place, Row, SpecialUse, Target,
@@ -113,6 +117,11 @@ impl Mailboxes {
     /// Woken when anything of the account changes.
     pub fn watch(&self, account: AccountId) -> axigen_store::store::Watcher {
         self.store.watch(account)
+    }
+
+    /// Woken when anything of any account changes.
+    pub fn watch_all(&self) -> axigen_store::store::AllWatcher {
+        self.store.watch_all()
     }
 
     /// Waits for the account's turn.

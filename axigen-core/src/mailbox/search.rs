@@ -10,7 +10,7 @@ use axigen_proto::imap::command::SearchKey;
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Date, Flag};
 
-use super::structure::{Structure, header_fields};
+use super::structure::{Leaf, Structure, header_fields};
 use super::types::{Flags, Row};
 
 /// Longest header block searched in, in bytes.
@@ -101,9 +101,88 @@ impl Search {
         }
     }
 
+    /// What every message that matches has in its texts, as far as that can be
+    /// said.
+    pub fn wanted(&self) -> Wanted {
+        wanted(&self.key)
+    }
+
     /// Whether a message matches, by what is at hand.
     pub fn matches(&self, candidate: &Candidate<'_>) -> Answer {
         evaluate(&self.key, candidate)
+    }
+}
+
+/// Where a text stands in a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The field Subject.
+    Subject,
+    /// A field of addresses.
+    Address,
+    /// Another field of the message's header.
+    Field,
+    /// A field of a part's header.
+    Mime,
+    /// A part's content.
+    Body,
+}
+
+impl Part {
+    /// All of them: where TEXT looks.
+    pub const ALL: [Part; 5] = [
+        Part::Subject,
+        Part::Address,
+        Part::Field,
+        Part::Mime,
+        Part::Body,
+    ];
+
+    /// The part that a field of the message's header belongs to.
+    fn of_field(name: &[u8]) -> Part {
+        let is = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+        if is(&"Subject") {
+            Part::Subject
+        } else if ["From", "To", "Cc", "Bcc", "Sender", "Reply-To"]
+            .iter()
+            .any(is)
+        {
+            Part::Address
+        } else {
+            Part::Field
+        }
+    }
+}
+
+/// What a message must have in its texts to match a search. A message that
+/// lacks it does not match; one that has it may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing is known.
+    Anything,
+    /// A string, folded, in a text of one of these parts.
+    Text(Vec<Part>, String),
+    /// All of these.
+    All(Vec<Wanted>),
+    /// One of the two.
+    Either(Box<Wanted>, Box<Wanted>),
+}
+
+fn wanted(key: &Key) -> Wanted {
+    match key {
+        Key::And(keys) => Wanted::All(keys.iter().map(wanted).collect()),
+        Key::Or(a, b) => Wanted::Either(Box::new(wanted(a)), Box::new(wanted(b))),
+        // With an empty string HEADER asks whether the field is there at all.
+        Key::Header(_, text) | Key::Body(text) | Key::Text(text) if text.is_empty() => {
+            Wanted::Anything
+        }
+        Key::Header(name, text) => {
+            Wanted::Text(vec![Part::of_field(name.as_bytes())], text.clone())
+        }
+        Key::Body(text) => Wanted::Text(vec![Part::Body], text.clone()),
+        Key::Text(text) => Wanted::Text(Part::ALL.to_vec(), text.clone()),
+        // NOT: that a word is missing tells nothing about the message's words.
+        _ => Wanted::Anything,
     }
 }
 
@@ -251,21 +330,51 @@ fn header_contains(block: &[u8], text: &str) -> bool {
 
 fn in_leaves(structure: &Structure, raw: &[u8], text: &str, with_mime: bool) -> bool {
     structure.leaves().into_iter().any(|leaf| {
-        if with_mime && header_contains(slice(raw, leaf.mime.clone()), text) {
-            return true;
-        }
-        let content = slice(raw, leaf.content.clone());
-        if !leaf.media_type.eq_ignore_ascii_case(b"text")
-            && !leaf.media_type.eq_ignore_ascii_case(b"message")
-        {
-            return false;
-        }
-        let content = transfer_decoded(leaf.encoding, content).unwrap_or(Cow::Borrowed(content));
-        contains(
-            &charset_decoded(leaf.charset.map(|c| &c[..]), &content),
-            text,
-        )
+        (with_mime && header_contains(slice(raw, leaf.mime.clone()), text))
+            || leaf_text(&leaf, raw, |shown| contains(shown, text))
     })
+}
+
+/// What a leaf's text gives; false for one that has none.
+fn leaf_text(leaf: &Leaf<'_>, raw: &[u8], see: impl FnOnce(&str) -> bool) -> bool {
+    let content = slice(raw, leaf.content.clone());
+    if !leaf.media_type.eq_ignore_ascii_case(b"text")
+        && !leaf.media_type.eq_ignore_ascii_case(b"message")
+    {
+        return false;
+    }
+    let content = transfer_decoded(leaf.encoding, content).unwrap_or(Cow::Borrowed(content));
+    see(&charset_decoded(leaf.charset.map(|c| &c[..]), &content))
+}
+
+/// Shows every text that [`Search::matches`] looks for strings in, folded as
+/// it folds them, and where it stands: what a word index is made of. False if
+/// the message cannot be shown in full, so that an index must not be trusted
+/// with it.
+pub fn each_text(structure: &Structure, raw: &[u8], mut see: impl FnMut(Part, &str)) -> bool {
+    let header = structure.header();
+    let whole = header.end.saturating_sub(header.start) <= HEADER;
+    for field in header_fields(slice(raw, header)) {
+        let part = Part::of_field(field.name);
+        let shown = decode_words(field.whole);
+        // HEADER looks at the value alone, and bytes in the name may have made
+        // it read differently.
+        let value = decode_words(field.value);
+        if !shown.ends_with(&*value) {
+            see(part, &fold(&value));
+        }
+        see(part, &fold(&shown));
+    }
+    for leaf in structure.leaves() {
+        for field in header_fields(slice(raw, leaf.mime.clone())) {
+            see(Part::Mime, &fold(&decode_words(field.whole)));
+        }
+        leaf_text(&leaf, raw, |shown| {
+            see(Part::Body, &fold(shown));
+            false
+        });
+    }
+    whole
 }
 
 /// Content without its transfer encoding; `None` if it cannot be undone.

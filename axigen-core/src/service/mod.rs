@@ -21,6 +21,7 @@ use crate::filter::Chain;
 use crate::mailbox::Mailboxes;
 use crate::net::Stream;
 use crate::net::rules::Denied;
+use crate::search::SearchIndex;
 use crate::settings::{ListenerSettings, Settings, TlsMode};
 
 /// What serves connections of one protocol.
@@ -83,6 +84,8 @@ pub struct Context {
     pub settings: Arc<ArcSwap<Settings>>,
     /// TLS, if there is a certificate.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Which messages a search need not look at.
+    pub search: SearchIndex,
     /// Bytes of messages on their way in, all connections together.
     pub in_flight: InFlight,
 }

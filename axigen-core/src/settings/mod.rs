@@ -10,6 +10,7 @@ mod account;
 mod file;
 mod lines;
 mod render;
+mod search;
 mod service;
 mod validate;
 mod values;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use account::{AccountSettings, Effective, OverQuota, explain};
 pub use file::{Problem, load, parse};
 pub use render::render;
+pub use search::SearchSettings;
 pub use service::{
     AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Settings,
     SmtpSettings, TlsMode, default_connection_limits,
@@ -74,6 +76,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// What accounts inherit when neither they, their class nor their domain set it.
     pub accounts: AccountSettings,
+    /// The index of words that makes searches fast.
+    pub search: SearchSettings,
     /// Limits on the connections of each listener, for all services.
     pub limits: ConnectionLimits,
     /// SMTP Incoming: takes mail from other servers.
@@ -98,6 +102,7 @@ impl Default for Settings {
             shutdown_timeout: Span(std::time::Duration::from_secs(10)),
             tls: TlsSettings::default(),
             accounts: AccountSettings::default(),
+            search: SearchSettings::default(),
             limits: default_connection_limits(),
             smtp_in: SmtpSettings::default(),
             submission: SmtpSettings::default(),

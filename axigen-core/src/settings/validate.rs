@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use axigen_proto::smtp::address::DomainName;
 
 use super::{AccessRule, Action, Common, ConnectionLimits, ListenerSettings};
-use super::{Problem, Settings, TlsMode};
+use super::{Problem, SearchSettings, Settings, TlsMode};
 use crate::net::tls;
+use crate::search;
 
 /// Most processing threads of a service.
 const THREADS: usize = 1024;
@@ -21,6 +22,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     }
     certificate(settings, &mut problems);
     threads("threads", settings.threads, &mut problems);
+    search(&settings.search, &mut problems);
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
     let mut taken = HashMap::new();
     for (name, common) in settings.services() {
@@ -59,6 +61,21 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     }
     lmtp(&settings.lmtp.common, &mut problems);
     problems
+}
+
+fn search(settings: &SearchSettings, problems: &mut Vec<Problem>) {
+    if !search::MEMORY.contains(&settings.memory.0) {
+        problems.push(Problem::new(
+            "search.memory",
+            format!("it must be from 15 MB to 2 GB, not {}", settings.memory),
+        ));
+    }
+    if !(1..=100_000).contains(&settings.batch) {
+        problems.push(Problem::new(
+            "search.batch",
+            format!("it must be from 1 to 100000, not {}", settings.batch),
+        ));
+    }
 }
 
 fn certificate(settings: &Settings, problems: &mut Vec<Problem>) {

@@ -10,7 +10,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Options, Store};
@@ -27,6 +27,7 @@ pub(super) struct Root {
     _lock: File,
     /// FORMAT is not written yet.
     fresh: bool,
+    dir: PathBuf,
 }
 
 impl Store {
@@ -84,7 +85,15 @@ impl Root {
         File::open(dir)
             .and_then(|dir| dir.sync_all())
             .map_err(failed)?;
-        Ok(Root { _lock: lock, fresh })
+        Ok(Root {
+            _lock: lock,
+            fresh,
+            dir: dir.to_owned(),
+        })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// As [`Root::open`], of a directory of which nothing but the packs needs

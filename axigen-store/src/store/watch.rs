@@ -1,10 +1,10 @@
 //! Who waits for changes of which account.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-use tokio::sync::watch;
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, watch};
 
 use crate::batch::AccountId;
 
@@ -54,6 +54,34 @@ impl Drop for Watcher {
     }
 }
 
+/// Receives the changes of every account, from the moment it was made.
+#[derive(Debug)]
+pub struct AllWatcher {
+    waiting: Arc<Waiting>,
+}
+
+/// What a watcher of every account has not taken yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    changes: Mutex<HashMap<AccountId, u64>>,
+    some: Notify,
+}
+
+impl AllWatcher {
+    /// Waits for changes and takes all there are, one for each account. Cancel
+    /// safe: what was not taken stays.
+    pub async fn changed(&mut self) -> Vec<Change> {
+        loop {
+            let changes = std::mem::take(&mut *self.waiting.changes.lock());
+            if !changes.is_empty() {
+                let change = |(account, seq)| Change { account, seq };
+                return changes.into_iter().map(change).collect();
+            }
+            self.waiting.some.notified().await;
+        }
+    }
+}
+
 const SHARDS: usize = 16;
 type Shard = Mutex<HashMap<AccountId, watch::Sender<u64>>>;
 
@@ -61,6 +89,8 @@ type Shard = Mutex<HashMap<AccountId, watch::Sender<u64>>>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Watchers {
     shards: Arc<[Shard; SHARDS]>,
+    /// Few, for the life of the program.
+    all: Arc<RwLock<Vec<Weak<Waiting>>>>,
 }
 
 impl Watchers {
@@ -84,7 +114,22 @@ impl Watchers {
         }
     }
 
+    pub(super) fn watch_all(&self) -> AllWatcher {
+        let waiting = Arc::<Waiting>::default();
+        let mut all = self.all.write();
+        all.retain(|watcher| watcher.strong_count() > 0);
+        all.push(Arc::downgrade(&waiting));
+        AllWatcher { waiting }
+    }
+
     pub(super) fn announce(&self, change: Change) {
+        for waiting in self.all.read().iter().filter_map(Weak::upgrade) {
+            let mut changes = waiting.changes.lock();
+            let seq = changes.entry(change.account).or_default();
+            *seq = change.seq.max(*seq);
+            drop(changes);
+            waiting.some.notify_one();
+        }
         if let Some(sender) = self.shard(change.account).lock().get(&change.account) {
             sender.send_modify(|seq| *seq = change.seq.max(*seq));
         }
@@ -101,6 +146,30 @@ mod tests {
     use super::*;
     use std::time::Duration;
     use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn one_that_watches_all_hears_of_each_account_once() {
+        let watchers = Watchers::default();
+        let mut all = watchers.watch_all();
+        for (account, seq) in [(7, 1), (8, 5), (7, 2)] {
+            let account = AccountId(account);
+            watchers.announce(Change { account, seq });
+        }
+        let mut changes = all.changed().await;
+        changes.sort_by_key(|change| change.account);
+        let pairs: Vec<_> = changes.iter().map(|c| (c.account.0, c.seq)).collect();
+        assert_eq!(pairs, [(7, 2), (8, 5)]);
+        let soon = Duration::from_millis(20);
+        assert!(timeout(soon, all.changed()).await.is_err());
+        watchers.announce(Change {
+            account: AccountId(9),
+            seq: 1,
+        });
+        assert_eq!(all.changed().await.len(), 1);
+        drop(all);
+        let _next = watchers.watch_all();
+        assert_eq!(watchers.all.read().len(), 1);
+    }
 
     #[tokio::test]
     async fn changes_come_as_one_and_only_to_their_watchers() {

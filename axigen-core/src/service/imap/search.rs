@@ -1,4 +1,5 @@
-//! SEARCH: rows in pages, structures and bodies only for those that need them.
+//! SEARCH: rows in pages, structures and bodies only for those that need them,
+//! and none for those that the index rules out.
 
 use axigen_proto::imap::command::Search as Command;
 use axigen_proto::imap::response::{Response, Status};
@@ -7,8 +8,7 @@ use axigen_proto::imap::types::Tag;
 use axigen_store::AccountId;
 
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::search::{Answer, Candidate, Context, HEADER, Search};
-use crate::mailbox::{Error, Mailboxes, Row};
+use crate::mailbox::search::{Context, Search};
 
 /// Rows read together.
 const PAGE: usize = 1000;
@@ -33,7 +33,18 @@ impl Talk<'_> {
         };
         let search = Search::new(&command.keys, &context);
         let mut uids = Vec::new();
-        for page in selected.uids().chunks(PAGE) {
+        let index = &self.context.search;
+        let narrowed = index
+            .narrow(
+                &self.context.mailboxes,
+                account,
+                selected.mailbox,
+                &search,
+                selected.uids(),
+            )
+            .await;
+        let candidates = narrowed.as_deref().unwrap_or(selected.uids());
+        for page in candidates.chunks(PAGE) {
             let rows = match self
                 .context
                 .mailboxes
@@ -50,7 +61,8 @@ impl Talk<'_> {
                 let Some(seq) = selected.seq(row.uid) else {
                     continue;
                 };
-                match matches(&self.context.mailboxes, account, &search, seq, row).await {
+                let mailboxes = &self.context.mailboxes;
+                match mailboxes.matches(account, &search, seq, row).await {
                     Ok(true) => uids.push(row.uid),
                     Ok(false) => {}
                     Err(error) => {
@@ -83,54 +95,5 @@ impl Talk<'_> {
             conn.session().untagged(&response)?;
         }
         Ok(Status::ok("searched"))
-    }
-}
-
-/// Whether a message matches; loads what the answer depends on. A message that
-/// went meanwhile does not.
-async fn matches(
-    mailboxes: &Mailboxes,
-    account: AccountId,
-    search: &Search,
-    seq: u32,
-    row: &Row,
-) -> Result<bool, Error> {
-    let (mut structure, mut header, mut raw) = (None, None, None);
-    loop {
-        let candidate = Candidate {
-            seq,
-            row,
-            structure: structure.as_deref(),
-            header: header.as_deref(),
-            raw: raw.as_deref(),
-        };
-        let answer = search.matches(&candidate);
-        if matches!(answer, Answer::Yes | Answer::No) {
-            return Ok(answer == Answer::Yes);
-        }
-        if structure.is_none() {
-            structure = match mailboxes.structure(account, row.item).await {
-                Ok(structure) => Some(structure),
-                Err(Error::NoSuchMessage) => return Ok(false),
-                Err(error) => return Err(error),
-            };
-        }
-        let range = match (answer, &structure) {
-            (Answer::NeedsHeader, Some(structure)) => {
-                let range = structure.header();
-                range.start..range.end.min(range.start + HEADER)
-            }
-            (Answer::NeedsBody, _) => 0..row.size,
-            _ => continue,
-        };
-        let bytes = match mailboxes.body(account, row.item, range).await {
-            Ok(bytes) => bytes,
-            Err(Error::NoSuchMessage) => return Ok(false),
-            Err(error) => return Err(error),
-        };
-        match answer {
-            Answer::NeedsHeader => header = Some(bytes),
-            _ => raw = Some(bytes),
-        }
     }
 }

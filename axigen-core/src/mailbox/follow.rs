@@ -1,0 +1,142 @@
+//! Following an account's change log, for what is made from its mail
+//! afterwards, as a search index is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axigen_store::{AccountId, Key, Range};
+
+use super::{
+    Mailboxes,
+    error::{Error, Result},
+    keys,
+    log::Record,
+    types::MailboxId,
+};
+
+/// Records read together.
+const PAGE: usize = 1000;
+
+/// UIDs by mailbox.
+pub type Places = BTreeMap<MailboxId, BTreeSet<u32>>;
+
+/// A stretch of an account's change log, flags left out. What came may be gone
+/// again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stretch {
+    /// It holds all changes up to this number.
+    pub upto: u64,
+    /// Whether there are later ones.
+    pub more: bool,
+    /// Messages that came.
+    pub came: Places,
+    /// Messages that went.
+    pub gone: Places,
+    /// Mailboxes that were made, renamed or deleted.
+    pub folders: BTreeSet<MailboxId>,
+}
+
+impl Mailboxes {
+    /// What happened after the change `after`: about `most` messages and
+    /// records, or a few more so that no change is torn. `None` if the log
+    /// does not reach back so far, and what follows it must begin anew.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn follow(
+        &self,
+        account: AccountId,
+        after: u64,
+        most: usize,
+    ) -> Result<Option<Stretch>> {
+        let now = self.store.seq(account).await?;
+        let mut stretch = Stretch {
+            upto: after,
+            ..Stretch::default()
+        };
+        let mut from = keys::log(after.saturating_add(1));
+        let to: Key = keys::all(keys::LOG).1;
+        let mut seen = 0;
+        'log: loop {
+            let page = self
+                .store
+                .range(Range {
+                    account,
+                    from,
+                    to: to.clone(),
+                    limit: PAGE,
+                    reverse: false,
+                    keys_only: false,
+                })
+                .await?;
+            for (key, bytes) in &page.rows {
+                let seq = keys::log_seq(key).ok_or_else(|| Error::corrupt("a key"))?;
+                if seq != stretch.upto && seen >= most {
+                    stretch.more = true;
+                    break 'log;
+                }
+                stretch.upto = seq;
+                seen += 1 + stretch.put(Record::decode(bytes)?);
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        // Read after the log: if it was cut meanwhile, what was read is not all.
+        if after < self.log_floor(account).await? {
+            return Ok(None);
+        }
+        if !stretch.more {
+            // Changes that nobody must hear of have numbers too.
+            stretch.upto = stretch.upto.max(now);
+        }
+        Ok(Some(stretch))
+    }
+
+    /// The mailboxes an account has, by id; none if the account is gone.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn mailbox_ids(&self, account: AccountId) -> Result<Vec<MailboxId>> {
+        let ids = self.scan_marks(account, keys::all(keys::MAILBOX)).await?;
+        Ok(ids.into_iter().map(MailboxId).collect())
+    }
+
+    /// The number of an account's last change.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn last_change(&self, account: AccountId) -> Result<u64> {
+        Ok(self.store.seq(account).await?)
+    }
+}
+
+impl Stretch {
+    /// Takes a record in; how many messages it is about.
+    fn put(&mut self, record: Record) -> usize {
+        match record {
+            Record::Added {
+                mailbox,
+                last,
+                count,
+            } => {
+                let came = self.came.entry(mailbox).or_default();
+                came.extend(last - count + 1..=last);
+                count as usize
+            }
+            Record::Vanished { mailbox, uids } => {
+                let gone = self.gone.entry(mailbox).or_default();
+                let count = uids.len();
+                gone.extend(uids);
+                count
+            }
+            Record::Folder { mailbox } => {
+                if mailbox.0 != 0 {
+                    self.folders.insert(mailbox);
+                }
+                0
+            }
+            Record::Flags { .. } => 0,
+        }
+    }
+}

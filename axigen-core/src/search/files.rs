@@ -1,0 +1,298 @@
+//! The files of an index, for tantivy.
+//!
+//! Read with positioned reads, not mapped: a mapped file that somebody cuts
+//! short ends the whole process. A large file is opened for each read, so that
+//! an index of many segments holds no file descriptors, and a file that is not
+//! the one it was is noticed. Small ones that are replaced as a whole (which
+//! segments there are) are sealed with a hash.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tantivy::HasLen;
+use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
+use tantivy::directory::{
+    AntiCallToken, Directory, DirectoryLock, FileHandle, Lock, OwnedBytes, TerminatingWrite,
+    WatchCallback, WatchHandle, WritePtr,
+};
+
+/// Files up to this many bytes are kept in memory while they are in use.
+const SMALL: u64 = 16 * 1024;
+/// The longest wait for one of tantivy's locks.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SEAL: usize = blake3::OUT_LEN;
+
+/// A directory of files. The store's own lock keeps other processes away.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    dir: Arc<PathBuf>,
+    locks: Arc<Locks>,
+}
+
+#[derive(Debug, Default)]
+struct Locks {
+    held: Mutex<HashSet<PathBuf>>,
+    given_back: Condvar,
+}
+
+struct Held {
+    locks: Arc<Locks>,
+    path: PathBuf,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.locks.held.lock().remove(&self.path);
+        self.locks.given_back.notify_all();
+    }
+}
+
+impl Files {
+    pub(super) fn new(dir: &Path) -> Files {
+        Files {
+            dir: Arc::new(dir.to_owned()),
+            locks: Arc::default(),
+        }
+    }
+
+    fn at(&self, path: &Path) -> PathBuf {
+        self.dir.join(path)
+    }
+}
+
+fn cannot_read(error: io::Error, path: &Path) -> OpenReadError {
+    match error.kind() {
+        io::ErrorKind::NotFound => OpenReadError::FileDoesNotExist(path.to_owned()),
+        _ => OpenReadError::wrap_io_error(error, path.to_owned()),
+    }
+}
+
+impl Directory for Files {
+    fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
+        let open = || -> io::Result<Arc<dyn FileHandle>> {
+            let full = self.at(path);
+            let file = File::open(&full)?;
+            let state = State::of(&file)?;
+            if state.length <= SMALL {
+                let mut bytes = vec![0; usize::try_from(state.length).unwrap_or(0)];
+                file.read_exact_at(&mut bytes, 0)?;
+                return Ok(Arc::new(OwnedBytes::new(bytes)));
+            }
+            Ok(Arc::new(Large { path: full, state }))
+        };
+        open().map_err(|error| cannot_read(error, path))
+    }
+
+    fn delete(&self, path: &Path) -> Result<(), DeleteError> {
+        fs::remove_file(self.at(path)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => DeleteError::FileDoesNotExist(path.to_owned()),
+            _ => DeleteError::IoError {
+                io_error: Arc::new(error),
+                filepath: path.to_owned(),
+            },
+        })
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, OpenReadError> {
+        self.at(path)
+            .try_exists()
+            .map_err(|error| cannot_read(error, path))
+    }
+
+    fn open_write(&self, path: &Path) -> Result<WritePtr, OpenWriteError> {
+        let made = File::options()
+            .write(true)
+            .create_new(true)
+            .open(self.at(path));
+        match made {
+            Ok(file) => Ok(BufWriter::new(Box::new(Written(file)))),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(OpenWriteError::FileAlreadyExists(path.to_owned()))
+            }
+            Err(error) => Err(OpenWriteError::wrap_io_error(error, path.to_owned())),
+        }
+    }
+
+    fn atomic_read(&self, path: &Path) -> Result<Vec<u8>, OpenReadError> {
+        let read = || {
+            let mut bytes = fs::read(self.at(path))?;
+            let content = bytes.len().saturating_sub(SEAL);
+            let (data, seal) = bytes.split_at(content);
+            if blake3::hash(data).as_bytes() != seal {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "the file is not as it was written",
+                ));
+            }
+            bytes.truncate(content);
+            Ok(bytes)
+        };
+        read().map_err(|error| cannot_read(error, path))
+    }
+
+    fn atomic_write(&self, path: &Path, data: &[u8]) -> io::Result<()> {
+        let new = self.at(&path.with_extension("new"));
+        let mut file = File::create(&new)?;
+        file.write_all(data)?;
+        file.write_all(blake3::hash(data).as_bytes())?;
+        file.sync_data()?;
+        fs::rename(&new, self.at(path))
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&*self.dir)?.sync_all()
+    }
+
+    fn acquire_lock(&self, lock: &Lock) -> Result<DirectoryLock, LockError> {
+        let mut held = self.locks.held.lock();
+        while held.contains(&lock.filepath) {
+            let waited = lock.is_blocking
+                && !self
+                    .locks
+                    .given_back
+                    .wait_for(&mut held, PATIENCE)
+                    .timed_out();
+            if !waited {
+                return Err(LockError::LockBusy);
+            }
+        }
+        held.insert(lock.filepath.clone());
+        Ok(DirectoryLock::from(Box::new(Held {
+            locks: self.locks.clone(),
+            path: lock.filepath.clone(),
+        })))
+    }
+
+    fn watch(&self, _: WatchCallback) -> tantivy::Result<WatchHandle> {
+        // Readers are told after each commit.
+        Ok(WatchHandle::empty())
+    }
+}
+
+/// By what a file is known again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl State {
+    fn of(file: &File) -> io::Result<State> {
+        let meta = file.metadata()?;
+        Ok(State {
+            inode: meta.ino(),
+            length: meta.len(),
+            changed: (meta.mtime(), meta.mtime_nsec()),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Large {
+    path: PathBuf,
+    state: State,
+}
+
+impl HasLen for Large {
+    fn len(&self) -> usize {
+        usize::try_from(self.state.length).unwrap_or(usize::MAX)
+    }
+}
+
+impl FileHandle for Large {
+    fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        let file = File::open(&self.path)?;
+        if State::of(&file)? != self.state {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} was changed by another program", self.path.display()),
+            ));
+        }
+        // A range beyond the end comes from damaged bytes; it must not cost memory.
+        if range.end > self.len() || range.start > range.end {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; range.len()];
+        file.read_exact_at(&mut bytes, range.start as u64)?;
+        Ok(OwnedBytes::new(bytes))
+    }
+}
+
+/// A new file; durable once it is ended.
+struct Written(File);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl TerminatingWrite for Written {
+    fn terminate_ref(&mut self, _: AntiCallToken) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_was_changed_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        let name = Path::new("meta.json");
+        files.atomic_write(name, b"one").unwrap();
+        files.atomic_write(name, b"two").unwrap();
+        assert_eq!(files.atomic_read(name).unwrap(), b"two");
+        let mut bytes = fs::read(dir.path().join(name)).unwrap();
+        bytes[0] ^= 1;
+        fs::write(dir.path().join(name), &bytes).unwrap();
+        assert!(files.atomic_read(name).is_err());
+        fs::write(dir.path().join(name), b"short").unwrap();
+        assert!(files.atomic_read(name).is_err());
+
+        let name = Path::new("large");
+        let mut file = files.open_write(name).unwrap();
+        file.write_all(&vec![7; 100_000]).unwrap();
+        file.terminate().unwrap();
+        assert!(files.open_write(name).is_err());
+        let handle = files.get_file_handle(name).unwrap();
+        assert_eq!(&handle.read_bytes(5..8).unwrap()[..], [7, 7, 7]);
+        assert!(handle.read_bytes(99_000..100_001).is_err());
+        File::options()
+            .write(true)
+            .open(dir.path().join(name))
+            .unwrap()
+            .set_len(50_000)
+            .unwrap();
+        assert!(handle.read_bytes(5..8).is_err());
+    }
+
+    #[test]
+    fn locks_are_one_holders() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        let lock = Lock {
+            filepath: "lock".into(),
+            is_blocking: false,
+        };
+        let held = files.acquire_lock(&lock).unwrap();
+        assert!(files.clone().acquire_lock(&lock).is_err());
+        drop(held);
+        assert!(files.acquire_lock(&lock).is_ok());
+    }
+}
