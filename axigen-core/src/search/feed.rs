@@ -77,6 +77,9 @@ impl From<Fault> for Stop {
 
 type Outcome<T> = Result<T, Stop>;
 
+/// What a message's words are in.
+type Content = (Arc<Structure>, Bytes);
+
 /// Accounts that changed.
 type Changed = BTreeSet<AccountId>;
 
@@ -641,7 +644,7 @@ impl Work<'_, '_> {
     async fn write(
         &mut self,
         account: AccountId,
-        read: Vec<(Due, Option<(Arc<Structure>, Bytes)>)>,
+        read: Vec<(Due, Option<Content>)>,
     ) -> Outcome<()> {
         if read.is_empty() {
             return Ok(());
