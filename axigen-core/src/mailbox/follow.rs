@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axigen_store::{AccountId, Key, Range};
+use axigen_store::{AccountId, Expect, Key, Range};
 
 use super::{
     Mailboxes,
+    draft::Draft,
     error::{Error, Result},
     keys,
     log::Record,
@@ -100,6 +101,34 @@ impl Mailboxes {
     pub async fn mailbox_ids(&self, account: AccountId) -> Result<Vec<MailboxId>> {
         let ids = self.scan_marks(account, keys::all(keys::MAILBOX)).await?;
         Ok(ids.into_iter().map(MailboxId).collect())
+    }
+
+    /// Bytes made at random when they are asked for the first time. Metadata
+    /// that was lost and put together again has others, as its numbers may
+    /// differ from what they were.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn epoch(&self) -> Result<[u8; 16]> {
+        let key = keys::epoch();
+        loop {
+            let wanted = std::slice::from_ref(&key);
+            let got = self.store.get(AccountId::SYSTEM, wanted).await?;
+            if let [Some(bytes)] = got.as_slice() {
+                let epoch = bytes.as_ref().try_into();
+                return epoch.map_err(|_| Error::corrupt("the epoch"));
+            }
+            let mut epoch = [0; 16];
+            getrandom::fill(&mut epoch).map_err(|error| {
+                let error = std::io::Error::other(error.to_string());
+                axigen_store::Error::io("random bytes", error)
+            })?;
+            let mut draft = Draft::new(AccountId::SYSTEM).quiet();
+            draft.expect(key.clone(), Expect::Absent);
+            draft.set(key.clone(), epoch.to_vec());
+            // On a conflict another call made it.
+            self.commit(vec![draft]).await?;
+        }
     }
 
     /// The number of an account's last change.

@@ -19,6 +19,7 @@
 //! | `1b mailbox uid` | the UIDs of a block, see [`block`](super::block) |
 //! | `1c mailbox uid` | the rows of a block |
 //! | `1d mailbox uid` | nothing: the message is in a block but removed |
+//! | `1e` | in the system's range only: see [`follow`](super::follow) |
 
 use axigen_store::{Key, Patch, Slot, Template};
 use bytes::Bytes;
@@ -41,6 +42,7 @@ pub(super) const CONDEMNED: u8 = 0x1a;
 pub(super) const BLOCK_UIDS: u8 = 0x1b;
 pub(super) const BLOCK_ROWS: u8 = 0x1c;
 pub(super) const GONE: u8 = 0x1d;
+const EPOCH: u8 = 0x1e;
 
 /// A counter of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +169,11 @@ pub(super) fn new_item(id: Slot) -> Template {
 /// The first key of a change's records.
 pub(super) fn log(seq: u64) -> Key {
     tagged(LOG, &seq.to_be_bytes())
+}
+
+/// Of the system, not of an account.
+pub(super) fn epoch() -> Key {
+    Bytes::copy_from_slice(&[EPOCH])
 }
 
 /// The change a record's key belongs to.

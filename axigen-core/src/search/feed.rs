@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::shard::{Cursor, Due, Fault, Shard, Terms, Writer};
+use super::shard::{Cursor, Due, Epoch, Fault, Shard, Terms, Writer};
 use super::{Inner, SHARDS, SearchIndex, State, shard_of};
 use crate::directory::Directory;
 use crate::mailbox::structure::Structure;
@@ -130,7 +130,6 @@ impl Feeder {
             Stop::Mail(account, error) => format!("account {}: {error}", account.0),
             Stop::Accounts(error) => error.to_string(),
         };
-        feeder.open(&inner).await;
         feeder.repair(&inner).await.map_err(failed)?;
         let mut behind = feeder.behind(&inner).await.map_err(failed)?;
         let mut tally = Tally {
@@ -151,7 +150,6 @@ impl Feeder {
         let mut watcher = self.mailboxes.watch_all();
         let mut changed = Changed::new();
         inner.again.store(true, Ordering::Release);
-        self.open(&inner).await;
         let mut failed_before = false;
         while !self.told() {
             let mut quiet = Tally {
@@ -169,7 +167,6 @@ impl Feeder {
                 }
                 Err((_, Stop::Accounts(error))) => {
                     tracing::warn!(%error, "accounts to be indexed are not known now");
-                    inner.again.store(true, Ordering::Release);
                 }
             }
             // What goes wrong twice will not be better at once.
@@ -229,37 +226,68 @@ impl Feeder {
         tally: &mut Tally<'_>,
     ) -> Result<(), (usize, Stop)> {
         if inner.again.swap(false, Ordering::AcqRel) {
-            self.repair(inner).await.map_err(|stop| (0, stop))?;
-            let behind = self.behind(inner).await.map_err(|stop| (0, stop))?;
-            changed.extend(behind);
+            let behind = match self.repair(inner).await {
+                Ok(()) => self.behind(inner).await,
+                Err(stop) => Err(stop),
+            };
+            match behind {
+                Ok(behind) => changed.extend(behind),
+                Err(stop) => {
+                    inner.again.store(true, Ordering::Release);
+                    return Err((0, stop));
+                }
+            }
         }
         self.feed(inner, changed, tally).await
     }
 
-    /// Opens and checks the shards that are there.
-    async fn open(&self, inner: &Arc<Inner>) {
+    /// Opens and checks the shards that were not looked at yet; throws broken
+    /// ones away.
+    async fn repair(&self, inner: &Arc<Inner>) -> Outcome<()> {
+        let epoch = self.epoch().await?;
         for number in 0..SHARDS {
             if self.told() {
-                return;
+                return Err(Stop::Told);
             }
-            let dir = inner.dir_of(number);
-            if !Shard::exists(&dir) {
+            if matches!(state(inner, number), State::Closed) {
+                self.open(inner, number, epoch).await;
+            }
+            if matches!(state(inner, number), State::Broken(_)) {
+                let dir = inner.dir_of(number);
+                blocking(move || match std::fs::remove_dir_all(dir) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                    _ => Ok(()),
+                })
+                .await?;
                 set(inner, number, State::Absent, HashMap::new());
-                continue;
             }
-            let opened = blocking(move || {
-                let shard = Shard::open(&dir)?;
-                let view = shard.view()?;
-                let cursors = view.cursors(&shard)?;
-                Ok((Arc::new(shard), Arc::new(view), cursors))
-            });
-            match opened.await {
-                Ok((shard, view, mut cursors)) => {
-                    self.without_later(&mut cursors).await;
-                    set(inner, number, State::Ready(shard, view), cursors);
-                }
-                Err(fault) => inner.broke(number, &fault),
+        }
+        Ok(())
+    }
+
+    async fn epoch(&self) -> Outcome<Epoch> {
+        let epoch = self.mailboxes.epoch().await;
+        epoch.map_err(|error| Stop::Mail(AccountId::SYSTEM, error))
+    }
+
+    async fn open(&self, inner: &Arc<Inner>, number: usize, epoch: Epoch) {
+        let dir = inner.dir_of(number);
+        if !Shard::exists(&dir) {
+            set(inner, number, State::Absent, HashMap::new());
+            return;
+        }
+        let opened = blocking(move || {
+            let shard = Shard::open(&dir, epoch)?;
+            let view = shard.view()?;
+            let cursors = view.cursors(&shard)?;
+            Ok((Arc::new(shard), Arc::new(view), cursors))
+        });
+        match opened.await {
+            Ok((shard, view, mut cursors)) => {
+                self.without_later(&mut cursors).await;
+                set(inner, number, State::Ready(shard, view), cursors);
             }
+            Err(fault) => inner.broke(number, &fault),
         }
     }
 
@@ -276,26 +304,6 @@ impl Feeder {
         for account in later {
             cursors.remove(&account);
         }
-    }
-
-    /// Throws broken shards away.
-    async fn repair(&self, inner: &Arc<Inner>) -> Outcome<()> {
-        for number in 0..SHARDS {
-            let is_broken = inner
-                .slots
-                .get(number)
-                .is_some_and(|slot| matches!(slot.read().state, State::Broken(_)));
-            if is_broken {
-                let dir = inner.dir_of(number);
-                blocking(move || match std::fs::remove_dir_all(dir) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-                    _ => Ok(()),
-                })
-                .await?;
-                set(inner, number, State::Absent, HashMap::new());
-            }
-        }
-        Ok(())
     }
 
     /// Accounts whose mail is not all in the index, and those that are in it
@@ -673,12 +681,13 @@ impl Work<'_, '_> {
         if let Some(writer) = &self.writer {
             return Ok(writer.clone());
         }
-        let shard = match self.state() {
+        let shard = match state(self.inner, self.number) {
             State::Ready(shard, _) => shard,
             State::Absent => {
                 let dir = self.inner.dir_of(self.number);
+                let epoch = self.feeder.epoch().await?;
                 let made = blocking(move || {
-                    let shard = Shard::create(&dir)?;
+                    let shard = Shard::create(&dir, epoch)?;
                     let view = shard.view()?;
                     Ok((Arc::new(shard), Arc::new(view)))
                 });
@@ -698,12 +707,6 @@ impl Work<'_, '_> {
         let writer = blocking(move || Ok(Arc::new(shard.writer(memory)?))).await?;
         self.writer = Some(writer.clone());
         Ok(writer)
-    }
-
-    fn state(&self) -> State {
-        let slot = self.inner.slots.get(self.number);
-        slot.map(|slot| slot.read().state.clone())
-            .unwrap_or_default()
     }
 
     async fn commit_if_due(&mut self) -> Outcome<()> {
@@ -732,7 +735,7 @@ impl Work<'_, '_> {
     }
 
     async fn publish(&mut self) -> Outcome<()> {
-        let State::Ready(shard, _) = self.state() else {
+        let State::Ready(shard, _) = state(self.inner, self.number) else {
             return Err(Fault::Damaged("it is being built anew".into()).into());
         };
         let view = blocking(move || shard.view()).await?;
@@ -779,6 +782,12 @@ fn set(inner: &Inner, number: usize, state: State, cursors: HashMap<AccountId, C
         slot.state = state;
         slot.cursors = cursors;
     }
+}
+
+fn state(inner: &Inner, number: usize) -> State {
+    let slot = inner.slots.get(number);
+    slot.map(|slot| slot.read().state.clone())
+        .unwrap_or_default()
 }
 
 fn cursor(inner: &Inner, account: AccountId) -> Option<Cursor> {

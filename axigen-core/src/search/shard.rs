@@ -33,9 +33,9 @@ use crate::mailbox::search::{Part, each_text};
 use crate::mailbox::structure::Structure;
 use crate::mailbox::{ItemId, MailboxId};
 
-/// What is in the file VERSION. Another text means an index that is built
+/// What the file VERSION begins with; the epoch of the mail follows. Another text means an index that is built
 /// anew: change it with everything that changes what is in a document.
-const VERSION: &str = "axigen search index, layout 1\n";
+const VERSION: &str = "axigen search index, layout 1";
 /// The most different terms of a message; one that has more is a candidate
 /// always.
 const TERMS: usize = 200_000;
@@ -70,6 +70,13 @@ pub(super) struct Cursor {
     /// What was there before the log was followed is being read: what comes
     /// after this place is not in yet. `None`: all of it is in.
     pub(super) scanned: Option<Place>,
+}
+
+/// What tells this mail from other mail, see [`Mailboxes::epoch`](crate::mailbox::Mailboxes::epoch).
+pub(super) type Epoch = [u8; 16];
+
+fn version_of(epoch: Epoch) -> String {
+    format!("{VERSION}, {:032x}\n", u128::from_be_bytes(epoch))
 }
 
 /// Mailbox and UID.
@@ -136,13 +143,13 @@ impl Shard {
     }
 
     /// A new index.
-    pub(super) fn create(dir: &Path) -> Result<Shard, Fault> {
+    pub(super) fn create(dir: &Path, epoch: Epoch) -> Result<Shard, Fault> {
         fs::create_dir_all(dir)?;
         let (schema, fields) = schema();
         let index = Index::create(Files::new(dir), schema, IndexSettings::default())?;
         let shard = Shard::with(dir, index, fields)?;
         let mut version = fs::File::create(dir.join("VERSION"))?;
-        version.write_all(VERSION.as_bytes())?;
+        version.write_all(version_of(epoch).as_bytes())?;
         version.sync_all()?;
         fs::File::open(dir)?.sync_all()?;
         Ok(shard)
@@ -150,13 +157,12 @@ impl Shard {
 
     /// An index that is there. Every file of it is read and compared with its
     /// checksum.
-    pub(super) fn open(dir: &Path) -> Result<Shard, Fault> {
+    pub(super) fn open(dir: &Path, epoch: Epoch) -> Result<Shard, Fault> {
         let version = fs::read_to_string(dir.join("VERSION")).unwrap_or_default();
-        if version != VERSION {
+        if version != version_of(epoch) {
             return Err(Fault::Damaged(format!(
-                "VERSION says {:?}, not {:?}",
-                version.chars().take(60).collect::<String>(),
-                VERSION.trim_end()
+                "its file VERSION does not say {:?}",
+                version_of(epoch)
             )));
         }
         let (schema, fields) = schema();

@@ -112,7 +112,11 @@ impl Root {
             write(&id, &identifier()?)
                 .map_err(|error| Error::io(format!("creating {}", id.display()), error))?;
         }
-        Ok(Root { _lock: lock, fresh })
+        Ok(Root {
+            _lock: lock,
+            fresh,
+            dir: dir.to_owned(),
+        })
     }
 
     /// Called once all parts are there. FORMAT comes last, so that a store
