@@ -5,15 +5,28 @@
 //! separation, clear, FIFO compaction or optimistic transactions. All reads go
 //! through a snapshot: without one, fjall shows a batch while it is still being
 //! applied.
+//!
+//! Whatever happens to the files, nothing may go missing silently, and fjall
+//! does not look at all of its own checksums: so its files are
+//! [looked at](journal) before it opens them. Beside them lies a file
+//! `acknowledged` with the number of the last batch that was acknowledged;
+//! each batch carries its number, and one that is missing after opening is an
+//! error.
+
+mod journal;
+mod versions;
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::{Bytes, BytesMut};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::{KeyRange, Limits, Maintain, Report, Snapshot, Written};
 use crate::batch::Key;
@@ -32,6 +45,10 @@ const MEMTABLE: u64 = 32 << 20;
 /// fjall's smallest, and the length its journal files have anyway.
 const JOURNAL: u64 = 64 << 20;
 
+/// The row that holds the number of the last batch: the flat key of the note
+/// `batches`.
+const NUMBER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xffsbatches";
+
 /// The embedded backend.
 pub type Embedded = Blocking<Fjall>;
 
@@ -45,10 +62,18 @@ pub struct Fjall {
     bytes: AtomicU64,
 }
 
+/// The number of the last batch.
+struct Number {
+    last: u64,
+    /// Where it is written down. Locked while the database is open.
+    note: File,
+}
+
 #[derive(Clone)]
 struct Open {
     db: Database,
     rows: Keyspace,
+    number: Arc<Mutex<Number>>,
 }
 
 impl std::fmt::Debug for Fjall {
@@ -66,6 +91,26 @@ impl Fjall {
     /// # Errors
     /// [`Error::Locked`], [`Error::Corrupt`], [`Error::Io`].
     pub fn open(dir: &Path, cache: u64, reserve: u64) -> Result<Self> {
+        let failed = |error| Error::io(format!("opening the metadata in {}", dir.display()), error);
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let note = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(dir.join("acknowledged"))
+            .map_err(failed)?;
+        // What another process writes to must not be taken for torn.
+        match note.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::Locked(dir.display().to_string())),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let noted = noted(&note);
+        if is_of_known_layout(dir) {
+            versions::check(dir)?;
+            journal::check(dir, noted)?;
+        }
         let db = Database::builder(dir)
             .cache_size(cache)
             .max_journaling_size(JOURNAL)
@@ -75,10 +120,25 @@ impl Fjall {
         let rows = db
             .keyspace("rows", options)
             .map_err(|error| failure(dir, "opening the metadata", error))?;
+        let last = rows
+            .get(NUMBER)
+            .map_err(|error| failure(dir, "opening the metadata", error))?;
+        let last = last.map_or(Ok(0), |last| last[..].try_into().map(u64::from_be_bytes));
+        let last = last.map_err(|_| Error::Corrupt("the number of the last batch".into()))?;
+        if last < noted {
+            return Err(Error::Corrupt(format!(
+                "the metadata in {} end with batch {last}, and {noted} was acknowledged",
+                dir.display()
+            )));
+        }
         Ok(Fjall {
             dir: dir.to_owned(),
             reserve,
-            open: RwLock::new(Some(Open { db, rows })),
+            open: RwLock::new(Some(Open {
+                db,
+                rows,
+                number: Arc::new(Mutex::new(Number { last, note })),
+            })),
             syncs: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         })
@@ -186,7 +246,12 @@ impl Engine for Fjall {
                 }
             }
             if !batch.is_empty() {
+                let mut number = open.number.lock();
+                let next = number.last + 1;
+                batch.insert(&open.rows, NUMBER, next.to_be_bytes());
                 batch.commit()?;
+                number.last = next;
+                number.write_down();
                 self.syncs.fetch_add(1, Relaxed);
                 self.bytes.fetch_add(bytes as u64, Relaxed);
             }
@@ -232,6 +297,38 @@ impl Engine for Fjall {
     }
 }
 
+impl Number {
+    /// Not synced: after a loss of power it may be old, never ahead. Failing
+    /// is no harm either.
+    fn write_down(&self) {
+        let mut note = [0; 12];
+        note[..8].copy_from_slice(&self.last.to_be_bytes());
+        let crc = crc32c::crc32c(&note[..8]);
+        note[8..].copy_from_slice(&crc.to_be_bytes());
+        let _ = self.note.write_all_at(&note, 0);
+    }
+}
+
+/// The number of the last batch that is known to be acknowledged.
+fn noted(note: &File) -> u64 {
+    let mut bytes = [0; 12];
+    if note.read_exact_at(&mut bytes, 0).is_err() {
+        return 0;
+    }
+    match bytes.split_first_chunk::<8>() {
+        Some((number, crc)) if crc32c::crc32c(number).to_be_bytes() == *crc => {
+            u64::from_be_bytes(*number)
+        }
+        _ => 0,
+    }
+}
+
+/// Whether its files are of the layout that we know. Of another one, fjall
+/// says what is to be done.
+fn is_of_known_layout(dir: &Path) -> bool {
+    std::fs::read(dir.join("version")).is_ok_and(|version| version.starts_with(b"FJL\x03"))
+}
+
 /// The rows of a page in one piece of memory.
 #[derive(Default)]
 struct Arena {
@@ -259,6 +356,15 @@ fn failure(dir: &Path, what: &str, error: fjall::Error) -> Error {
     use fjall::LsmError;
     let context = format!("{what} in {}", dir.display());
     match error {
+        // A file that is shorter than it says, or not there.
+        fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error))
+            if matches!(
+                error.kind(),
+                ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound
+            ) =>
+        {
+            Error::Corrupt(format!("{context}: {error}"))
+        }
         fjall::Error::Io(error) | fjall::Error::Storage(LsmError::Io(error)) => {
             Error::io(context, error)
         }

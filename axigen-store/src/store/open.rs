@@ -155,7 +155,9 @@ fn lock(dir: &Path) -> Result<File> {
 /// Whether FORMAT is there and says what this version knows.
 fn known_format(dir: &Path) -> Result<bool> {
     let format = dir.join("FORMAT");
-    match std::fs::read_to_string(&format) {
+    // Damage to it is no failure of the disk.
+    let text = std::fs::read(&format).map(|text| String::from_utf8_lossy(&text).into_owned());
+    match text {
         Ok(text) if text == FORMAT => Ok(true),
         Ok(text) => Err(Error::Invalid(format!(
             "{} says {:?}; this version knows {:?}",
