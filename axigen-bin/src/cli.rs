@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Domain(Domain),
     /// Aliases: addresses that lead to others (while the server is stopped)
     Alias(Alias),
+    /// The store itself (while the server is stopped)
+    Store(Store),
 }
 
 #[derive(Debug, Args)]
@@ -282,6 +284,22 @@ pub(crate) enum AliasCommand {
     Remove {
         /// local@domain
         address: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    #[command(subcommand)]
+    pub(crate) command: StoreCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Make the search index anew from the mail
+    Reindex {
+        /// The store's directory: what `directory` is in axigen.cfg
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
     },
 }
 

@@ -40,6 +40,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Class(options) => runtime(0)?.block_on(command::class::run(options)),
         Command::Domain(options) => runtime(0)?.block_on(command::domain::run(options)),
         Command::Alias(options) => runtime(0)?.block_on(command::alias::run(options)),
+        Command::Store(options) => runtime(0)?.block_on(command::store::run(options.command)),
     }
 }
 

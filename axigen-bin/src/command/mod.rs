@@ -9,6 +9,7 @@ pub(crate) mod domain;
 pub(crate) mod init;
 mod options;
 pub(crate) mod serve;
+pub(crate) mod store;
 
 use std::path::Path;
 

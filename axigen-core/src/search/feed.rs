@@ -130,7 +130,8 @@ impl Feeder {
             Stop::Mail(account, error) => format!("account {}: {error}", account.0),
             Stop::Accounts(error) => error.to_string(),
         };
-        feeder.repair(&inner).await.map_err(failed)?;
+        let repaired = feeder.repair(&inner).await;
+        repaired.map_err(|(_, stop)| failed(stop))?;
         let mut behind = feeder.behind(&inner).await.map_err(failed)?;
         let mut tally = Tally {
             indexed: 0,
@@ -227,14 +228,14 @@ impl Feeder {
     ) -> Result<(), (usize, Stop)> {
         if inner.again.swap(false, Ordering::AcqRel) {
             let behind = match self.repair(inner).await {
-                Ok(()) => self.behind(inner).await,
-                Err(stop) => Err(stop),
+                Ok(()) => self.behind(inner).await.map_err(|stop| (0, stop)),
+                Err(failure) => Err(failure),
             };
             match behind {
                 Ok(behind) => changed.extend(behind),
-                Err(stop) => {
+                Err(failure) => {
                     inner.again.store(true, Ordering::Release);
-                    return Err((0, stop));
+                    return Err(failure);
                 }
             }
         }
@@ -243,22 +244,22 @@ impl Feeder {
 
     /// Opens and checks the shards that were not looked at yet; throws broken
     /// ones away.
-    async fn repair(&self, inner: &Arc<Inner>) -> Outcome<()> {
-        let epoch = self.epoch().await?;
+    async fn repair(&self, inner: &Arc<Inner>) -> Result<(), (usize, Stop)> {
+        let epoch = self.epoch().await.map_err(|stop| (0, stop))?;
         for number in 0..SHARDS {
             if self.told() {
-                return Err(Stop::Told);
+                return Err((number, Stop::Told));
             }
             if matches!(state(inner, number), State::Closed) {
                 self.open(inner, number, epoch).await;
             }
             if matches!(state(inner, number), State::Broken(_)) {
                 let dir = inner.dir_of(number);
-                blocking(move || match std::fs::remove_dir_all(dir) {
+                let removed = blocking(move || match std::fs::remove_dir_all(dir) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
                     _ => Ok(()),
-                })
-                .await?;
+                });
+                removed.await.map_err(|fault| (number, fault.into()))?;
                 set(inner, number, State::Absent, HashMap::new());
             }
         }

@@ -3,10 +3,11 @@
 //! Read with positioned reads, not mapped: a mapped file that somebody cuts
 //! short ends the whole process. A large file is opened for each read, so that
 //! an index of many segments holds no file descriptors, and a file that is not
-//! the one it was is noticed. Small ones that are replaced as a whole (which
-//! segments there are) are sealed with a hash.
+//! the one it was is noticed; so one that is deleted while it is in use goes
+//! when it is not in use any more. Small ones that are replaced as a whole
+//! (which segments there are) are sealed with a hash.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::ops::Range;
@@ -34,6 +35,14 @@ const SEAL: usize = blake3::OUT_LEN;
 pub(super) struct Files {
     dir: Arc<PathBuf>,
     locks: Arc<Locks>,
+    uses: Arc<Mutex<HashMap<PathBuf, Use>>>,
+}
+
+/// How a large file is used.
+#[derive(Debug, Default)]
+struct Use {
+    handles: usize,
+    deleted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +68,7 @@ impl Files {
         Files {
             dir: Arc::new(dir.to_owned()),
             locks: Arc::default(),
+            uses: Arc::default(),
         }
     }
 
@@ -85,13 +95,24 @@ impl Directory for Files {
                 file.read_exact_at(&mut bytes, 0)?;
                 return Ok(Arc::new(OwnedBytes::new(bytes)));
             }
-            Ok(Arc::new(Large { path: full, state }))
+            self.uses.lock().entry(full.clone()).or_default().handles += 1;
+            let uses = self.uses.clone();
+            Ok(Arc::new(Large {
+                path: full,
+                state,
+                uses,
+            }))
         };
         open().map_err(|error| cannot_read(error, path))
     }
 
     fn delete(&self, path: &Path) -> Result<(), DeleteError> {
-        fs::remove_file(self.at(path)).map_err(|error| match error.kind() {
+        let full = self.at(path);
+        if let Some(used) = self.uses.lock().get_mut(&full) {
+            used.deleted = true;
+            return Ok(());
+        }
+        fs::remove_file(full).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => DeleteError::FileDoesNotExist(path.to_owned()),
             _ => DeleteError::IoError {
                 io_error: Arc::new(error),
@@ -199,6 +220,25 @@ impl State {
 struct Large {
     path: PathBuf,
     state: State,
+    uses: Arc<Mutex<HashMap<PathBuf, Use>>>,
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        let mut uses = self.uses.lock();
+        let Some(used) = uses.get_mut(&self.path) else {
+            return;
+        };
+        used.handles -= 1;
+        if used.handles > 0 {
+            return;
+        }
+        if used.deleted {
+            // If it stays, it is removed when the index is opened.
+            let _ = fs::remove_file(&self.path);
+        }
+        uses.remove(&self.path);
+    }
 }
 
 impl HasLen for Large {
@@ -273,6 +313,19 @@ mod tests {
         let handle = files.get_file_handle(name).unwrap();
         assert_eq!(&handle.read_bytes(5..8).unwrap()[..], [7, 7, 7]);
         assert!(handle.read_bytes(99_000..100_001).is_err());
+        // Deleted while it is in use, it is there until it is not.
+        files.delete(name).unwrap();
+        let other = files.get_file_handle(name).unwrap();
+        drop(handle);
+        assert_eq!(&other.read_bytes(5..8).unwrap()[..], [7, 7, 7]);
+        drop(other);
+        assert!(!files.exists(name).unwrap());
+        assert!(files.delete(name).is_err());
+
+        let mut file = files.open_write(name).unwrap();
+        file.write_all(&vec![7; 100_000]).unwrap();
+        file.terminate().unwrap();
+        let handle = files.get_file_handle(name).unwrap();
         File::options()
             .write(true)
             .open(dir.path().join(name))

@@ -201,7 +201,15 @@ impl SearchIndex {
         let candidates = uids.iter().copied();
         let candidates = candidates
             .filter(|uid| is_known(*uid) || !cursor.reaches((mailbox, *uid)) || is_late(uid));
-        Some(candidates.collect())
+        let candidates: Vec<u32> = candidates.collect();
+        tracing::debug!(
+            account = account.0,
+            mailbox = mailbox.0,
+            candidates = candidates.len(),
+            of = uids.len(),
+            "a search was narrowed"
+        );
+        Some(candidates)
     }
 
     /// Throws all shards away; the feeder builds them anew, at once if it runs.

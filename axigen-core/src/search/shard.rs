@@ -20,6 +20,7 @@ use std::sync::Arc;
 use axigen_store::AccountId;
 use tantivy::columnar::Column;
 use tantivy::fastfield::AliveBitSet;
+use tantivy::index::SegmentComponent;
 use tantivy::indexer::IndexWriterOptions;
 use tantivy::schema::{BytesOptions, Field, NumericOptions, Schema};
 use tantivy::{
@@ -42,6 +43,18 @@ const TERMS: usize = 200_000;
 /// The key that all cursors have.
 const CURSORS: &[u8] = b"cursor";
 const MIB: u64 = 1 << 20;
+/// The files of a segment.
+const FILES: [SegmentComponent; 7] = [
+    SegmentComponent::Postings,
+    SegmentComponent::Positions,
+    SegmentComponent::Terms,
+    SegmentComponent::Store,
+    SegmentComponent::FastFields,
+    SegmentComponent::FieldNorms,
+    SegmentComponent::Delete,
+];
+/// The files of an index that belong to no segment.
+const OTHERS: [&str; 3] = ["meta.json", ".managed.json", "VERSION"];
 
 /// The least memory tantivy works with.
 pub(super) const LEAST_MEMORY: u64 = 15 * MIB;
@@ -170,27 +183,28 @@ impl Shard {
         if index.schema() != schema {
             return Err(Fault::Damaged("it has other fields".into()));
         }
-        let segments: HashSet<String> = index
-            .searchable_segment_ids()?
+        let segments = index.searchable_segment_metas()?;
+        let ids: HashSet<String> = segments.iter().map(|of| of.id().uuid_string()).collect();
+        let files: HashSet<PathBuf> = segments
             .iter()
-            .map(tantivy::index::SegmentId::uuid_string)
+            .flat_map(|segment| FILES.iter().map(|of| segment.relative_path(of.clone())))
             .collect();
         for file in fs::read_dir(dir)? {
-            let name = file?.file_name();
-            let name = Path::new(&name);
-            let of = name.to_string_lossy();
-            let of = of.split('.').next().unwrap_or_default();
-            if segments.contains(of) {
-                match index.directory().validate_checksum(name) {
+            let name = PathBuf::from(file?.file_name());
+            let text = name.to_string_lossy();
+            let id = text.split('.').next().unwrap_or_default();
+            if files.contains(&name) {
+                match index.directory().validate_checksum(&name) {
                     Ok(true) => {}
                     Ok(false) => {
-                        return Err(Fault::Damaged(format!(
-                            "the checksum of {} is wrong",
-                            name.display()
-                        )));
+                        return Err(Fault::Damaged(format!("the checksum of {text} is wrong")));
                     }
                     Err(error) => return Err(Fault::Damaged(error.to_string())),
                 }
+            } else if !OTHERS.contains(&&*text) && !ids.contains(id) {
+                // Of a segment that was being made, or deleted while it was in
+                // use, when the program was killed.
+                fs::remove_file(dir.join(&name))?;
             }
         }
         Shard::with(dir, index, fields)

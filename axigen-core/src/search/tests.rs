@@ -375,6 +375,44 @@ async fn an_index_that_breaks_while_it_is_used_narrows_nothing() {
     assert!(world.candidates("INBOX", body("pple")).await.is_some());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_can_be_asked_while_it_is_fed() {
+    let world = Arc::new(World::new().await);
+    let text = |n: usize| -> String {
+        let word = |k: usize| format!("w{}x ", (n * 3001 + k) * 7919 % 999_983);
+        (0..3000).map(word).collect()
+    };
+    world.put("INBOX", &simple("x", &text(0))).await;
+    world.feed().await;
+    let fed = Arc::new(AtomicBool::new(false));
+    let asking = tokio::spawn({
+        let (world, fed) = (world.clone(), fed.clone());
+        async move {
+            let mut asked = 0;
+            while !fed.load(Ordering::Acquire) {
+                let got = world.candidates("INBOX", body("7919")).await;
+                assert!(got.is_some(), "it broke");
+                asked += 1;
+            }
+            asked
+        }
+    });
+    for n in 1..60 {
+        world.put("INBOX", &simple("x", &text(n))).await;
+        world.feed().await;
+        let status = &world.index.status()[shard_of(world.account)];
+        assert_eq!(status.state, ShardState::Ready);
+        assert_eq!(status.messages, 1 + n as u64);
+    }
+    fed.store(true, Ordering::Release);
+    assert!(asking.await.unwrap() > 10);
+    // What was joined is not kept for ever.
+    let files = fs::read_dir(world.shard_dir()).unwrap().count();
+    assert!(files < 200, "{files} files");
+    let opened = shard::Shard::open(&world.shard_dir(), world.mailboxes.epoch().await.unwrap());
+    assert_eq!(opened.unwrap().view().unwrap().documents(), 61);
+}
+
 #[tokio::test]
 async fn huge_and_unreadable_messages_are_candidates() {
     let mut world = World::new().await;

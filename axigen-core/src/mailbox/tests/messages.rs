@@ -490,3 +490,54 @@ async fn verify_sees_what_is_wrong() {
         assert!(problems.contains(wanted), "{wanted} not in:\n{problems}");
     }
 }
+
+#[tokio::test]
+async fn following_the_log_misses_and_tears_nothing() {
+    let m = fresh().await;
+    m.create_account(ALICE).await.unwrap();
+    let inbox = m.find(ALICE, "INBOX").await.unwrap().id;
+    let start = m.last_change(ALICE).await.unwrap();
+    fill(&m, "INBOX", 5).await;
+    let archive = m.create(ALICE, "Box", None).await.unwrap().id;
+    m.move_(ALICE, inbox, &[1, 2], archive).await.unwrap();
+    let seen = FlagChange::Add(Flags::from(Flags::SEEN));
+    m.store_flags(ALICE, inbox, &[3], &seen, None)
+        .await
+        .unwrap();
+    m.remove(ALICE, inbox, &[4, 5]).await.unwrap();
+    m.delete(ALICE, "Box").await.unwrap();
+    for most in [1, 2, 3, 1000] {
+        let (mut at, mut stretches) = (start, 0);
+        let mut whole = Stretch::default();
+        loop {
+            let stretch = m.follow(ALICE, at, most).await.unwrap().unwrap();
+            assert!(stretch.upto > at || !stretch.more);
+            at = stretch.upto;
+            stretches += 1;
+            for (mine, theirs) in [
+                (&mut whole.came, stretch.came),
+                (&mut whole.gone, stretch.gone),
+            ] {
+                for (mailbox, uids) in theirs {
+                    mine.entry(mailbox).or_default().extend(uids);
+                }
+            }
+            whole.folders.extend(stretch.folders);
+            if !stretch.more {
+                break;
+            }
+        }
+        assert_eq!(at, m.last_change(ALICE).await.unwrap());
+        assert_eq!(stretches == 1, most == 1000, "{most}");
+        let came = [(inbox, (1..=5).collect()), (archive, (1..=2).collect())];
+        assert_eq!(whole.came, came.into());
+        assert_eq!(whole.gone, [(inbox, [1, 2, 4, 5].into())].into());
+        assert_eq!(whole.folders, [archive].into());
+    }
+    let there = m.mailbox_ids(ALICE).await.unwrap();
+    assert!(there.contains(&inbox) && !there.contains(&archive));
+    m.cut_log(ALICE, start + 2).await.unwrap();
+    assert_eq!(m.follow(ALICE, start + 1, 9).await.unwrap(), None);
+    assert!(m.follow(ALICE, start + 2, 9).await.unwrap().is_some());
+    assert_eq!(m.epoch().await.unwrap(), m.epoch().await.unwrap());
+}
