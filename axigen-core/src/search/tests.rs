@@ -397,7 +397,7 @@ async fn it_can_be_asked_while_it_is_fed() {
             asked
         }
     });
-    for n in 1..60 {
+    for n in 1..30 {
         world.put("INBOX", &simple("x", &text(n))).await;
         world.feed().await;
         let status = &world.index.status()[shard_of(world.account)];
@@ -410,7 +410,7 @@ async fn it_can_be_asked_while_it_is_fed() {
     let files = fs::read_dir(world.shard_dir()).unwrap().count();
     assert!(files < 200, "{files} files");
     let opened = shard::Shard::open(&world.shard_dir(), world.mailboxes.epoch().await.unwrap());
-    assert_eq!(opened.unwrap().view().unwrap().documents(), 61);
+    assert_eq!(opened.unwrap().view().unwrap().documents(), 31);
 }
 
 #[tokio::test]
