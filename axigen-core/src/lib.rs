@@ -14,6 +14,7 @@ pub mod net;
 pub mod search;
 pub mod service;
 pub mod settings;
+pub mod upkeep;
 
 pub use axigen_proto as proto;
 pub use axigen_store as store;

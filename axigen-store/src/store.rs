@@ -320,6 +320,33 @@ impl Store {
         }
     }
 
+    /// The accounts that have rows, ascending. Reads a key of each.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    pub async fn accounts(&self) -> Result<Vec<AccountId>> {
+        let shared = &self.inner.shared;
+        shared.health.readable()?;
+        let mut accounts = Vec::new();
+        let mut range = KeyRange {
+            from: Bytes::new(),
+            to: key::seq(AccountId::STORE),
+            limit: 1,
+            reverse: false,
+            keys_only: true,
+        };
+        loop {
+            let page = shared.backend.range(&range, None).await?;
+            let key = page.rows.first().map(|(key, _)| key.clone());
+            let account = key.as_deref().and_then(<[u8]>::first_chunk::<8>);
+            let Some(account) = account.map(|account| u64::from_be_bytes(*account)) else {
+                return Ok(accounts);
+            };
+            accounts.push(AccountId(account));
+            range.from = key::seq(AccountId(account.saturating_add(1)));
+        }
+    }
+
     /// Watches an account from now on: a change that a read after this call
     /// does not show is announced.
     pub fn watch(&self, account: AccountId) -> Watcher {

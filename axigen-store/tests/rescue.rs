@@ -113,7 +113,7 @@ async fn what_does_not_agree_is_found_and_set_right() {
         assert!(!wanted.to_string().is_empty());
     }
     assert_eq!(found.len(), 3);
-    let lost = store.repair(&references, |_, _| {}).await.unwrap();
+    let lost = store.repair(&references, true, |_, _| {}).await.unwrap();
     assert_eq!(lost, [[9; 32]]);
     references.remove(&[9; 32]);
     assert_eq!(problems(&store, &references).await, []);
@@ -143,7 +143,7 @@ async fn damage_is_found_and_what_it_hit_is_named() {
         [Problem::Damaged { hash: found, .. }] => assert_eq!(*found, hash),
         other => panic!("{other:?}"),
     }
-    let lost = store.repair(&references, |_, _| {}).await.unwrap();
+    let lost = store.repair(&references, true, |_, _| {}).await.unwrap();
     assert_eq!(lost, [hash]);
     let left: References = references
         .into_iter()

@@ -21,6 +21,7 @@ mod records;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -85,6 +85,18 @@ impl From<ScramKeys> for Scram {
     }
 }
 
+impl Scram {
+    /// Keys that no password fits.
+    pub(super) fn none() -> Scram {
+        Scram {
+            salt: vec![0; 16],
+            iterations: 4096,
+            stored_key: [0; 32],
+            server_key: [0; 32],
+        }
+    }
+}
+
 impl From<Scram> for ScramKeys {
     fn from(kept: Scram) -> ScramKeys {
         ScramKeys {

@@ -71,6 +71,25 @@ impl Mailboxes {
     /// [`Error::TooMany`] mailboxes, keywords, or more than 15 mailboxes of
     /// one account; [`Error::Store`]. Nothing was delivered then.
     pub async fn append(&self, message: NewMessage, targets: &[Target]) -> Result<Vec<Appended>> {
+        self.append_as(message, targets, true).await
+    }
+
+    /// [`append`](Mailboxes::append) of a message that is in the store with its
+    /// label: a second one would tell of a second arrival.
+    pub(crate) async fn append_known(
+        &self,
+        message: NewMessage,
+        targets: &[Target],
+    ) -> Result<Vec<Appended>> {
+        self.append_as(message, targets, false).await
+    }
+
+    async fn append_as(
+        &self,
+        message: NewMessage,
+        targets: &[Target],
+        labelled: bool,
+    ) -> Result<Vec<Appended>> {
         let groups = group(targets)?;
         let mut item = None;
         let mut turns = Vec::new();
@@ -95,7 +114,10 @@ impl Mailboxes {
             }
             let item = match &item {
                 Some(item) => item,
-                None => item.insert(self.put_content(&message, &groups, &plans).await?),
+                None => item.insert(
+                    self.put_content(&message, &groups, &plans, labelled)
+                        .await?,
+                ),
             };
             let drafts = groups
                 .iter()
@@ -225,6 +247,7 @@ impl Mailboxes {
         message: &NewMessage,
         groups: &[Group<'_>],
         plans: &[Plan],
+        labelled: bool,
     ) -> Result<Item> {
         let parsed = item::parse(message.raw.clone()).await;
         let pieces = parts::pieces(&parsed, &message.raw);
@@ -247,7 +270,10 @@ impl Mailboxes {
         });
         let mut blobs = vec![BlobIn {
             bytes: message.raw.clone(),
-            label: label.encode().into(),
+            label: match labelled {
+                true => label.encode().into(),
+                false => Bytes::new(),
+            },
             pieces,
         }];
         let apart = structure.len() > item::MOST_INLINE;

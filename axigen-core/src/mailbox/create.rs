@@ -217,7 +217,7 @@ impl Mailboxes {
     }
 
     /// The smallest UID validity a mailbox made now may have.
-    fn first_validity(&self) -> i64 {
+    pub(super) fn first_validity(&self) -> i64 {
         let first = self.shared.options.uid_validity.map_or_else(
             || {
                 SystemTime::now()

@@ -21,7 +21,8 @@
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
 //! | `quota` | what an account holds |
-//! | [`verify`] | counting again |
+//! | [`verify`], [`repair`] | counting again, setting right |
+//! | [`label`] | what salvage reads |
 //! | `draft` | a batch being put together, its counters and retries |
 //! | `fold` | rows into blocks |
 //! | `keys`, `row`, `block`, `log`, [`label`], [`keywords`] | what the store sees |
@@ -55,6 +56,7 @@ pub mod names;
 mod parts;
 mod quota;
 mod rename;
+pub mod repair;
 mod row;
 pub mod search;
 mod select;

@@ -9,7 +9,7 @@ use super::{
     Mailboxes, block,
     error::{Error, Result},
     folders::{self, Folder},
-    item::Item,
+    item::{Item, Kept},
     keys::{self, Account, COUNTERS, Counter},
     row::{Origin, Read, Stored},
     types::MailboxId,
@@ -82,6 +82,43 @@ impl Mailboxes {
             report.unstable = self.store.seq(account).await? != before;
             if !report.unstable || report.problem_count == 0 || left == 0 {
                 return Ok(report);
+            }
+        }
+    }
+
+    /// Adds the references that an account's messages have to blobs.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn references(
+        &self,
+        account: AccountId,
+        references: &mut axigen_store::store::References,
+    ) -> Result<()> {
+        let (from, to) = keys::all(keys::ITEM);
+        let mut range = axigen_store::Range {
+            account,
+            from,
+            to,
+            limit: 1000,
+            reverse: false,
+            keys_only: false,
+        };
+        loop {
+            let page = self.store.range(range.clone()).await?;
+            for (_, record) in &page.rows {
+                // One that cannot be read refers to nothing any more.
+                let Ok(item) = Item::decode(record) else {
+                    continue;
+                };
+                *references.entry(item.content.hash).or_default() += 1;
+                if let Kept::Apart(blob) = item.structure {
+                    *references.entry(blob.hash).or_default() += 1;
+                }
+            }
+            match page.next {
+                Some(next) => range.from = next,
+                None => return Ok(()),
             }
         }
     }
@@ -356,7 +393,7 @@ impl Mailboxes {
         self.each_record(account, floor, |_| {}).await
     }
 
-    async fn account_counter(&self, account: AccountId, which: Account) -> Result<i64> {
+    pub(super) async fn account_counter(&self, account: AccountId, which: Account) -> Result<i64> {
         let got = self.store.get(account, &[keys::account(which)]).await?;
         Ok(got.first().map_or(0, keys::number))
     }

@@ -193,14 +193,16 @@ impl Store {
 
     /// Sets right what [`Store::verify`] finds wrong with rows and notes, given
     /// the caller's references. A blob that has no row, or cannot be read where
-    /// its row says, is looked for among all that the blob store holds. Gives
-    /// what could not be mended: blobs that are lost.
+    /// its row says, is looked for among all that the blob store holds; without
+    /// `contents`, whether they can be read is not tried. Gives what could not
+    /// be mended: blobs that are lost.
     ///
     /// # Errors
     /// Those of the backend and the blob store.
     pub async fn repair(
         &self,
         references: &References,
+        contents: bool,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Vec<[u8; 32]>> {
         let shared = &self.inner.shared;
@@ -210,6 +212,9 @@ impl Store {
         let total = rows.len() as u64;
         for (done, (hash, row)) in rows.iter().enumerate() {
             progress(done as u64, total);
+            if !contents {
+                break;
+            }
             let blob = BlobRef {
                 hash: *hash,
                 len: row.raw_len,
