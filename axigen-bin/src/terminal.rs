@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
@@ -108,6 +109,46 @@ impl Drop for Hidden {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Progress of long work, in one line on standard error; nothing where nobody
+/// looks on.
+#[derive(Debug)]
+pub(crate) struct Bar {
+    last: Option<Instant>,
+    shown: bool,
+}
+
+/// How often progress is shown.
+const STEP: Duration = Duration::from_millis(200);
+/// Characters of a bar.
+const WIDTH: u64 = 30;
+
+impl Bar {
+    pub(crate) fn new() -> Bar {
+        Bar {
+            last: None,
+            shown: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Shows how much of what is done, now and then.
+    pub(crate) fn show(&mut self, what: &str, done: u64, all: u64) {
+        if !self.shown || self.last.is_some_and(|last| last.elapsed() < STEP) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let full = (WIDTH * done.min(all)).checked_div(all).unwrap_or(0) as usize;
+        let bar = format!("{}{}", "#".repeat(full), ".".repeat(WIDTH as usize - full));
+        let _ = write!(std::io::stderr(), "\r\x1b[K[{bar}] {done} of {all} {what}");
+    }
+
+    /// Makes the line empty again.
+    pub(crate) fn clear(&self) {
+        if self.shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
     }
 }
