@@ -109,15 +109,15 @@ fn mail_comes_back_from_the_packs_alone_into_its_mailboxes() {
     store(&demo, "verify").refused(&["axigen", "open"]);
     demo.kill();
     let said = store(&demo, "verify").ok();
-    assert!(said.out.contains("everything is there and agrees"));
+    assert!(said.text.contains("everything is there and agrees"));
     let said = store(&demo, "stat").ok();
     for word in ["raw", "deduplicated", "compressed", "dead", "on disk"] {
-        assert!(said.out.contains(word), "{}", said.out);
+        assert!(said.text.contains(word), "{}", said.text);
     }
     fs::remove_dir_all(demo.dir().join("meta")).unwrap();
     store(&demo, "verify").refused(&["metadata", "salvage"]);
     let said = store(&demo, "salvage").ok();
-    assert!(said.out.contains("messages of"), "{}", said.out);
+    assert!(said.text.contains("messages of"), "{}", said.text);
     store(&demo, "verify").ok();
     demo.restart();
     assert_eq!(both(&demo), before);
@@ -130,7 +130,7 @@ fn mail_comes_back_from_the_packs_alone_into_its_mailboxes() {
     let before = both(&demo);
     demo.kill();
     let said = store(&demo, "salvage").ok();
-    assert!(said.out.contains("old metadata is kept"), "{}", said.out);
+    assert!(said.text.contains("old metadata is kept"), "{}", said.text);
     store(&demo, "verify").ok();
     demo.restart();
     assert_eq!(both(&demo), before);
@@ -160,15 +160,19 @@ fn what_a_damaged_pack_held_is_named_and_the_rest_goes_on() {
         fs::write(&path, bytes).unwrap();
     }
     let said = store(&demo, "verify").refused(&["problems", "repair"]);
-    assert!(said.out.contains("blob"), "{}", said.out);
+    assert!(said.text.contains("blob"), "{}", said.text);
     let said = store(&demo, "repair").ok();
-    assert!(said.out.contains("lost: "), "{}", said.out);
+    assert!(said.text.contains("lost: "), "{}", said.text);
     let said = store(&demo, "verify").ok();
-    assert!(said.out.contains("everything is there and agrees"));
+    assert!(said.text.contains("everything is there and agrees"));
     let said = store(&demo, "repair").ok();
-    assert!(said.out.contains("nothing was wrong"), "{}", said.out);
+    assert!(said.text.contains("nothing was wrong"), "{}", said.text);
     demo.restart();
-    let left: usize = both(&demo).iter().flat_map(|b| b.values()).map(Vec::len).sum();
+    let left: usize = both(&demo)
+        .iter()
+        .flat_map(|b| b.values())
+        .map(Vec::len)
+        .sum();
     assert!((1..14).contains(&left), "{left}");
     Wire::deliver(
         &demo.addr(Port::Smtp),
