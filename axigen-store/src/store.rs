@@ -128,6 +128,8 @@ struct Shared {
     watchers: Watchers,
     counters: Counters,
     health: Arc<Health>,
+    /// One sweep at a time.
+    sweeping: tokio::sync::Mutex<()>,
     /// Backups that copy files now.
     pins: AtomicUsize,
     /// The directory's lock, given back on close.
@@ -172,6 +174,7 @@ impl Store {
             watchers: Watchers::default(),
             counters: Counters::default(),
             health: Arc::default(),
+            sweeping: tokio::sync::Mutex::default(),
             pins: AtomicUsize::new(0),
             root: Mutex::new(root),
         });

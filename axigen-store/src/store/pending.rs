@@ -82,7 +82,8 @@ impl Pending {
         let mut table = self.blobs.lock();
         if let Some(held) = table.held.get_mut(hash) {
             held.times = held.times.saturating_sub(1);
-            if held.times == 0 && held.row.is_none() {
+            // Nobody was told of it, or will retain it.
+            if held.times == 0 {
                 table.held.remove(hash);
             }
         }

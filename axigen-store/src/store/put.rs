@@ -178,7 +178,7 @@ impl Shared {
                 unique.entry(item.blob.hash).or_insert(item);
             }
         }
-        self.flatten(&mut unique);
+        let unneeded = self.flatten(&mut unique);
         let items = unique.into_values().map(|item| item.blob);
         let items: Vec<SealedBlob> = items.collect();
         if items.is_empty() {
@@ -197,6 +197,9 @@ impl Shared {
             }
         });
         self.pending.arrived();
+        for part in unneeded {
+            self.pending.let_go(&part);
+        }
         vec![done; asked]
     }
 }
@@ -204,8 +207,9 @@ impl Shared {
 impl Shared {
     /// Two writers may bring the same content, one as a piece and one put
     /// together from pieces: so that no piece is ever put together itself,
-    /// what has such a one is kept whole.
-    fn flatten(&self, unique: &mut HashMap<[u8; 32], Item>) {
+    /// what has such a one is kept whole. Gives the pieces that it then does
+    /// not need.
+    fn flatten(&self, unique: &mut HashMap<[u8; 32], Item>) -> Vec<[u8; 32]> {
         let composed = |hash: &[u8; 32]| match self.pending.get(hash) {
             Some(row) => !row.parts.is_empty(),
             None => unique
@@ -217,14 +221,16 @@ impl Shared {
             .filter(|item| item.blob.parts.iter().any(composed))
             .map(|item| item.blob.hash)
             .collect();
+        let mut unneeded = Vec::new();
         for hash in nested {
             if let Some(item) = unique.get_mut(&hash)
                 && let Some(whole) = &item.whole
             {
                 item.blob.bytes = seal(Kind::Content, whole, &hash, Effort::Quick);
-                item.blob.parts.clear();
+                unneeded.append(&mut item.blob.parts);
             }
         }
+        unneeded
     }
 }
 
