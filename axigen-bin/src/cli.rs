@@ -295,14 +295,6 @@ pub(crate) struct Store {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-<<<<<<< HEAD
-    /// Make the search index anew from the mail
-    Reindex {
-        /// The store's directory: what `directory` is in axigen.cfg
-        #[arg(long, value_name = "DIR")]
-        dir: PathBuf,
-    },
-=======
     /// Say what takes space: raw, deduplicated, compressed, dead
     Stat(StoreDir),
     /// Read everything and compare: checksums, references, counters, UIDs; exit code 1 if something is wrong
@@ -311,6 +303,8 @@ pub(crate) enum StoreCommand {
     Repair(StoreDir),
     /// Make lost metadata anew from the packs: accounts, mailboxes, mail
     Salvage(StoreDir),
+    /// Make the search index anew from the mail
+    Reindex(StoreDir),
 }
 
 #[derive(Debug, Args)]
@@ -318,7 +312,6 @@ pub(crate) struct StoreDir {
     /// The store's directory: what `directory` is in axigen.cfg, or DIR of `axigen demo --dir DIR`
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
->>>>>>> 6e654c4 (axigen store stat, verify, repair, salvage)
 }
 
 /// The options there are, for a help text.

@@ -1,30 +1,23 @@
 //! `axigen store`: work on a store that no server has open.
 
-<<<<<<< HEAD
 mod reindex;
-=======
 mod rescue;
 mod stat;
 
 use std::path::Path;
 
 use axigen_core::store::Store;
->>>>>>> 6e654c4 (axigen store stat, verify, repair, salvage)
 
 use crate::cli::StoreCommand;
 use crate::failure::Failure;
 
 pub(crate) async fn run(command: StoreCommand) -> Result<(), Failure> {
     match command {
-<<<<<<< HEAD
-        StoreCommand::Reindex { dir } => reindex::run(&dir).await,
-    }
-}
-=======
         StoreCommand::Stat(options) => stat::run(&options.dir).await,
         StoreCommand::Verify(options) => rescue::verify(&options.dir).await,
         StoreCommand::Repair(options) => rescue::repair(&options.dir).await,
         StoreCommand::Salvage(options) => rescue::salvage(&options.dir).await,
+        StoreCommand::Reindex(options) => reindex::run(&options.dir).await,
     }
 }
 
@@ -41,4 +34,3 @@ async fn open(dir: &Path) -> Result<Store, Failure> {
     options.upkeep = std::time::Duration::ZERO;
     Ok(Store::open_with(dir, options).await?)
 }
->>>>>>> 6e654c4 (axigen store stat, verify, repair, salvage)
