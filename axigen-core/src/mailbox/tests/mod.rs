@@ -6,6 +6,7 @@ mod folders;
 mod messages;
 mod model;
 mod parts;
+mod repair;
 mod together;
 
 use axigen_store::{AccountId, Store};
