@@ -8,7 +8,7 @@
 //!
 //! Whatever happens to the files, nothing may go missing silently, and fjall
 //! does not look at all of its own checksums: so its files are
-//! [looked at](journal) before it opens them. Beside them lies a file
+//! looked at (`journal`) before it opens them. Beside them lies a file
 //! `acknowledged` with the number of the last batch that was acknowledged;
 //! each batch carries its number, and one that is missing after opening is an
 //! error.
