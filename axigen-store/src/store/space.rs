@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::{SCAN, Shared, Store};
 use crate::backend::{KeyRange, Snapshot, key};
+use crate::batch::Key;
 use crate::blob::{BlobRow, Place};
 use crate::error::{Error, Result};
 
@@ -95,7 +98,23 @@ impl Shared {
         snapshot: &Snapshot,
         mut each: impl FnMut([u8; 32], BlobRow) -> Result<()>,
     ) -> Result<()> {
-        let (from, to) = key::all(b'b');
+        self.each_own(b'b', Some(snapshot), |key, row| {
+            let hash = key::rest(&key)
+                .try_into()
+                .map_err(|_| Error::Corrupt("the key of a blob".into()))?;
+            each(hash, BlobRow::decode(&row)?)
+        })
+        .await
+    }
+
+    /// Calls with each of the store's own rows of one kind.
+    pub(super) async fn each_own(
+        &self,
+        kind: u8,
+        snapshot: Option<&Snapshot>,
+        mut each: impl FnMut(Key, Bytes) -> Result<()>,
+    ) -> Result<()> {
+        let (from, to) = key::all(kind);
         let mut range = KeyRange {
             from,
             to,
@@ -104,12 +123,9 @@ impl Shared {
             keys_only: false,
         };
         loop {
-            let page = self.backend.range(&range, Some(snapshot)).await?;
-            for (key, row) in &page.rows {
-                let hash = key::rest(key)
-                    .try_into()
-                    .map_err(|_| Error::Corrupt("the key of a blob".into()))?;
-                each(hash, BlobRow::decode(row)?)?;
+            let page = self.backend.range(&range, snapshot).await?;
+            for (key, value) in page.rows {
+                each(key, value)?;
             }
             match page.next {
                 Some(next) => range.from = next,

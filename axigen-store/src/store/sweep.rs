@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 
 use super::line::{Line, wait};
-use super::{SCAN, Shared, Store, clock};
+use super::{Shared, Store, clock};
 use crate::backend::{KeyRange, Request, Upkeep, key};
 use crate::batch::{Batch, Commit};
 use crate::blob::{BlobLoc, BlobRow, LiveSet, Place, SweepOptions, SweepReport};
@@ -236,31 +236,19 @@ impl LiveSet for Sweeper {
 impl Shared {
     /// Bytes that rows name, by file.
     pub(super) async fn by_file(&self) -> Result<BTreeMap<u64, u64>> {
-        let (from, to) = key::all(b'f');
-        let mut range = KeyRange {
-            from,
-            to,
-            limit: SCAN,
-            reverse: false,
-            keys_only: false,
-        };
         let mut files = BTreeMap::new();
-        loop {
-            let page = self.backend.range(&range, None).await?;
-            for (key, count) in &page.rows {
-                let number = key::rest(key).try_into().map(u64::from_be_bytes);
-                let count = count[..].try_into().map(i64::from_be_bytes);
-                let (Ok(number), Ok(count)) = (number, count) else {
-                    return Err(Error::Corrupt("the count of a file".into()));
-                };
-                // Less than nothing is wrong, and no reason to remove anything.
-                files.insert(number, u64::try_from(count).unwrap_or(u64::MAX));
-            }
-            match page.next {
-                Some(next) => range.from = next,
-                None => return Ok(files),
-            }
-        }
+        self.each_own(b'f', None, |key, count| {
+            let number = key::rest(&key).try_into().map(u64::from_be_bytes);
+            let count = count[..].try_into().map(i64::from_be_bytes);
+            let (Ok(number), Ok(count)) = (number, count) else {
+                return Err(Error::Corrupt("the count of a file".into()));
+            };
+            // Less than nothing is wrong, and no reason to remove anything.
+            files.insert(number, u64::try_from(count).unwrap_or(u64::MAX));
+            Ok(())
+        })
+        .await?;
+        Ok(files)
     }
 }
 

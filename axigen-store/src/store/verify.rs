@@ -9,8 +9,8 @@ use std::fmt;
 
 use super::line::wait;
 use super::salvage::commit;
-use super::{SCAN, Shared, Store, clock};
-use crate::backend::{KeyRange, Upkeep, key};
+use super::{Shared, Store, clock};
+use crate::backend::{Upkeep, key};
 use crate::batch::Key;
 use crate::blob::{BlobRef, BlobRow};
 use crate::error::{Error, Result};
@@ -423,23 +423,13 @@ impl Shared {
 
     /// The store's own rows of a kind.
     async fn own(&self, kind: u8) -> Result<Vec<(Key, bytes::Bytes)>> {
-        let (from, to) = key::all(kind);
-        let mut range = KeyRange {
-            from,
-            to,
-            limit: SCAN,
-            reverse: false,
-            keys_only: false,
-        };
         let snapshot = self.backend.snapshot().await?;
         let mut rows = Vec::new();
-        loop {
-            let page = self.backend.range(&range, Some(&snapshot)).await?;
-            rows.extend(page.rows);
-            match page.next {
-                Some(next) => range.from = next,
-                None => return Ok(rows),
-            }
-        }
+        self.each_own(kind, Some(&snapshot), |key, value| {
+            rows.push((key, value));
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 }
