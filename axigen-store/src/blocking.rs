@@ -60,6 +60,11 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// See [`Backend::stat`].
     fn stat(&self) -> Written;
 
+    /// See [`Backend::room`].
+    fn room(&self) -> Option<u64> {
+        None
+    }
+
     /// See [`Backend::close`].
     ///
     /// # Errors
@@ -200,6 +205,10 @@ impl<E: Engine> Backend for Blocking<E> {
 
     fn stat(&self) -> Written {
         self.engine.stat()
+    }
+
+    fn room(&self) -> Option<u64> {
+        self.engine.room()
     }
 
     async fn close(&self) -> Result<()> {

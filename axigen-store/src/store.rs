@@ -72,9 +72,11 @@ pub struct Options {
     pub cache: u64,
     /// A pack file is ended at this length in bytes. 256 MB.
     pub pack: u64,
-    /// With less room than this on the device, in bytes, writes give
-    /// [`Error::Full`] (batches go on until half of it), so that what is
-    /// written always finds its place. 64 MB.
+    /// With less room than this on the device, in bytes, no blob is written:
+    /// [`Error::Full`]. With less than half of it no batch is done that adds
+    /// references to blobs, and with less than an eighth none at all. So what
+    /// is written always finds its place, and what is full can be emptied.
+    /// 64 MB.
     pub reserve: u64,
     /// A group that is not on disk after this long is reported, and the store
     /// poisoned, instead of leaving its writers waiting. 30 s.
@@ -130,6 +132,8 @@ struct Shared {
     health: Arc<Health>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
+    /// With less room than this nothing more is referred to.
+    tight: u64,
     /// Backups that copy files now.
     pins: AtomicUsize,
     /// The directory's lock, given back on close.
@@ -175,6 +179,7 @@ impl Store {
             counters: Counters::default(),
             health: Arc::default(),
             sweeping: tokio::sync::Mutex::default(),
+            tight: options.reserve / 2,
             pins: AtomicUsize::new(0),
             root: Mutex::new(root),
         });
@@ -449,7 +454,7 @@ impl Shared {
         for request in &mut group {
             request.fresh = self.fresh(&request.batch);
         }
-        let outcomes = wait(self.backend.commit(&group));
+        let outcomes = self.commit_what_fits(&group);
         for (request, outcome) in group.iter().zip(&outcomes) {
             let Ok(commit) = outcome else { continue };
             add(
@@ -470,6 +475,25 @@ impl Shared {
             }
         }
         outcomes
+    }
+
+    /// Commits; with little room, not what needs more of it.
+    fn commit_what_fits(&self, group: &[Request]) -> Vec<Result<Commit>> {
+        let tight = self.tight > 0 && self.backend.room().is_some_and(|room| room < self.tight);
+        if !tight || !group.iter().any(grows) {
+            return wait(self.backend.commit(group));
+        }
+        let fits: Vec<Request> = group.iter().filter(|r| !grows(r)).cloned().collect();
+        let mut done = match fits.is_empty() {
+            true => Vec::new(),
+            false => wait(self.backend.commit(&fits)),
+        }
+        .into_iter();
+        let outcome = |request| match grows(request) {
+            true => Err(Error::Full),
+            false => done.next().unwrap_or(Err(Error::Full)),
+        };
+        group.iter().map(outcome).collect()
     }
 
     /// The rows of what a batch retains and what waits for its row, with those
@@ -504,6 +528,17 @@ impl Shared {
         });
         Ok(())
     }
+}
+
+/// Whether it adds more references than it takes away.
+fn grows(request: &Request) -> bool {
+    let ops = request.batch.parts.iter().flat_map(|part| &part.ops);
+    let more = ops.fold(0i64, |more, op| match op {
+        Op::Retain(_) => more + 1,
+        Op::Release(_) => more - 1,
+        _ => more,
+    });
+    more > 0
 }
 
 fn retained(batch: &Batch) -> impl Iterator<Item = &BlobRef> {

@@ -291,6 +291,10 @@ impl Engine for Fjall {
         }
     }
 
+    fn room(&self) -> Option<u64> {
+        room(&self.dir).ok()
+    }
+
     fn close(&self) -> Result<()> {
         drop(self.open.write().take());
         Ok(())

@@ -72,6 +72,12 @@ pub trait Backend: Debug + Send + Sync + 'static {
         Written::default()
     }
 
+    /// Bytes of room where the rows are, if that can be known. With little
+    /// left the store refuses what makes more of it before the backend has to.
+    fn room(&self) -> Option<u64> {
+        None
+    }
+
     /// Closes: everything acknowledged is on disk, every lock is given back.
     /// Calls after it give [`Error::Closed`](crate::Error::Closed).
     async fn close(&self) -> Result<()>;

@@ -37,7 +37,9 @@ pub(super) async fn run(
     options: &SweepOptions,
 ) -> Result<SweepReport> {
     let mut report = SweepReport::default();
-    let poor = candidates(packs, live, options).await?;
+    let mut poor = candidates(packs, live, options).await?;
+    // What need not be copied makes room for the rest.
+    poor.sort_by_key(|(_, live)| *live > 0);
     let mut target = None;
     let mut stopped = None;
     for (number, live_bytes) in &poor {

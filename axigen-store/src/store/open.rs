@@ -54,7 +54,7 @@ impl Store {
             let root = Root::open(&dir)?;
             let packs = Packs::open(&dir.join("packs"), wanted.pack, wanted.reserve)?;
             // Rows need less room than blobs, and without them no blob is of use.
-            let rows = Fjall::open(&dir.join("meta"), wanted.cache, wanted.reserve / 2)?;
+            let rows = Fjall::open(&dir.join("meta"), wanted.cache, wanted.reserve / 8)?;
             root.made(&dir)?;
             Ok((root, packs, rows))
         });

@@ -71,7 +71,7 @@ impl Store {
                     .map_err(|error| Error::io(format!("removing {}", new.display()), error))?;
             }
             let packs = Packs::open(&dir.join("packs"), options.pack, options.reserve)?;
-            let rows = Fjall::open(&new, options.cache, options.reserve / 2)?;
+            let rows = Fjall::open(&new, options.cache, options.reserve / 8)?;
             let backend = Arc::new(rows.into_backend());
             let store = wait(Store::start(backend, Arc::new(packs), options, None))?;
             let report = fill(&store, progress)?;
