@@ -133,6 +133,7 @@ fn kill_9_loses_doubles_and_tears_nothing() {
     );
     println!("{ROUNDS} kills, {total} mails acknowledged, none lost, doubled or torn");
     assert!(demo.stop().success());
+    demo.verify();
 }
 
 fn check(
@@ -440,6 +441,7 @@ fn kill_9_keeps_what_imap_acknowledged() {
         "only {done} changes: this run proves nothing"
     );
     assert!(demo.stop().success());
+    demo.verify();
 }
 
 /// Every message of a mailbox by name, its content compared.

@@ -25,6 +25,7 @@ use axigen_store::blob::SweepOptions;
 use axigen_store::pack::Packs;
 use axigen_store::{AccountId, Error as StoreError, Store, store};
 use axigen_tests::machine::{Fault, Kind, Machine, Survives};
+use axigen_tests::verify;
 use base64::Engine;
 use bytes::Bytes;
 
@@ -294,18 +295,10 @@ impl House {
         contents
     }
 
-    /// Counters, names, references.
-    async fn verify(&self) {
-        let (mut messages, mut bytes) = (0, 0);
-        for account in ACCOUNTS {
-            let report = self.mailboxes.verify(account).await.unwrap();
-            assert_eq!(report.problems, Vec::<String>::new(), "{account:?}");
-            messages += report.messages;
-            bytes += report.bytes;
-        }
-        let space = self.store.space().await.unwrap();
-        assert_eq!(space.references, messages, "references: {space:?}");
-        assert_eq!(space.raw, bytes, "{space:?}");
+    /// Counters, names, references, contents.
+    async fn verify(&self, lied: bool, context: &str) {
+        let problems = verify::problems(&self.store, &self.mailboxes, &ACCOUNTS, lied).await;
+        assert_eq!(problems, Vec::<String>::new(), "{context}");
     }
 
     async fn sequence(&self) -> [u64; 2] {
@@ -382,7 +375,7 @@ impl Scenario {
         for act in &self.before {
             act.run(&house).await.unwrap();
         }
-        house.verify().await;
+        house.verify(false, "").await;
         let begin = house.contents(false, "").await;
         house.store.close().await.unwrap();
         drop(house);
@@ -547,7 +540,7 @@ async fn look(machine: &Machine, allowed: &Allowed, lied: bool, context: &str) {
         "{context}: {sequence:?}, acknowledged {:?}",
         allowed.sequence
     );
-    house.verify().await;
+    house.verify(lied, context).await;
     // The server goes on working: with the same attachments, or after a lie
     // with others, as what is there cannot be trusted.
     let more = if lied { 90 } else { 50 };
@@ -572,7 +565,7 @@ async fn look(machine: &Machine, allowed: &Allowed, lied: bool, context: &str) {
         wanted,
         "{context}: going on"
     );
-    house.verify().await;
+    house.verify(lied, context).await;
     drop(house);
     machine.restart(Survives::Synced);
     let house = House::open(machine).await.unwrap();
@@ -583,7 +576,7 @@ async fn look(machine: &Machine, allowed: &Allowed, lied: bool, context: &str) {
         brief(&found),
         brief(&wanted)
     );
-    house.verify().await;
+    house.verify(lied, context).await;
 }
 
 #[test]

@@ -111,6 +111,15 @@ impl Demo {
     }
 }
 
+impl Demo {
+    /// Counts everything again. The server must have been stopped or killed.
+    #[track_caller]
+    pub fn verify(&self) {
+        let problems = crate::verify::verify(&self.dir);
+        assert!(problems.is_empty(), "{problems:#?}");
+    }
+}
+
 /// The server's binary, built if it is not there yet.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();

@@ -255,6 +255,7 @@ fn full() {
     served.signal("TERM");
     let (status, _) = served.ended();
     assert!(status.success());
+    house.verify();
     let _served = house.serve();
     acked.check(&house, "INBOX", "after a restart");
 }

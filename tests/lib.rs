@@ -15,4 +15,5 @@ pub mod machine;
 pub mod mails;
 pub mod served;
 pub mod tool;
+pub mod verify;
 pub mod wire;

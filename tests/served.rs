@@ -169,6 +169,13 @@ impl House {
         }
     }
 
+    /// Counts everything again. No server may be running.
+    #[track_caller]
+    pub fn verify(&self) {
+        let problems = crate::verify::verify(&self.store());
+        assert!(problems.is_empty(), "{problems:#?}");
+    }
+
     /// Where the mail is kept if the file does not say otherwise.
     pub fn store(&self) -> PathBuf {
         Path::new(self.dir.path()).join("mail")
