@@ -57,6 +57,11 @@ pub trait Engine: Debug + Send + Sync + 'static {
     /// Those of the engine.
     fn maintain(&self, task: Maintain) -> Result<Report>;
 
+    /// About how many rows there are, if that is known without counting them.
+    fn rows(&self) -> Option<u64> {
+        None
+    }
+
     /// See [`Backend::stat`].
     fn stat(&self) -> Written;
 

@@ -36,3 +36,4 @@ pub use blob::{BlobIn, BlobRef};
 pub use error::{Error, Result};
 pub use page::{Page, Range};
 pub use store::Store;
+pub use store::migrate::{Migrated, Progress, Stage, migrate};

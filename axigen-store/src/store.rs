@@ -10,7 +10,9 @@
 mod adopt;
 mod check;
 mod cut;
+mod engine;
 mod line;
+pub(crate) mod migrate;
 mod note;
 mod open;
 mod pending;
@@ -49,6 +51,7 @@ use stat::{Counters, add};
 use upkeep::Upkeep;
 use watch::Watchers;
 
+pub use engine::Engine;
 pub use salvage::{Salvage, SalvageReport};
 pub use space::Space;
 pub use stat::Stat;
@@ -68,6 +71,9 @@ pub struct Store {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
+    /// Which engine holds the rows of a new store; one that is there keeps its
+    /// own. [`Engine::Fjall`].
+    pub engine: Engine,
     /// Memory for rows read from disk, in bytes. 64 MB.
     pub cache: u64,
     /// A pack file is ended at this length in bytes. 256 MB.
@@ -91,6 +97,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            engine: Engine::default(),
             cache: 64 << 20,
             pack: 256 << 20,
             reserve: 64 << 20,

@@ -5,18 +5,23 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use axigen_store::conformance::{self, Subject};
-use axigen_store::store::Options;
+use axigen_store::store::{Engine, Options};
 use axigen_store::{Result, Store};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// The embedded backend, each store in its own directory.
-#[derive(Default)]
+/// The embedded backends, each store in its own directory.
 struct Embedded {
+    engine: Engine,
     last: Mutex<Option<TempDir>>,
 }
 
 impl Embedded {
+    fn on(engine: Engine) -> Self {
+        let last = Mutex::default();
+        Embedded { engine, last }
+    }
+
     async fn open(&self) -> Result<Store> {
         let path = self
             .last
@@ -27,6 +32,7 @@ impl Embedded {
             .path()
             .join("store");
         let mut options = Options::default();
+        options.engine = self.engine;
         // Small packs, so that the tests see them change.
         options.pack = 100_000;
         Store::open_with(&path, options).await
@@ -52,7 +58,14 @@ async fn memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn embedded() {
-    conformance::run(&Embedded::default()).await.unwrap();
+    let subject = Embedded::on(Engine::Fjall);
+    conformance::run(&subject).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn embedded_on_redb() {
+    let subject = Embedded::on(Engine::Redb);
+    conformance::run(&subject).await.unwrap();
 }
 
 fn play(subject: &dyn Subject, seeds: &[u64]) -> Result<(), TestCaseError> {
@@ -78,6 +91,11 @@ proptest! {
 
     #[test]
     fn random_steps_embedded(seeds in prop::collection::vec(any::<u64>(), 1..400)) {
-        play(&Embedded::default(), &seeds)?;
+        play(&Embedded::on(Engine::Fjall), &seeds)?;
+    }
+
+    #[test]
+    fn random_steps_on_redb(seeds in prop::collection::vec(any::<u64>(), 1..400)) {
+        play(&Embedded::on(Engine::Redb), &seeds)?;
     }
 }

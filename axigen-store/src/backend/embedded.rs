@@ -24,10 +24,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use parking_lot::{Mutex, RwLock};
 
+use super::arena::Arena;
 use super::{KeyRange, Limits, Maintain, Report, Snapshot, Written};
 use crate::batch::Key;
 use crate::blocking::{Blocking, Engine};
@@ -47,7 +48,7 @@ const JOURNAL: u64 = 64 << 20;
 
 /// The row that holds the number of the last batch: the flat key of the note
 /// `batches`.
-const NUMBER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xffsbatches";
+pub(crate) const NUMBER: &[u8] = b"\xff\xff\xff\xff\xff\xff\xff\xffsbatches";
 
 /// The embedded backend.
 pub type Embedded = Blocking<Fjall>;
@@ -198,7 +199,7 @@ impl Engine for Fjall {
             };
             let mut rows = snapshot.range(&open.rows, range.from.clone()..range.to.clone());
             let mut page = Arena::default();
-            while page.lengths.len() <= range.limit {
+            while page.len() <= range.limit {
                 let row = if range.reverse {
                     rows.next_back()
                 } else {
@@ -284,6 +285,13 @@ impl Engine for Fjall {
         run().map_err(|error| failure(&self.dir, "compacting the metadata", error))
     }
 
+    fn rows(&self) -> Option<u64> {
+        let rows = self.with("reading the metadata", |open| {
+            Ok(open.rows.approximate_len() as u64)
+        });
+        rows.ok()
+    }
+
     fn stat(&self) -> Written {
         Written {
             syncs: self.syncs.load(Relaxed),
@@ -331,29 +339,6 @@ fn noted(note: &File) -> u64 {
 /// says what is to be done.
 fn is_of_known_layout(dir: &Path) -> bool {
     std::fs::read(dir.join("version")).is_ok_and(|version| version.starts_with(b"FJL\x03"))
-}
-
-/// The rows of a page in one piece of memory.
-#[derive(Default)]
-struct Arena {
-    bytes: BytesMut,
-    lengths: Vec<(usize, usize)>,
-}
-
-impl Arena {
-    fn push(&mut self, key: &[u8], value: &[u8]) {
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(value);
-        self.lengths.push((key.len(), value.len()));
-    }
-
-    fn rows(self) -> Vec<(Key, Bytes)> {
-        let mut rest = self.bytes.freeze();
-        self.lengths
-            .into_iter()
-            .map(|(key, value)| (rest.split_to(key), rest.split_to(value)))
-            .collect()
-    }
 }
 
 fn failure(dir: &Path, what: &str, error: fjall::Error) -> Error {

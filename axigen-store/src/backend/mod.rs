@@ -7,9 +7,11 @@
 //! backend is a few hundred lines, and fewer still on top of
 //! [`Blocking`](crate::blocking::Blocking).
 
+mod arena;
 pub mod embedded;
 pub mod key;
 pub mod memory;
+pub mod redb;
 pub mod resolve;
 
 use std::any::Any;
@@ -28,6 +30,7 @@ use crate::store::Change;
 
 pub use embedded::Embedded;
 pub use memory::Memory;
+pub use redb::Redb;
 
 /// An ordered map of bytes with atomic batches. Keys are compared bytewise.
 ///

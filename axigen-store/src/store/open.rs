@@ -1,24 +1,30 @@
 //! The directory of the embedded store.
 //!
 //! ```text
-//! FORMAT     version of the layout
-//! LOCK       locked while a process has the store open
-//! store.id   names this store for ever
-//! meta/      rows
-//! packs/     blobs
+//! FORMAT      version of the layout, and which engine holds the rows
+//! LOCK        locked while a process has the store open
+//! store.id    names this store for ever
+//! meta/       rows, held by fjall,
+//! meta.redb   or by redb
+//! packs/      blobs
 //! ```
+//!
+//! What FORMAT says is true. Rows of another engine beside those it names are
+//! what a migration left when it was killed.
 
 use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Options, Store};
-use crate::backend::embedded::Fjall;
+use super::{Engine, Options, Store};
 use crate::error::{Error, Result};
 use crate::pack::Packs;
 
 const FORMAT: &str = "axigen store, layout 3\n";
+/// Before the engine's name, in the second line of FORMAT. Without the line it
+/// is fjall.
+const ENGINE: &str = "engine ";
 
 /// An open directory. Dropping it lets others open it.
 #[derive(Debug)]
@@ -27,6 +33,7 @@ pub(super) struct Root {
     _lock: File,
     /// FORMAT is not written yet.
     fresh: bool,
+    engine: Engine,
     dir: PathBuf,
 }
 
@@ -51,45 +58,100 @@ impl Store {
         let wanted = options.clone();
         // Recovery may read hundreds of megabytes.
         let opening = tokio::task::spawn_blocking(move || {
-            let root = Root::open(&dir)?;
+            let root = Root::open(&dir, wanted.engine)?;
             let packs = Packs::open(&dir.join("packs"), wanted.pack, wanted.reserve)?;
-            // Rows need less room than blobs, and without them no blob is of use.
-            let rows = Fjall::open(&dir.join("meta"), wanted.cache, wanted.reserve / 8)?;
+            let rows = root.engine.open(&root.rows(), &wanted)?;
             root.made(&dir)?;
             Ok((root, packs, rows))
         });
-        let (root, packs, rows) = opening
+        let (root, packs, backend) = opening
             .await
             .map_err(|error| Error::io("opening the store", std::io::Error::other(error)))??;
-        let backend = Arc::new(rows.into_backend());
         Store::start(backend, Arc::new(packs), options, Some(root)).await
     }
 }
 
 impl Root {
-    fn open(dir: &Path) -> Result<Self> {
+    /// `wanted` is for a new store.
+    fn open(dir: &Path, wanted: Engine) -> Result<Self> {
         let failed = |error| Error::io(format!("opening the store at {}", dir.display()), error);
         std::fs::create_dir_all(dir).map_err(failed)?;
         let lock = lock(dir)?;
-        let fresh = !known_format(dir)?;
-        if fresh {
+        let Some(engine) = known_format(dir)? else {
             prepare(dir)?;
-        } else if !dir.join("meta").is_dir() {
-            // To begin with an empty one would look as if all were well.
-            return Err(Error::Corrupt(format!(
-                "the metadata of the store at {} is missing; `axigen store salvage` makes it anew from the packs",
+            return Ok(Root {
+                _lock: lock,
+                fresh: true,
+                engine: wanted,
+                dir: dir.to_owned(),
+            });
+        };
+        let root = Root::found(dir, lock, engine)?;
+        for other in Engine::ALL.into_iter().filter(|other| *other != engine) {
+            if other.is_in(dir) {
+                tracing::warn!(
+                    "{} is left over from a migration; `axigen store migrate --to {engine}` removes it",
+                    dir.join(other.entry()).display()
+                );
+            }
+        }
+        Ok(root)
+    }
+
+    /// Of a store that is there.
+    pub(super) fn existing(dir: &Path) -> Result<Self> {
+        // To look for it must not make a LOCK anywhere.
+        if known_format(dir)?.is_none() {
+            return Err(Error::Invalid(format!(
+                "{} is no store: there is no FORMAT in it",
                 dir.display()
             )));
         }
+        let lock = lock(dir)?;
+        // A migration may have ended a moment ago.
+        match known_format(dir)? {
+            Some(engine) => Root::found(dir, lock, engine),
+            None => Err(Error::Invalid(format!("{} is no store", dir.display()))),
+        }
+    }
+
+    fn found(dir: &Path, lock: File, engine: Engine) -> Result<Self> {
+        if !engine.is_in(dir) {
+            // To begin with an empty one would look as if all were well.
+            return Err(Error::Corrupt(format!(
+                "the metadata of the store at {} is missing: FORMAT says that {} holds it, but {} is not there; `axigen store salvage` makes it anew from the packs",
+                dir.display(),
+                engine,
+                engine.entry()
+            )));
+        }
         // Whoever made FORMAT may have been killed before its name was durable.
-        File::open(dir)
-            .and_then(|dir| dir.sync_all())
-            .map_err(failed)?;
+        sync(dir)
+            .map_err(|error| Error::io(format!("opening the store at {}", dir.display()), error))?;
         Ok(Root {
             _lock: lock,
-            fresh,
+            fresh: false,
+            engine,
             dir: dir.to_owned(),
         })
+    }
+
+    /// Which engine holds the rows.
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Where they are.
+    pub(super) fn rows(&self) -> PathBuf {
+        self.dir.join(self.engine.entry())
+    }
+
+    /// FORMAT names another engine from now on, whose rows are all there.
+    pub(super) fn switch(&mut self, to: Engine) -> Result<()> {
+        say_format(&self.dir, to)
+            .map_err(|error| Error::io(format!("switching to {to}"), error))?;
+        self.engine = to;
+        Ok(())
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -98,7 +160,7 @@ impl Root {
 
     /// As [`Root::open`], of a directory of which nothing but the packs needs
     /// to be there.
-    pub(super) fn for_salvage(dir: &Path) -> Result<Self> {
+    pub(super) fn for_salvage(dir: &Path, wanted: Engine) -> Result<Self> {
         if !dir.join("packs").is_dir() {
             return Err(Error::Invalid(format!(
                 "{} holds no packs, and so nothing that could be salvaged",
@@ -106,7 +168,7 @@ impl Root {
             )));
         }
         let lock = lock(dir)?;
-        let fresh = !known_format(dir)?;
+        let known = known_format(dir)?;
         let id = dir.join("store.id");
         if !id.exists() {
             write(&id, &identifier()?)
@@ -114,7 +176,8 @@ impl Root {
         }
         Ok(Root {
             _lock: lock,
-            fresh,
+            fresh: known.is_none(),
+            engine: known.unwrap_or(wanted),
             dir: dir.to_owned(),
         })
     }
@@ -125,16 +188,22 @@ impl Root {
         if !self.fresh {
             return Ok(());
         }
-        let run = || {
-            let new = dir.join("FORMAT.new");
-            write(&new, FORMAT)?;
-            // The names of the parts must be durable before FORMAT says so.
-            File::open(dir)?.sync_all()?;
-            std::fs::rename(&new, dir.join("FORMAT"))?;
-            File::open(dir)?.sync_all()
-        };
-        run().map_err(|error| Error::io(format!("creating a store at {}", dir.display()), error))
+        say_format(dir, self.engine)
+            .map_err(|error| Error::io(format!("creating a store at {}", dir.display()), error))
     }
+}
+
+fn say_format(dir: &Path, engine: Engine) -> std::io::Result<()> {
+    let new = dir.join("FORMAT.new");
+    write(&new, &format!("{FORMAT}{ENGINE}{engine}\n"))?;
+    // The names of the parts must be durable before FORMAT says so.
+    sync(dir)?;
+    std::fs::rename(&new, dir.join("FORMAT"))?;
+    sync(dir)
+}
+
+fn sync(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
 }
 
 fn lock(dir: &Path) -> Result<File> {
@@ -152,24 +221,43 @@ fn lock(dir: &Path) -> Result<File> {
     }
 }
 
-/// Whether FORMAT is there and says what this version knows.
-fn known_format(dir: &Path) -> Result<bool> {
+/// The engine that FORMAT names, if it is there and says what this version
+/// knows.
+fn known_format(dir: &Path) -> Result<Option<Engine>> {
     let format = dir.join("FORMAT");
     // Damage to it is no failure of the disk.
-    let text = std::fs::read(&format).map(|text| String::from_utf8_lossy(&text).into_owned());
-    match text {
-        Ok(text) if text == FORMAT => Ok(true),
-        Ok(text) => Err(Error::Invalid(format!(
-            "{} says {:?}; this version knows {:?}",
-            format.display(),
+    let text = match std::fs::read(&format) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(Error::io(
+                format!("opening the store at {}", dir.display()),
+                error,
+            ));
+        }
+    };
+    let refused = |why: String| Error::Invalid(format!("{} says {why}", format.display()));
+    let Some(rest) = text.strip_prefix(FORMAT) else {
+        return Err(refused(format!(
+            "{:?}; this version knows {:?}",
             text.trim_end(),
             FORMAT.trim_end()
+        )));
+    };
+    if rest.is_empty() {
+        return Ok(Some(Engine::Fjall));
+    }
+    let name = rest
+        .strip_prefix(ENGINE)
+        .and_then(|rest| rest.strip_suffix('\n'));
+    match name.map(str::parse) {
+        Some(Ok(engine)) => Ok(Some(engine)),
+        Some(Err(_)) => Err(refused(format!(
+            "that the rows are held by {:?}; this version knows {}",
+            name.unwrap_or_default(),
+            Engine::ALL.map(Engine::name).join(" and ")
         ))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(Error::io(
-            format!("opening the store at {}", dir.display()),
-            error,
-        )),
+        None => Err(refused(format!("{:?}", text.trim_end()))),
     }
 }
 
@@ -183,6 +271,7 @@ fn prepare(dir: &Path) -> Result<()> {
             "store.id",
             "FORMAT.new",
             "meta",
+            "meta.redb",
             "packs",
             "lost+found",
         ];

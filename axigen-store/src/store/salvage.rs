@@ -14,8 +14,7 @@ use std::time::Duration;
 use super::adopt;
 use super::line::wait;
 use super::open::Root;
-use super::{Options, Store, clock};
-use crate::backend::embedded::Fjall;
+use super::{Options, Store, clock, engine};
 use crate::backend::{Request, Upkeep, key};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -23,9 +22,8 @@ use crate::pack::Packs;
 
 /// Rows written in one batch.
 const BATCH: usize = 500;
-/// Where the new rows grow.
-const NEW: &str = "meta.salvage";
-const META: &str = "meta";
+/// Where the new rows grow, beside the old ones.
+const NEW: &str = "salvage";
 
 /// A store whose metadata is being made anew.
 #[derive(Debug)]
@@ -64,15 +62,11 @@ impl Store {
         options.upkeep = Duration::ZERO;
         let dir = dir.to_owned();
         let work = move || {
-            let root = Root::for_salvage(&dir)?;
-            let new = dir.join(NEW);
-            if new.exists() {
-                std::fs::remove_dir_all(&new)
-                    .map_err(|error| Error::io(format!("removing {}", new.display()), error))?;
-            }
+            let root = Root::for_salvage(&dir, options.engine)?;
+            let new = engine::beside(root.engine(), &dir, NEW);
+            engine::remove(&new)?;
             let packs = Packs::open(&dir.join("packs"), options.pack, options.reserve)?;
-            let rows = Fjall::open(&new, options.cache, options.reserve / 8)?;
-            let backend = Arc::new(rows.into_backend());
+            let backend = root.engine().open(&new, &options)?;
             let store = wait(Store::start(backend, Arc::new(packs), options, None))?;
             let report = fill(&store, progress)?;
             Ok(Salvage {
@@ -110,15 +104,17 @@ impl Salvage {
     /// Those of closing the store, and [`Error::Io`].
     pub async fn finish(self) -> Result<Option<PathBuf>> {
         self.store.close().await?;
-        let (dir, meta) = (&self.dir, self.dir.join(META));
+        let (dir, meta) = (&self.dir, self._root.rows());
+        let new = engine::beside(self._root.engine(), dir, NEW);
         let swap = || {
             let mut old = None;
             if meta.exists() {
-                let aside = dir.join(format!("meta.before-salvage-{}", clock()));
+                let aside = format!("before-salvage-{}", clock());
+                let aside = engine::beside(self._root.engine(), dir, &aside);
                 std::fs::rename(&meta, &aside)?;
                 old = Some(aside);
             }
-            std::fs::rename(dir.join(NEW), &meta)?;
+            std::fs::rename(&new, &meta)?;
             std::fs::File::open(dir)?.sync_all()?;
             Ok(old)
         };
