@@ -2,28 +2,25 @@
 //! byte of every message.
 
 use std::path::Path;
+use std::process::Command;
 
-use axigen_core::engine::Engine;
 use axigen_core::mailbox::Mailboxes;
 use axigen_store::store::References;
 use axigen_store::{AccountId, Store};
 
-/// What does not agree in the store that a server kept in a directory, and has
-/// closed or was killed over; in sentences.
-pub fn verify(dir: &Path) -> Vec<String> {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(async {
-        let store = Store::open(dir).await.expect("the store opens");
-        let engine = Engine::builder(store.clone()).build().expect("an engine");
-        let known = engine.directory().accounts().await.expect("the accounts");
-        let accounts: Vec<AccountId> = known.iter().map(|account| account.id).collect();
-        let found = problems(&store, engine.mailboxes(), &accounts, false).await;
-        engine.shutdown().await.expect("it closes");
-        found
-    })
+use crate::demo::binary;
+use crate::tool::finish;
+
+/// `axigen store verify` on the directory of a server that has ended, however
+/// it did: everything must be in order.
+#[track_caller]
+pub fn verify(dir: &Path) {
+    let mut command = Command::new(binary());
+    command.args(["store", "verify", "--dir"]).arg(dir);
+    finish(command, b"").ok();
 }
 
-/// The same of a store that is open; these must be all accounts. `damaged`:
+/// What does not agree in a store that is open, in sentences; these must be all accounts. `damaged`:
 /// contents may be damaged, which is then not reported.
 pub async fn problems(
     store: &Store,

@@ -14,13 +14,15 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use axigen_store::blob::SweepOptions;
+use axigen_store::blob::{BlobStore, SweepOptions};
+use axigen_store::pack::Packs;
 use axigen_store::store::Options;
 use axigen_store::{AccountId, Batch, BlobIn, BlobRef, Error, Op, Part, Store};
 use bytes::Bytes;
 use tempfile::TempDir;
 
 const ACCOUNTS: u64 = 3;
+const PACK: u64 = 12_000;
 
 fn noise(seed: usize, len: usize) -> Bytes {
     let mut bytes = vec![0; len];
@@ -45,7 +47,7 @@ fn content(number: usize) -> Bytes {
 
 async fn open(dir: &Path) -> Result<Store, Error> {
     let mut options = Options::default();
-    options.pack = 12_000;
+    options.pack = PACK;
     options.reserve = 0;
     options.upkeep = Duration::ZERO;
     Store::open_with(dir, options).await
@@ -181,6 +183,10 @@ async fn make(dir: &Path) {
     remove(&store, 32).await;
     remove(&store, 7).await;
     store.close().await.unwrap();
+    // Listing what is kept makes the indexes.
+    let packs = Packs::open(&dir.join("packs"), PACK, 0).unwrap();
+    let listing = packs.list((0, 0), usize::MAX).await.unwrap();
+    assert!(listing.blobs.len() > 20, "{}", listing.blobs.len());
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -361,6 +367,7 @@ fn a_flipped_bit_is_harmless_or_reported() {
     assert!(wrong.is_empty(), "{} wrong: {wrong:#?}", wrong.len());
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     /// Everything is served.
     Harmless,
@@ -368,6 +375,15 @@ enum Found {
     Refused,
     /// Something is not served.
     Reported,
+}
+
+impl Found {
+    fn and(self, other: Found) -> Found {
+        match self {
+            Found::Harmless => other,
+            found => found,
+        }
+    }
 }
 
 /// An error that is right for damage.
@@ -403,6 +419,33 @@ async fn look_inside(store: &Store, wanted: &Seen) -> Result<Found, String> {
             found = Found::Reported;
         }
     }
+    found = found.and(contents(store, wanted).await?);
+    if let Err(error) = store.space().await {
+        reported(&error)?;
+        found = Found::Reported;
+    }
+    // A sweep that rewrites everything removes nothing that is wanted, whatever
+    // it believes.
+    let mut options = SweepOptions::default();
+    options.grace = Duration::ZERO;
+    options.percent = 100;
+    options.recompress = false;
+    options.rate = u64::MAX;
+    let swept = store.sweep(options).await;
+    if let Err(error) = &swept {
+        reported(error)?;
+        found = Found::Reported;
+    }
+    let after = contents(store, wanted).await?;
+    match (found, after) {
+        (Found::Harmless, Found::Reported) => Err(format!("the sweep broke something: {swept:?}")),
+        _ => Ok(found),
+    }
+}
+
+/// Each row by its key, each blob as a whole and in part.
+async fn contents(store: &Store, wanted: &Seen) -> Result<Found, String> {
+    let mut found = Found::Harmless;
     for (number, (_, rows)) in &wanted.rows {
         for (key, value) in rows {
             match store
@@ -437,16 +480,6 @@ async fn look_inside(store: &Store, wanted: &Seen) -> Result<Found, String> {
                 }
             }
         }
-    }
-    if let Err(error) = store.space().await {
-        reported(&error)?;
-        found = Found::Reported;
-    }
-    // A sweep removes nothing that is wanted, whatever it believes.
-    let mut options = SweepOptions::default();
-    options.grace = Duration::from_secs(3600);
-    if let Err(error) = store.sweep(options).await {
-        reported(&error)?;
     }
     Ok(found)
 }
