@@ -28,6 +28,11 @@ use tantivy::directory::{
 const SMALL: u64 = 16 * 1024;
 /// The longest wait for one of tantivy's locks.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes read at once when small reads follow each other, as when segments are
+/// joined or many words of the dictionary are gone through.
+const AHEAD: usize = 64 * 1024;
+/// Reads that leave out so few bytes follow each other.
+const SKIPPED: usize = 4 * 1024;
 const SEAL: usize = blake3::OUT_LEN;
 
 /// A directory of files. The store's own lock keeps other processes away.
@@ -101,6 +106,7 @@ impl Directory for Files {
                 path: full,
                 state,
                 uses,
+                ahead: Mutex::default(),
             }))
         };
         open().map_err(|error| cannot_read(error, path))
@@ -221,6 +227,26 @@ struct Large {
     path: PathBuf,
     state: State,
     uses: Arc<Mutex<HashMap<PathBuf, Use>>>,
+    ahead: Mutex<Ahead>,
+}
+
+/// What was read last.
+#[derive(Debug, Default)]
+struct Ahead {
+    /// Where it ended.
+    end: usize,
+    /// More than was asked for, and where that begins.
+    start: usize,
+    bytes: Option<OwnedBytes>,
+}
+
+impl Ahead {
+    fn get(&self, range: &Range<usize>) -> Option<OwnedBytes> {
+        let bytes = self.bytes.as_ref()?;
+        let from = range.start.checked_sub(self.start)?;
+        let to = range.end.checked_sub(self.start)?;
+        (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
+    }
 }
 
 impl Drop for Large {
@@ -249,6 +275,29 @@ impl HasLen for Large {
 
 impl FileHandle for Large {
     fn read_bytes(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
+        let follows = {
+            let mut ahead = self.ahead.lock();
+            let follows = (ahead.end..=ahead.end.saturating_add(SKIPPED)).contains(&range.start);
+            ahead.end = range.end;
+            if let Some(bytes) = ahead.get(&range) {
+                return Ok(bytes);
+            }
+            follows && range.len() < AHEAD / 2
+        };
+        if !follows {
+            return self.read(range);
+        }
+        let start = range.start;
+        let bytes = self.read(start..self.len().min(start.saturating_add(AHEAD)).max(range.end))?;
+        let asked = bytes.slice(0..range.len());
+        let mut ahead = self.ahead.lock();
+        (ahead.start, ahead.bytes) = (start, Some(bytes));
+        Ok(asked)
+    }
+}
+
+impl Large {
+    fn read(&self, range: Range<usize>) -> io::Result<OwnedBytes> {
         let file = File::open(&self.path)?;
         if State::of(&file)? != self.state {
             return Err(io::Error::new(
@@ -313,6 +362,10 @@ mod tests {
         let handle = files.get_file_handle(name).unwrap();
         assert_eq!(&handle.read_bytes(5..8).unwrap()[..], [7, 7, 7]);
         assert!(handle.read_bytes(99_000..100_001).is_err());
+        for _ in 0..2 {
+            assert!(handle.read_bytes(usize::MAX - 1..usize::MAX).is_err());
+        }
+        assert!(handle.read_bytes(usize::MAX..usize::MAX).is_err());
         // Deleted while it is in use, it is there until it is not.
         files.delete(name).unwrap();
         let other = files.get_file_handle(name).unwrap();
@@ -333,6 +386,36 @@ mod tests {
             .set_len(50_000)
             .unwrap();
         assert!(handle.read_bytes(5..8).is_err());
+    }
+
+    #[test]
+    fn reads_that_follow_each_other_read_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        let name = Path::new("large");
+        let bytes: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        let mut file = files.open_write(name).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.terminate().unwrap();
+        let handle = files.get_file_handle(name).unwrap();
+        for (step, length) in [
+            (100, 100),
+            (130, 100),
+            (40_000, 40_000),
+            (5000, 9000),
+            (7, 300),
+        ] {
+            for start in (0..bytes.len() - length).step_by(step) {
+                let range = start..start + length;
+                assert_eq!(
+                    &handle.read_bytes(range.clone()).unwrap()[..],
+                    &bytes[range]
+                );
+            }
+        }
+        let end = 299_990..300_000;
+        assert_eq!(&handle.read_bytes(end.clone()).unwrap()[..], &bytes[end]);
+        assert!(handle.read_bytes(300_000..300_001).is_err());
     }
 
     #[test]

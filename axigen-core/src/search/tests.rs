@@ -534,8 +534,14 @@ fn key() -> impl Strategy<Value = SearchKey> {
     })
 }
 
+/// How many cases, if it is not said otherwise: each is a store of its own.
+fn cases() -> u32 {
+    let said = std::env::var("PROPTEST_CASES").ok();
+    said.and_then(|cases| cases.parse().ok()).unwrap_or(24)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Index on is index off, for any mails and any keys, while some mails are
     /// indexed, some are not yet, some are gone, and after a restart.

@@ -37,3 +37,29 @@ impl Default for SearchSettings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn what_the_index_cannot_work_with_is_named() {
+        let wrong = |memory, batch| {
+            let settings = Settings {
+                search: SearchSettings {
+                    memory: Size(memory),
+                    batch,
+                    ..SearchSettings::default()
+                },
+                ..Settings::default()
+            };
+            let problems = settings.problems();
+            let named = problems.iter().map(ToString::to_string);
+            named.filter(|text| text.contains("search.")).count()
+        };
+        assert_eq!(wrong(32 << 20, 2000), 0);
+        assert_eq!(wrong(1 << 20, 0), 2);
+        assert_eq!(wrong(3 << 30, 100_001), 2);
+    }
+}
