@@ -131,6 +131,19 @@ impl Mailboxes {
         }
     }
 
+    /// Begins another [`epoch`](Mailboxes::epoch): nothing that was made from
+    /// the mail so far counts.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn end_epoch(&self) -> Result<()> {
+        let mut draft = Draft::new(AccountId::SYSTEM).quiet();
+        draft.delete(keys::epoch());
+        // Nothing is asserted.
+        self.commit(vec![draft]).await?;
+        Ok(())
+    }
+
     /// The number of an account's last change.
     ///
     /// # Errors

@@ -115,6 +115,8 @@ pub async fn repair(
     mut progress: impl FnMut(Progress),
 ) -> Result<Report> {
     let mut report = Report::default();
+    // What was made from the mail is made anew from what the mail is then.
+    mailboxes.end_epoch().await?;
     let accounts = accounts(store).await?;
     let before = references(mailboxes, &accounts).await?;
     let lost = store

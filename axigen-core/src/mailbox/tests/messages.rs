@@ -539,5 +539,8 @@ async fn following_the_log_misses_and_tears_nothing() {
     m.cut_log(ALICE, start + 2).await.unwrap();
     assert_eq!(m.follow(ALICE, start + 1, 9).await.unwrap(), None);
     assert!(m.follow(ALICE, start + 2, 9).await.unwrap().is_some());
-    assert_eq!(m.epoch().await.unwrap(), m.epoch().await.unwrap());
+    let epoch = m.epoch().await.unwrap();
+    assert_eq!(m.epoch().await.unwrap(), epoch);
+    m.end_epoch().await.unwrap();
+    assert_ne!(m.epoch().await.unwrap(), epoch);
 }
