@@ -60,9 +60,7 @@ impl Pending {
     pub(super) fn hold(&self, hash: &[u8; 32]) -> Known {
         let mut table = self.blobs.lock();
         table.clean();
-        if table.condemned.contains(hash) {
-            return Known::No;
-        }
+        let condemned = table.condemned.contains(hash);
         let now = Instant::now();
         let held = table.held.entry(*hash).or_insert(Held {
             row: None,
@@ -73,6 +71,7 @@ impl Pending {
         held.times += 1;
         match held.row {
             Some(_) => Known::Yes,
+            None if condemned => Known::No,
             None => Known::Ask,
         }
     }
@@ -122,6 +121,11 @@ impl Pending {
         }
     }
 
+    /// Forgets those whose writer gave up.
+    pub(super) fn expire(&self) {
+        self.blobs.lock().expire(WAIT);
+    }
+
     /// Condemns a blob to be forgotten, unless somebody holds it.
     pub(super) fn condemn(&self, hash: &[u8; 32]) -> bool {
         let mut table = self.blobs.lock();
@@ -155,14 +159,19 @@ impl Pending {
 }
 
 impl Table {
+    /// Now and then, if there are many.
     fn clean(&mut self) {
-        let now = Instant::now();
-        let due = |at: Instant| now.duration_since(at) > WAIT / 60;
+        let due = |at: Instant| at.elapsed() > WAIT / 60;
         if self.held.len() >= MANY && self.cleaned.is_none_or(due) {
-            self.cleaned = Some(now);
-            self.held
-                .retain(|_, held| now.duration_since(held.since) < WAIT);
+            self.expire(WAIT);
         }
+    }
+
+    fn expire(&mut self, wait: Duration) {
+        let now = Instant::now();
+        self.cleaned = Some(now);
+        self.held
+            .retain(|_, held| now.duration_since(held.since) < wait);
     }
 }
 
@@ -181,6 +190,8 @@ mod tests {
         pending.acquit(&[1; 32]);
         assert_eq!(pending.hold(&[1; 32]), Known::Ask);
         assert_eq!(pending.hold(&[1; 32]), Known::Ask);
+        pending.let_go(&[1; 32]);
+        // Also who was told that it goes holds it.
         pending.let_go(&[1; 32]);
         assert!(!pending.condemn(&[1; 32]));
         pending.let_go(&[1; 32]);

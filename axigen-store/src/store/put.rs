@@ -171,18 +171,33 @@ impl Shared {
     /// one sync.
     pub(super) fn put_group(self: &Arc<Self>, group: Vec<Vec<Item>>) -> Vec<Result<()>> {
         let asked = group.len();
+        let held: Vec<Vec<Cut>> = group.iter().map(|items| cuts(items)).collect();
         // Two writers may bring the same content at the same time.
         let mut unique: HashMap<[u8; 32], Item> = HashMap::new();
+        let mut parts: HashMap<[u8; 32], Vec<[u8; 32]>> = HashMap::new();
         for item in group.into_iter().flatten() {
-            if self.pending.get(&item.blob.hash).is_none() {
-                unique.entry(item.blob.hash).or_insert(item);
+            match self.pending.get(&item.blob.hash) {
+                Some(row) => {
+                    parts.insert(item.blob.hash, row.parts);
+                }
+                None => {
+                    unique.entry(item.blob.hash).or_insert(item);
+                }
             }
         }
-        let unneeded = self.flatten(&mut unique);
-        let items = unique.into_values().map(|item| item.blob);
-        let items: Vec<SealedBlob> = items.collect();
+        let flat = self.flatten(&mut unique);
+        let items: Vec<SealedBlob> = unique.into_values().map(|item| item.blob).collect();
+        parts.extend(items.iter().map(|item| (item.hash, item.parts.clone())));
+        let done = flat.and_then(|()| self.put_items(&items));
+        for part in unneeded(&held, &parts) {
+            self.pending.let_go(&part);
+        }
+        vec![done; asked]
+    }
+
+    fn put_items(&self, items: &[SealedBlob]) -> Result<()> {
         if items.is_empty() {
-            return vec![Ok(()); asked];
+            return Ok(());
         }
         add(&self.counters.put_groups, 1);
         self.counters
@@ -190,48 +205,84 @@ impl Shared {
             .fetch_max(items.len() as u64, Relaxed);
         // A sweep may see them in the blob store before we know their places.
         self.pending.arrive(items.iter().map(|item| item.hash));
-        let done = wait(self.blobs.put(&items)).map(|locs| {
+        let done = wait(self.blobs.put(items)).map(|locs| {
             for (item, loc) in items.iter().zip(locs) {
                 let row = BlobRow::new(item, Place::of(&loc));
                 self.pending.insert(item.hash, row);
             }
         });
         self.pending.arrived();
-        for part in unneeded {
-            self.pending.let_go(&part);
+        done
+    }
+
+    /// Two writers may bring the same content, one as a piece and one put
+    /// together from pieces: so that no piece is ever put together itself,
+    /// what has such a one is kept whole.
+    fn flatten(&self, unique: &mut HashMap<[u8; 32], Item>) -> Result<()> {
+        let pieces: HashSet<[u8; 32]> = unique
+            .values()
+            .flat_map(|item| item.blob.parts.iter().copied())
+            .collect();
+        if pieces.is_empty() {
+            return Ok(());
         }
-        vec![done; asked]
+        // In this order: what waits for its row goes from there to the backend.
+        let (mut composed, mut ask) = (HashSet::new(), Vec::new());
+        for hash in pieces {
+            match self.pending.get(&hash) {
+                Some(row) if !row.parts.is_empty() => drop(composed.insert(hash)),
+                Some(_) => {}
+                None => ask.push(hash),
+            }
+        }
+        let keys: Vec<_> = ask.iter().map(key::blob).collect();
+        for (hash, row) in ask.iter().zip(wait(self.backend.get(&keys))?) {
+            let is = match row.as_ref().map(BlobRow::decode).transpose()? {
+                Some(row) => !row.parts.is_empty(),
+                None => unique
+                    .get(hash)
+                    .is_some_and(|item| !item.blob.parts.is_empty()),
+            };
+            if is {
+                composed.insert(*hash);
+            }
+        }
+        for (hash, item) in unique {
+            if item.blob.parts.iter().any(|part| composed.contains(part))
+                && let Some(whole) = &item.whole
+            {
+                item.blob.bytes = seal(Kind::Content, whole, hash, Effort::Quick);
+                item.blob.parts.clear();
+            }
+        }
+        Ok(())
     }
 }
 
-impl Shared {
-    /// Two writers may bring the same content, one as a piece and one put
-    /// together from pieces: so that no piece is ever put together itself,
-    /// what has such a one is kept whole. Gives the pieces that it then does
-    /// not need.
-    fn flatten(&self, unique: &mut HashMap<[u8; 32], Item>) -> Vec<[u8; 32]> {
-        let composed = |hash: &[u8; 32]| match self.pending.get(hash) {
-            Some(row) => !row.parts.is_empty(),
-            None => unique
-                .get(hash)
-                .is_some_and(|item| !item.blob.parts.is_empty()),
-        };
-        let nested: Vec<[u8; 32]> = unique
-            .values()
-            .filter(|item| item.blob.parts.iter().any(composed))
-            .map(|item| item.blob.hash)
+/// A blob and the pieces it is to be put together from.
+type Cut = ([u8; 32], Vec<[u8; 32]>);
+
+fn cuts(items: &[Item]) -> Vec<Cut> {
+    let cut = items.iter().filter(|item| !item.blob.parts.is_empty());
+    cut.map(|item| (item.blob.hash, item.blob.parts.clone()))
+        .collect()
+}
+
+/// What each put held for its blobs and these do not need after all: they were
+/// brought by another put in another form.
+fn unneeded(held: &[Vec<Cut>], parts: &HashMap<[u8; 32], Vec<[u8; 32]>>) -> Vec<[u8; 32]> {
+    let mut unneeded = Vec::new();
+    for cuts in held {
+        let needed: HashSet<&[u8; 32]> = cuts
+            .iter()
+            .filter_map(|(hash, _)| parts.get(hash))
+            .flatten()
             .collect();
-        let mut unneeded = Vec::new();
-        for hash in nested {
-            if let Some(item) = unique.get_mut(&hash)
-                && let Some(whole) = &item.whole
-            {
-                item.blob.bytes = seal(Kind::Content, whole, &hash, Effort::Quick);
-                unneeded.append(&mut item.blob.parts);
-            }
-        }
-        unneeded
+        // A put holds a piece once, however many of its blobs have it.
+        let held: HashSet<&[u8; 32]> = cuts.iter().flat_map(|(_, parts)| parts).collect();
+        unneeded.extend(held.difference(&needed).map(|part| **part));
     }
+    unneeded
 }
 
 /// Runs work on so many bytes: here if it is short, else where it may block.
@@ -245,4 +296,102 @@ async fn off_task<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::io("preparing a blob", std::io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::blob::{Piece, Recipe, SweepOptions};
+    use crate::{AccountId, Batch, Op, Part};
+
+    /// A blob that has another in its midst, as a piece.
+    fn around(inner: &Bytes, name: &str) -> BlobIn {
+        let bytes = [name.as_bytes(), inner, b"end"].concat();
+        let range = name.len()..name.len() + inner.len();
+        let recipe = Recipe::Plain;
+        let mut blob = BlobIn::new(bytes, Bytes::new());
+        blob.pieces = vec![Piece { range, recipe }];
+        blob
+    }
+
+    /// A put just before it waits for its group.
+    async fn begin(store: &Store, blob: &BlobIn) -> (BlobRef, Vec<Item>) {
+        let shared = &store.inner.shared;
+        let address = address(&blob.bytes);
+        let unknown = shared.unknown(std::slice::from_ref(&address)).await;
+        assert_eq!(unknown.unwrap().len(), 1);
+        let parts = cut_up(vec![(address.clone(), blob.clone())]);
+        let raws = shared.kept_once(parts).await.unwrap();
+        (address, raws.into_iter().map(seal_item).collect())
+    }
+
+    async fn commit(store: &Store, op: Op) {
+        let part = Part {
+            account: AccountId(1),
+            asserts: Vec::new(),
+            ops: vec![op],
+            advance: false,
+        };
+        store.commit(Batch { parts: vec![part] }).await.unwrap();
+    }
+
+    fn group(store: &Store, group: Vec<Vec<Item>>) {
+        for done in store.inner.shared.put_group(group) {
+            done.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_stays_of_what_was_brought_in_two_forms() {
+        let noise = Bytes::from(blake3::hash(b"noise").as_bytes().repeat(100));
+        let inner = around(&noise, "inner");
+        let outer = around(&inner.bytes, "outer");
+        for (first, second) in [(&inner, &outer), (&outer, &inner)] {
+            // In one group; in two, with both begun before; and with the
+            // first one's batch in between.
+            for way in 0..3 {
+                let store = Store::memory().await.unwrap();
+                let (one, items) = begin(&store, first).await;
+                let (two, more) = begin(&store, second).await;
+                match way {
+                    0 => group(&store, vec![items, more]),
+                    _ => {
+                        group(&store, vec![items]);
+                        if way == 2 {
+                            commit(&store, Op::Retain(one.clone())).await;
+                        }
+                        group(&store, vec![more]);
+                    }
+                }
+                if way != 2 {
+                    commit(&store, Op::Retain(one.clone())).await;
+                }
+                commit(&store, Op::Retain(two.clone())).await;
+                for (address, blob) in [(&one, first), (&two, second)] {
+                    let read = store.read(address, 0..u64::MAX).await.unwrap();
+                    assert_eq!(read, blob.bytes);
+                }
+                let rows = [&one, &two].map(|address| store.inner.shared.row(&address.hash));
+                for row in rows {
+                    for part in row.await.unwrap().unwrap().parts {
+                        let part = store.inner.shared.row(&part).await.unwrap().unwrap();
+                        assert!(part.parts.is_empty(), "a piece put together from pieces");
+                    }
+                }
+                for address in [one, two] {
+                    commit(&store, Op::Release(address)).await;
+                }
+                for _ in 0..2 {
+                    let options = SweepOptions {
+                        grace: std::time::Duration::ZERO,
+                        ..SweepOptions::default()
+                    };
+                    store.sweep(options).await.unwrap();
+                }
+                let space = store.space().await.unwrap();
+                assert_eq!((space.blobs, space.unreferenced_blobs), (0, 0), "{way}");
+            }
+        }
+    }
 }

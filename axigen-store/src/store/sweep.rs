@@ -71,6 +71,7 @@ impl Sweeper {
     async fn run(&self, options: &SweepOptions) -> Result<SweepReport> {
         // Whoever stops waiting for a sweep does not end it.
         let _turn = self.shared.sweeping.lock().await;
+        self.shared.pending.expire();
         let forgotten = self.forget().await?;
         let mut report = self.shared.blobs.sweep(self, options).await?;
         report.forgotten = forgotten;
