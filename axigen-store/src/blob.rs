@@ -19,6 +19,7 @@ pub mod seal;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -149,6 +150,17 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
     /// most `limit` blobs and notes. For upkeep and rescue; may block.
     async fn list(&self, from: (u64, u64), limit: usize) -> Result<Listing>;
 
+    /// The files that hold what was durable before the call, for a backup:
+    /// all of them, each with how much of it is durable.
+    ///
+    /// The default gives [`Error::Invalid`](crate::Error::Invalid): not every
+    /// blob store is in files.
+    async fn files(&self) -> Result<Vec<BlobFile>> {
+        Err(crate::Error::Invalid(
+            "what is not kept in files cannot be backed up as files".into(),
+        ))
+    }
+
     /// Bytes held on disk, those that nothing refers to included.
     async fn held(&self) -> Result<u64>;
 
@@ -235,6 +247,20 @@ pub struct SweepReport {
     /// Files that should have been rewritten and were left alone, as they are
     /// damaged.
     pub damaged: u64,
+}
+
+/// A file of a [`BlobStore`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobFile {
+    /// Its name within the blob store: names of letters, digits, `.`, `-` and
+    /// `_`, with slashes between them.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// How much of it is durable, in bytes.
+    pub len: u64,
+    /// Whether it stays as it is until it is removed.
+    pub sealed: bool,
 }
 
 /// A part of what a [`BlobStore`] keeps.

@@ -49,6 +49,16 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Those of the operating system.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
 
+    /// Gives a file a second name, which no file must have yet. A disk that
+    /// cannot do it need not: whoever asks copies then.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        let _ = (from, to);
+        Err(ErrorKind::Unsupported.into())
+    }
+
     /// Removes a file. Who has it open can go on reading it.
     ///
     /// # Errors
@@ -171,6 +181,10 @@ impl Disk for RealDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         std::fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        std::fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> Result<()> {

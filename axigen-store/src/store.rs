@@ -8,6 +8,7 @@
 //! is whatever came while the last one was on its way to the disk.
 
 mod adopt;
+mod backup;
 mod check;
 mod cut;
 mod engine;
@@ -27,6 +28,7 @@ mod upkeep;
 mod verify;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::ops;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -51,6 +53,9 @@ use stat::{Counters, add};
 use upkeep::Upkeep;
 use watch::Watchers;
 
+pub use backup::{
+    Backup, BackupCheck, BackupOptions, BackupProgress, BackupStage, RestoreOptions, Restored,
+};
 pub use engine::Engine;
 pub use salvage::{Salvage, SalvageReport};
 pub use space::Space;
@@ -143,6 +148,12 @@ struct Shared {
     tight: u64,
     /// Backups that copy files now.
     pins: AtomicUsize,
+    /// Where they go.
+    targets: Mutex<BTreeSet<PathBuf>>,
+    /// Held by each backup as long as it works.
+    backups: tokio::sync::RwLock<()>,
+    /// Held while blobs are forgotten, and by a backup while it takes its pin.
+    moment: tokio::sync::Mutex<()>,
     /// The directory's lock, given back on close.
     root: Mutex<Option<open::Root>>,
 }
@@ -188,6 +199,9 @@ impl Store {
             sweeping: tokio::sync::Mutex::default(),
             tight: options.reserve / 2,
             pins: AtomicUsize::new(0),
+            targets: Mutex::default(),
+            backups: tokio::sync::RwLock::default(),
+            moment: tokio::sync::Mutex::default(),
             root: Mutex::new(root),
         });
         let (first, second) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -419,6 +433,8 @@ impl Store {
         self.inner.puts.finish().await;
         self.inner.commits.finish().await;
         shared.health.not_hung()?;
+        // They see that it is closed, and break off.
+        let _none = shared.backups.write().await;
         let blobs = shared.blobs.close().await;
         let backend = shared.backend.close().await;
         drop(shared.root.lock().take());

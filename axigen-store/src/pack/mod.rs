@@ -42,7 +42,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::backend::Written;
 use crate::blob::{
-    BlobLoc, BlobStore, Listing, LiveSet, Note, SealedBlob, SweepOptions, SweepReport,
+    BlobFile, BlobLoc, BlobStore, Listing, LiveSet, Note, SealedBlob, SweepOptions, SweepReport,
 };
 use crate::disk::{Disk, DiskFile, RealDisk};
 use crate::error::{Error, Result};
@@ -56,6 +56,18 @@ const OPEN_FILES: usize = 256;
 const GATHER: usize = 64 << 10;
 /// Reads beyond this length go where they may block.
 const SHORT: u64 = 256 << 10;
+
+/// In the directory of the packs while a backup is restored into it: what is
+/// there is not whole.
+pub(crate) const RESTORING: &str = "RESTORING";
+
+/// What is said of a directory with that mark.
+pub(crate) fn unfinished(dir: &Path) -> Error {
+    Error::Invalid(format!(
+        "{} holds what a restore that was broken off left, and not a whole store: restore again into the same place, or remove it",
+        dir.display()
+    ))
+}
 
 /// The blob store in pack files.
 #[derive(Debug)]
@@ -111,6 +123,11 @@ impl Packs {
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, limit: u64, reserve: u64) -> Result<Self> {
         let failed = |error| Error::io(format!("opening the packs in {}", dir.display()), error);
         disk.create_dir(dir).map_err(failed)?;
+        if disk.open(&dir.join(RESTORING)).is_ok() {
+            return Err(unfinished(dir));
+        }
+        // A restore may have ended a moment ago: its mark must not come back.
+        disk.sync_dir(dir).map_err(failed)?;
         let path = dir.join("synced");
         let synced = match disk.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(&path),
@@ -241,8 +258,22 @@ impl Packs {
         Ok(())
     }
 
-    /// Begins the next pack to append to.
+    /// Begins the next pack to append to. The one before it is complete then:
+    /// it never changes again.
     fn begin_next(&self, tail: &mut Tail) -> Result<Open> {
+        if let Some(last) = &tail.pack {
+            let durable = self.packs.lock().get(&last.number).copied();
+            if durable.is_some_and(|durable| durable < last.end) {
+                // What was noted in it since the last sync.
+                if let Err(error) = last.file.sync() {
+                    let why = format!("syncing {}: {error}", self.path(last.number).display());
+                    tail.broken = Some(why.clone());
+                    return Err(Error::Poisoned(why));
+                }
+                self.packs.lock().insert(last.number, last.end);
+                self.syncs.fetch_add(1, Relaxed);
+            }
+        }
         let open = self.begin(tail.next)?;
         tail.next += 1;
         tail.pack = Some(open.clone());
@@ -360,6 +391,22 @@ impl BlobStore for Packs {
         scan::list(self, from, limit)
     }
 
+    async fn files(&self) -> Result<Vec<BlobFile>> {
+        let tail = self.tail.lock();
+        if let Some(why) = &tail.broken {
+            return Err(Error::Poisoned(why.clone()));
+        }
+        let written = tail.pack.as_ref().map(|open| open.number);
+        let packs = self.packs.lock();
+        let file = |(number, len): (&u64, &u64)| BlobFile {
+            name: name(*number),
+            path: self.path(*number),
+            len: *len,
+            sealed: Some(*number) != written,
+        };
+        Ok(packs.iter().map(file).collect())
+    }
+
     async fn held(&self) -> Result<u64> {
         Ok(self.packs.lock().values().sum())
     }
@@ -428,9 +475,13 @@ fn append(open: &Open, items: &[SealedBlob], headers: &[Header]) -> io::Result<V
     Ok(locs)
 }
 
-fn pack_path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{:02x}", number / FAN_OUT))
-        .join(format!("{number:016x}.pack"))
+pub(crate) fn pack_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(name(number))
+}
+
+/// The path of a pack in the directory of the packs.
+fn name(number: u64) -> String {
+    format!("{:02x}/{number:016x}.pack", number / FAN_OUT)
 }
 
 /// Bytes of room on the device of a directory.

@@ -19,9 +19,11 @@ use std::sync::Arc;
 
 use super::{Engine, Options, Store};
 use crate::error::{Error, Result};
-use crate::pack::Packs;
+use crate::pack::{Packs, RESTORING, unfinished};
 
 const FORMAT: &str = "axigen store, layout 3\n";
+/// The layout that FORMAT names.
+pub(super) const LAYOUT: u32 = 3;
 /// Before the engine's name, in the second line of FORMAT. Without the line it
 /// is fjall.
 const ENGINE: &str = "engine ";
@@ -182,6 +184,40 @@ impl Root {
         })
     }
 
+    /// For a restore: of a directory that holds nothing, or what a restore
+    /// that was broken off left.
+    pub(super) fn for_restore(dir: &Path, engine: Engine) -> Result<Self> {
+        let failed = |error| Error::io(format!("restoring into {}", dir.display()), error);
+        std::fs::create_dir_all(dir).map_err(failed)?;
+        let check = || -> Result<()> {
+            if dir.join("packs").join(RESTORING).exists() {
+                return Ok(());
+            }
+            for entry in std::fs::read_dir(dir).map_err(failed)? {
+                let name = entry.map_err(failed)?.file_name();
+                // A restore that was killed before its first step left LOCK.
+                if !["LOCK", "lost+found"].iter().any(|known| name == **known) {
+                    return Err(Error::Invalid(format!(
+                        "{} is not empty, it holds {}: a backup is restored into a directory of its own",
+                        dir.display(),
+                        name.display()
+                    )));
+                }
+            }
+            Ok(())
+        };
+        // To look must not make a LOCK anywhere.
+        check()?;
+        let lock = lock_any(dir)?;
+        check()?;
+        Ok(Root {
+            _lock: lock,
+            fresh: true,
+            engine,
+            dir: dir.to_owned(),
+        })
+    }
+
     /// Called once all parts are there. FORMAT comes last, so that a store
     /// whose making was broken off is made again.
     pub(super) fn made(&self, dir: &Path) -> Result<()> {
@@ -207,6 +243,13 @@ fn sync(dir: &Path) -> std::io::Result<()> {
 }
 
 fn lock(dir: &Path) -> Result<File> {
+    if dir.join("packs").join(RESTORING).exists() {
+        return Err(unfinished(dir));
+    }
+    lock_any(dir)
+}
+
+fn lock_any(dir: &Path) -> Result<File> {
     let failed = |error| Error::io(format!("opening the store at {}", dir.display()), error);
     let lock = File::options()
         .create(true)

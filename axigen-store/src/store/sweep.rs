@@ -110,6 +110,8 @@ impl Sweeper {
                     asked.push((hash, row));
                 }
             }
+            // A backup has the rows and what is noted of them as of one moment.
+            let _moment = shared.moment.lock().await;
             let done = join_all(asked.iter().map(|(hash, row)| {
                 let upkeep = Upkeep::Forget {
                     hash: *hash,
