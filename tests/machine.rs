@@ -32,6 +32,7 @@ pub enum Kind {
     MakeDir,
     SyncDir,
     Rename,
+    Link,
     Remove,
     Commit,
 }

@@ -329,6 +329,19 @@ impl Disk for MachineDisk {
         self.change(Kind::Rename, change)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> Result<()> {
+        let state = self.machine.state.lock();
+        state.on(self.life)?;
+        let files = &state.files.names.files;
+        let (node, taken) = (files.get(from).copied(), files.contains_key(to));
+        drop(state);
+        match (node, taken) {
+            (None, _) => Err(io::ErrorKind::NotFound.into()),
+            (_, true) => Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(node), false) => self.change(Kind::Link, Change::Link(to.to_owned(), node)),
+        }
+    }
+
     fn remove(&self, path: &Path) -> Result<()> {
         let state = self.machine.state.lock();
         state.on(self.life)?;
