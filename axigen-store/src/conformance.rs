@@ -92,6 +92,7 @@ pub async fn run(subject: &dyn Subject) -> Result<(), Failure> {
         blobs::single_instance,
         blobs::references,
         blobs::pieces,
+        blobs::pieces_within,
         blobs::pieces_by_many,
         blobs::sweeping,
         blobs::sweeping_beside_everything,

@@ -484,10 +484,8 @@ impl Shared {
                 &self.counters.batches,
                 usize::from(request.upkeep.is_empty()),
             );
-            let put = request.fresh.iter();
-            let put = put.flat_map(|(hash, row)| row.parts.iter().chain([hash]));
             self.pending
-                .settle(put.chain(retained(&request.batch).map(|blob| &blob.hash)));
+                .settle(retained(&request.batch).map(|blob| &blob.hash));
             for (part, given) in request.batch.parts.iter().zip(&commit.parts) {
                 if part.advance {
                     self.watchers.announce(Change {

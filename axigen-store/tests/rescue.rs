@@ -44,6 +44,7 @@ async fn filled(dir: &Path) -> (Vec<(BlobRef, Bytes)>, References) {
             pieces.push(Piece {
                 range: head.len()..content.len(),
                 recipe: Recipe::Plain,
+                apart: true,
             });
         }
         let content = Bytes::from(content);

@@ -1,9 +1,10 @@
-//! Which parts of a message are kept once, wherever else they occur.
+//! Which parts of a message are not kept as they came.
 //!
 //! A mail that is sent on has other headers and the same attachment. So parts
-//! of 32 KB and more are blobs of their own, without their base64 where that
-//! can be made again: whether it can is tried by the store, which keeps the
-//! bytes as they are otherwise.
+//! of 32 KB and more are blobs of their own, kept once wherever else they
+//! occur. Base64 is taken off where it can be made again, also of shorter
+//! parts: a third less, and the compressor sees the text in it. Whether it can
+//! is tried by the store, which keeps the bytes as they are otherwise.
 
 use std::ops::Range;
 
@@ -14,6 +15,9 @@ use super::structure::Structure;
 /// Shorter parts stay in the message: finding them again would cost more than
 /// they take.
 const LEAST: u64 = 32 * 1024;
+/// Shorter parts keep their base64: what it hides is less than the place of
+/// the part takes.
+const LEAST_DECODED: u64 = 256;
 
 /// The parts to be kept once, in order.
 pub(super) fn pieces(structure: &Structure, raw: &[u8]) -> Vec<Piece> {
@@ -21,7 +25,10 @@ pub(super) fn pieces(structure: &Structure, raw: &[u8]) -> Vec<Piece> {
     for leaf in structure.leaves() {
         let Range { start, end } = leaf.content;
         let after = pieces.last().map_or(0, |last| last.range.end);
-        if end.saturating_sub(start) < LEAST {
+        let base64 = leaf.encoding.eq_ignore_ascii_case(b"base64");
+        let apart = end.saturating_sub(start) >= LEAST;
+        let least = if base64 { LEAST_DECODED } else { LEAST };
+        if end.saturating_sub(start) < least {
             continue;
         }
         let (Ok(start), Ok(end)) = (usize::try_from(start), usize::try_from(end)) else {
@@ -33,17 +40,17 @@ pub(super) fn pieces(structure: &Structure, raw: &[u8]) -> Vec<Piece> {
         if start < after {
             continue;
         }
-        let base64 = leaf.encoding.eq_ignore_ascii_case(b"base64");
-        pieces.push(match base64.then(|| lines(content)).flatten() {
-            Some((length, recipe)) => Piece {
-                range: start..start + length,
+        let (range, recipe) = match base64.then(|| lines(content)).flatten() {
+            Some((length, recipe)) => (start..start + length, recipe),
+            None => (start..end, Recipe::Plain),
+        };
+        if apart || recipe != Recipe::Plain {
+            pieces.push(Piece {
+                range,
                 recipe,
-            },
-            None => Piece {
-                range: start..end,
-                recipe: Recipe::Plain,
-            },
-        });
+                apart,
+            });
+        }
     }
     pieces
 }
@@ -129,9 +136,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_or_otherwise_encoded_is_not() {
-        let short = message(&encoded(&noise(20_000), 76, "\r\n"));
-        assert_eq!(pieces(&Structure::parse(&short), &short), []);
+    fn what_is_short_stays_in_the_message() {
+        let content = noise(20_000);
+        let raw = message(&encoded(&content, 76, "\r\n"));
+        let cut = pieces(&Structure::parse(&raw), &raw);
+        assert_eq!((cut.len(), cut[0].apart), (1, false));
+        let piece = Bytes::copy_from_slice(&raw[cut[0].range.clone()]);
+        assert_eq!(cut[0].recipe.kept(&piece).unwrap(), content);
+        for body in [encoded(&noise(150), 76, "\r\n"), "text\r\n".repeat(3_000)] {
+            let raw = format!("Content-Transfer-Encoding: base64\r\n\r\n{body}");
+            let found = pieces(&Structure::parse(raw.as_bytes()), raw.as_bytes());
+            assert!(body.starts_with("text") || found.is_empty(), "{found:?}");
+            let raw = format!("Subject: x\r\n\r\n{body}").into_bytes();
+            assert_eq!(pieces(&Structure::parse(&raw), &raw), []);
+        }
+    }
+
+    #[test]
+    fn what_is_otherwise_encoded_is_kept_as_it_is() {
         let text = "All work and no play\r\n".repeat(3_000);
         let raw = message(&text);
         let cut = pieces(&Structure::parse(&raw), &raw);

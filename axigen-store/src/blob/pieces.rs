@@ -2,18 +2,22 @@
 //! of their own, so that what occurs in many blobs is kept once.
 //!
 //! A piece may be kept decoded, with a [`Recipe`] that gives back its very
-//! bytes; that is tried before it is used. What the frames of such a blob hold:
+//! bytes; that is tried before it is used. Pieces too short to be blobs of
+//! their own are kept decoded among the own bytes: what base64 hides from the
+//! compressor is in sight there. What the frames of such a blob hold:
 //!
 //! | bytes | meaning |
 //! |---|---|
 //! | 2 | number of segments |
 //! | 1, 8 | for each segment: kind, length in the content |
 //! | 32, 8 | of kinds 1 and 2: address and length of a blob |
-//! | 4, 1 | of kind 2: characters in a line (0: all in one), line ends (1: CRLF, not LF; 2: also behind the last line) |
-//! | rest | own bytes, those of all segments of kind 0 |
+//! | 8 | of kind 3: length of the own bytes that it is made from |
+//! | 4, 1 | of kinds 2 and 3: characters in a line (0: all in one), line ends (1: CRLF, not LF; 2: also behind the last line) |
+//! | rest | own bytes, those of all segments of kinds 0 and 3 |
 //!
 //! Kind 0 is own bytes, 1 a blob as it is, 2 a blob in base64
-//! ([RFC 4648 §4](https://www.rfc-editor.org/rfc/rfc4648#section-4)).
+//! ([RFC 4648 §4](https://www.rfc-editor.org/rfc/rfc4648#section-4)), 3 own
+//! bytes in base64.
 //! Numbers are big-endian. A piece is never itself put together from pieces.
 
 use std::ops::Range;
@@ -28,7 +32,7 @@ use crate::error::{Error, Result};
 /// Most pieces of one blob; what is beyond stays its own.
 pub const MOST: usize = 256;
 
-/// A part of a blob's content that is to be a blob of its own.
+/// A part of a blob's content that is not kept as it stands there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Where in the content.
@@ -36,6 +40,9 @@ pub struct Piece {
     /// How its bytes come from those that are kept. Should it not give back
     /// exactly these bytes, they are kept as they are.
     pub recipe: Recipe,
+    /// As a blob of its own: what occurs in many blobs is kept once. If not,
+    /// among the own bytes of the blob.
+    pub apart: bool,
 }
 
 /// How bytes are made from those that are kept.
@@ -187,13 +194,31 @@ pub enum Segment {
         /// How.
         recipe: Recipe,
     },
+    /// Made from own bytes.
+    Within {
+        /// Length in the content.
+        len: u64,
+        /// Length of the own bytes.
+        kept: u64,
+        /// How.
+        recipe: Recipe,
+    },
 }
 
 impl Segment {
     /// Length in the content.
     pub fn len(&self) -> u64 {
         match self {
-            Segment::Own(len) | Segment::Made { len, .. } => *len,
+            Segment::Own(len) | Segment::Made { len, .. } | Segment::Within { len, .. } => *len,
+        }
+    }
+
+    /// How many own bytes it is made from.
+    pub fn own(&self) -> u64 {
+        match self {
+            Segment::Own(len) => *len,
+            Segment::Within { kept, .. } => *kept,
+            Segment::Made { .. } => 0,
         }
     }
 
@@ -221,14 +246,24 @@ pub fn encode(segments: &[Segment]) -> BytesMut {
                 out.put_u64(*len);
                 out.put_slice(&from.hash);
                 out.put_u64(from.len);
-                if let Recipe::Base64 { line, crlf, ended } = recipe {
-                    out.put_u32(*line);
-                    out.put_u8(u8::from(*crlf) | u8::from(*ended) << 1);
-                }
+                put_recipe(&mut out, recipe);
+            }
+            Segment::Within { len, kept, recipe } => {
+                out.put_u8(3);
+                out.put_u64(*len);
+                out.put_u64(*kept);
+                put_recipe(&mut out, recipe);
             }
         }
     }
     out
+}
+
+fn put_recipe(out: &mut BytesMut, recipe: &Recipe) {
+    if let Recipe::Base64 { line, crlf, ended } = recipe {
+        out.put_u32(*line);
+        out.put_u8(u8::from(*crlf) | u8::from(*ended) << 1);
+    }
 }
 
 /// The segments, and the length of their list.
@@ -252,6 +287,12 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
             segments.push(Segment::Own(len));
             continue;
         }
+        if kind == 3 {
+            let kept = bytes.try_get_u64().ok()?;
+            let recipe = base64(bytes)?;
+            segments.push(Segment::Within { len, kept, recipe });
+            continue;
+        }
         let (hash, rest) = bytes.split_first_chunk::<32>()?;
         *bytes = rest;
         let from = BlobRef {
@@ -260,20 +301,22 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
         };
         let recipe = match kind {
             1 => Recipe::Plain,
-            2 => {
-                let line = bytes.try_get_u32().ok()?;
-                let flags = bytes.try_get_u8().ok()?;
-                Recipe::Base64 {
-                    line,
-                    crlf: flags & 1 != 0,
-                    ended: flags & 2 != 0,
-                }
-            }
+            2 => base64(bytes)?,
             _ => return None,
         };
         segments.push(Segment::Made { len, from, recipe });
     }
     Some(segments)
+}
+
+fn base64(bytes: &mut &[u8]) -> Option<Recipe> {
+    let line = bytes.try_get_u32().ok()?;
+    let flags = bytes.try_get_u8().ok()?;
+    Some(Recipe::Base64 {
+        line,
+        crlf: flags & 1 != 0,
+        ended: flags & 2 != 0,
+    })
 }
 
 #[cfg(test)]
@@ -346,6 +389,7 @@ mod tests {
                 .into_iter()
                 .map(|(len, own, recipe)| match own {
                     true => Segment::Own(len),
+                    false if len % 3 == 0 => Segment::Within { len, kept: len / 4, recipe },
                     false => {
                         let hash = *blake3::hash(&len.to_be_bytes()).as_bytes();
                         let recipe = if len % 2 == 0 { Recipe::Plain } else { recipe };

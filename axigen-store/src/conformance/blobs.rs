@@ -158,7 +158,13 @@ fn around(attachment: &[u8], before: &[u8], after: &[u8]) -> (Bytes, Piece) {
         ended: true,
     };
     let content = [before, &text, after].concat().into();
-    (content, Piece { range, recipe })
+    let apart = true;
+    let piece = Piece {
+        range,
+        recipe,
+        apart,
+    };
+    (content, piece)
 }
 
 async fn put_cut(store: &Store, bytes: &Bytes, pieces: Vec<Piece>) -> Result<BlobRef, Wrong> {
@@ -202,6 +208,7 @@ pub(super) async fn pieces(subject: &dyn Subject) -> Outcome {
         let plain = Piece {
             range: start..start + text.len(),
             recipe: Recipe::Plain,
+            apart: true,
         };
         let before = store.stat().blobs.bytes;
         let blob = put_cut(&store, &content, vec![piece, plain]).await?;
@@ -274,11 +281,60 @@ pub(super) async fn pieces(subject: &dyn Subject) -> Outcome {
     ensure(got == attachment, || "the attachment at the end".into())
 }
 
+/// Short parts in base64 are kept decoded among the blob's own bytes, beside
+/// parts that are blobs.
+pub(super) async fn pieces_within(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh().await?;
+    let mut dice = Dice(7);
+    let attachment = dice.noise(40_000);
+    let mut contents = Vec::new();
+    for len in [1, 56, 57, 3_000, 20_000, 300_000] {
+        let text = content(&mut dice, len);
+        let (first, mut one) = around(&text, b"head\r\n", b"\r\n--b\r\n");
+        one.apart = false;
+        let (second, mut two) = around(&text[..len.div_ceil(2)], &first, b"\r\n--b\r\n");
+        two.apart = false;
+        let (third, apart) = around(&attachment, &second, b"\r\n--b--\r\n");
+        for pieces in [
+            vec![one.clone()],
+            vec![one.clone(), two.clone()],
+            vec![one, two, apart],
+        ] {
+            let content = match pieces.len() {
+                1 => first.clone(),
+                2 => second.clone(),
+                _ => third.clone(),
+            };
+            let blob = put_cut(&store, &content, pieces).await?;
+            let retain = Op::Retain(blob.clone());
+            store.commit(batch(ONE, vec![retain])).await?;
+            same_ranges(&store, &mut dice, &blob, &content).await?;
+            contents.push((blob, content));
+        }
+    }
+    let space = store.space().await?;
+    same("blobs", space.blobs, contents.len() as u64 + 1)?;
+    // Not base64 to its end, and so kept as it is.
+    let (odd, mut piece) = around(b"text of some length", b"head", b"*");
+    piece.range.end += 1;
+    piece.apart = false;
+    let blob = put_cut(&store, &odd, vec![piece]).await?;
+    same_ranges(&store, &mut dice, &blob, &odd).await?;
+    // A blob like these as a piece of another.
+    for (blob, content) in contents {
+        let (outer, piece) = around(&content, b"outer", b"");
+        let outer_blob = put_cut(&store, &outer, vec![piece]).await?;
+        same_ranges(&store, &mut dice, &outer_blob, &outer).await?;
+        store.commit(batch(ONE, vec![Op::Release(blob)])).await?;
+    }
+    Ok(())
+}
+
 /// The same content comes as a piece and as a whole at the same moment.
 pub(super) async fn pieces_by_many(subject: &dyn Subject) -> Outcome {
     let store = subject.fresh().await?;
     let mut dice = Dice(6);
-    for round in 0..12 {
+    for round in 0..40 {
         let attachment = Bytes::from(dice.noise(40_000));
         let (inner, piece) = around(&attachment, format!("inner {round}").as_bytes(), b"--");
         let (outer, whole) = around(&inner, format!("outer {round}").as_bytes(), b"--");

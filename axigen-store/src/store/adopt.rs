@@ -76,7 +76,7 @@ impl Shared {
                 let mut parts: Vec<[u8; 32]> = segments
                     .iter()
                     .filter_map(|segment| match segment {
-                        pieces::Segment::Own(_) => None,
+                        pieces::Segment::Own(_) | pieces::Segment::Within { .. } => None,
                         pieces::Segment::Made { from, .. } => Some(from.hash),
                     })
                     .collect();

@@ -15,13 +15,40 @@ use crate::error::{Error, Result};
 /// what salvage rebuilds must be among the blobs.
 const INLINE: usize = 1024;
 
+/// What is kept of a piece.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// A blob.
+    Apart(BlobRef),
+    /// These bytes, among the own ones.
+    Within(Bytes),
+}
+
+/// A place where a blob is cut.
+#[derive(Debug)]
+pub(super) struct Cut {
+    range: Range<usize>,
+    recipe: Recipe,
+    kept: Kept,
+}
+
+impl Cut {
+    /// The blob that it is made from.
+    pub(super) fn apart(&self) -> Option<&[u8; 32]> {
+        match &self.kept {
+            Kept::Apart(blob) => Some(&blob.hash),
+            Kept::Within(_) => None,
+        }
+    }
+}
+
 /// What is to be sealed.
 pub(super) struct Raw {
     pub(super) address: BlobRef,
     pub(super) bytes: Bytes,
     pub(super) label: Bytes,
     /// Where it is cut, and what is kept of each piece.
-    pub(super) cuts: Vec<(Range<usize>, Recipe, BlobRef)>,
+    pub(super) cuts: Vec<Cut>,
     pub(super) piece: bool,
 }
 
@@ -69,8 +96,24 @@ pub(super) fn cut_up(blobs: Vec<(BlobRef, BlobIn)>) -> (Vec<Raw>, Vec<Raw>) {
     let mut seen = HashSet::new();
     for (of, blob) in blobs {
         let mut cuts = Vec::new();
-        for Piece { range, recipe } in blob.pieces.into_iter().take(MOST) {
+        for piece in blob.pieces.into_iter().take(MOST) {
+            let Piece {
+                range,
+                recipe,
+                apart,
+            } = piece;
             let bytes = blob.bytes.slice(range.clone());
+            if !apart {
+                if let (Recipe::Base64 { .. }, Some(kept)) = (recipe, recipe.kept(&bytes)) {
+                    let kept = Kept::Within(kept);
+                    cuts.push(Cut {
+                        range,
+                        recipe,
+                        kept,
+                    });
+                }
+                continue;
+            }
             // A recipe is used only if it gives back these very bytes.
             let (recipe, bytes) = match recipe.kept(&bytes) {
                 Some(kept) => (recipe, kept),
@@ -90,7 +133,12 @@ pub(super) fn cut_up(blobs: Vec<(BlobRef, BlobIn)>) -> (Vec<Raw>, Vec<Raw>) {
                     piece: true,
                 });
             }
-            cuts.push((range, recipe, kept));
+            let kept = Kept::Apart(kept);
+            cuts.push(Cut {
+                range,
+                recipe,
+                kept,
+            });
         }
         wholes.push(Raw {
             address: of,
@@ -111,7 +159,7 @@ pub(super) fn seal_item(raw: Raw) -> Item {
         cuts,
         piece,
     } = raw;
-    let mut parts: Vec<[u8; 32]> = cuts.iter().map(|(.., kept)| kept.hash).collect();
+    let mut parts: Vec<[u8; 32]> = cuts.iter().filter_map(Cut::apart).copied().collect();
     parts.sort_unstable();
     parts.dedup();
     let (sealed, whole) = if cuts.is_empty() {
@@ -121,22 +169,34 @@ pub(super) fn seal_item(raw: Raw) -> Item {
         let mut segments = Vec::new();
         let mut own = BytesMut::new();
         let mut at = 0;
-        let mut own_until = |end: usize, at: usize, segments: &mut Vec<Segment>| {
-            if let Some(part) = bytes.get(at..end).filter(|part| !part.is_empty()) {
+        let own_until = |range, segments: &mut Vec<Segment>, own: &mut BytesMut| {
+            if let Some(part) = bytes
+                .get::<Range<usize>>(range)
+                .filter(|part| !part.is_empty())
+            {
                 segments.push(Segment::Own(part.len() as u64));
                 own.put_slice(part);
             }
         };
-        for (range, recipe, from) in cuts {
-            own_until(range.start, at, &mut segments);
-            segments.push(Segment::Made {
-                len: range.len() as u64,
-                from,
-                recipe,
+        for Cut {
+            range,
+            recipe,
+            kept,
+        } in cuts
+        {
+            own_until(at..range.start, &mut segments, &mut own);
+            let len = range.len() as u64;
+            segments.push(match kept {
+                Kept::Apart(from) => Segment::Made { len, from, recipe },
+                Kept::Within(bytes) => {
+                    own.put_slice(&bytes);
+                    let kept = bytes.len() as u64;
+                    Segment::Within { len, kept, recipe }
+                }
             });
             at = range.end;
         }
-        own_until(bytes.len(), at, &mut segments);
+        own_until(at..bytes.len(), &mut segments, &mut own);
         let mut list = pieces::encode(&segments);
         list.put_slice(&own);
         let sealed = seal(Kind::Pieces, &list, &address.hash, Effort::Quick);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::blob::{BlobRow, Place};
+use crate::blob::{BlobRef, BlobRow, Place};
 
 /// How long a blob waits for the batch that retains it. Long enough for any
 /// transaction; a writer that gave up must not hold memory for ever.
@@ -14,7 +14,8 @@ const WAIT: Duration = Duration::from_secs(3600);
 const MANY: usize = 4096;
 
 /// See the module. While a blob is here it is not swept: its writer was told
-/// that it is in the store.
+/// that it is in the store, or is about to be, or a blob that waits here is
+/// put together from it.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     blobs: Mutex<Table>,
@@ -35,8 +36,12 @@ struct Held {
     /// Its row, if it may have none in the backend.
     row: Option<BlobRow>,
     since: Instant,
-    /// How many hold it.
-    times: u32,
+    /// How many puts are under way that bring it.
+    puts: u32,
+    /// Of how many blobs here it is a piece.
+    wholes: u32,
+    /// A writer was told that it is in the store, and may retain it.
+    promised: bool,
 }
 
 /// What is known of a blob that is being put.
@@ -50,25 +55,64 @@ pub(super) enum Known {
     No,
 }
 
+/// What a put holds, until it ends.
+#[derive(Debug)]
+pub(super) struct Hold<'a> {
+    pending: &'a Pending,
+    hashes: Vec<[u8; 32]>,
+}
+
+impl Hold<'_> {
+    /// Holds one more: from now on it is not swept.
+    pub(super) fn add(&mut self, hash: &[u8; 32]) -> Known {
+        self.hashes.push(*hash);
+        self.pending.hold(hash)
+    }
+
+    /// Ends with the promise that these are in the store.
+    pub(super) fn promise(self, blobs: &[BlobRef]) {
+        let mut table = self.pending.blobs.lock();
+        for blob in blobs {
+            if let Some(held) = table.held.get_mut(&blob.hash) {
+                held.promised = true;
+            }
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let mut table = self.pending.blobs.lock();
+        for hash in &self.hashes {
+            if let Some(held) = table.held.get_mut(hash) {
+                held.puts = held.puts.saturating_sub(1);
+                table.drop_unneeded(*hash);
+            }
+        }
+    }
+}
+
 impl Pending {
     /// The row that a blob will get.
     pub(super) fn get(&self, hash: &[u8; 32]) -> Option<BlobRow> {
         self.blobs.lock().held.get(hash)?.row.clone()
     }
 
-    /// Holds a blob: from now on it is not swept.
-    pub(super) fn hold(&self, hash: &[u8; 32]) -> Known {
+    /// For a put that begins.
+    pub(super) fn begin(&self) -> Hold<'_> {
+        self.blobs.lock().clean();
+        Hold {
+            pending: self,
+            hashes: Vec::new(),
+        }
+    }
+
+    fn hold(&self, hash: &[u8; 32]) -> Known {
         let mut table = self.blobs.lock();
-        table.clean();
         let condemned = table.condemned.contains(hash);
-        let now = Instant::now();
-        let held = table.held.entry(*hash).or_insert(Held {
-            row: None,
-            since: now,
-            times: 0,
-        });
-        held.since = now;
-        held.times += 1;
+        let held = table.held(hash);
+        held.since = Instant::now();
+        held.puts += 1;
         match held.row {
             Some(_) => Known::Yes,
             None if condemned => Known::No,
@@ -76,26 +120,21 @@ impl Pending {
         }
     }
 
-    /// Whoever held it does not need it after all.
-    pub(super) fn let_go(&self, hash: &[u8; 32]) {
+    /// These are durable and will get these rows. All at once: a blob that is
+    /// known has its pieces known. What no put brings any more is not kept.
+    pub(super) fn insert(&self, rows: Vec<([u8; 32], BlobRow)>) {
         let mut table = self.blobs.lock();
-        if let Some(held) = table.held.get_mut(hash) {
-            held.times = held.times.saturating_sub(1);
-            // Nobody was told of it, or will retain it.
-            if held.times == 0 {
-                table.held.remove(hash);
+        let hashes: Vec<[u8; 32]> = rows.iter().map(|(hash, _)| *hash).collect();
+        for (hash, row) in rows {
+            for part in &row.parts {
+                table.held(part).wholes += 1;
             }
+            let before = table.held(&hash).row.replace(row);
+            table.part_from(before);
         }
-    }
-
-    /// It is durable and will get this row.
-    pub(super) fn insert(&self, hash: [u8; 32], row: BlobRow) {
-        let mut table = self.blobs.lock();
-        table.clean();
-        let since = Instant::now();
-        let times = table.held.get(&hash).map_or(1, |held| held.times);
-        let row = Some(row);
-        table.held.insert(hash, Held { row, since, times });
+        for hash in hashes {
+            table.drop_unneeded(hash);
+        }
     }
 
     /// The blob store begins to write these.
@@ -113,11 +152,17 @@ impl Pending {
         self.blobs.lock().arriving.contains(hash)
     }
 
-    /// A durable batch retained them: their rows are in the backend.
+    /// A durable batch retained them: their rows are in the backend, and those
+    /// of their pieces.
     pub(super) fn settle<'a>(&self, hashes: impl Iterator<Item = &'a [u8; 32]>) {
         let mut table = self.blobs.lock();
         for hash in hashes {
-            table.held.remove(hash);
+            if let Some(held) = table.held.get_mut(hash) {
+                held.promised = false;
+                let row = held.row.take();
+                table.part_from(row);
+                table.drop_unneeded(*hash);
+            }
         }
     }
 
@@ -159,6 +204,36 @@ impl Pending {
 }
 
 impl Table {
+    fn held(&mut self, hash: &[u8; 32]) -> &mut Held {
+        self.held.entry(*hash).or_insert_with(|| Held {
+            row: None,
+            since: Instant::now(),
+            puts: 0,
+            wholes: 0,
+            promised: false,
+        })
+    }
+
+    /// A row that named its pieces is here no more.
+    fn part_from(&mut self, row: Option<BlobRow>) {
+        for part in row.map(|row| row.parts).unwrap_or_default() {
+            if let Some(held) = self.held.get_mut(&part) {
+                held.wholes = held.wholes.saturating_sub(1);
+                self.drop_unneeded(part);
+            }
+        }
+    }
+
+    fn drop_unneeded(&mut self, hash: [u8; 32]) {
+        let Some(held) = self.held.get(&hash) else {
+            return;
+        };
+        if held.puts == 0 && held.wholes == 0 && !held.promised {
+            let held = self.held.remove(&hash);
+            self.part_from(held.and_then(|held| held.row));
+        }
+    }
+
     /// Now and then, if there are many.
     fn clean(&mut self) {
         let due = |at: Instant| at.elapsed() > WAIT / 60;
@@ -170,31 +245,103 @@ impl Table {
     fn expire(&mut self, wait: Duration) {
         let now = Instant::now();
         self.cleaned = Some(now);
-        self.held
-            .retain(|_, held| now.duration_since(held.since) < wait);
+        let mut late = Vec::new();
+        for (hash, held) in &mut self.held {
+            if held.promised && now.duration_since(held.since) >= wait {
+                held.promised = false;
+                late.push(*hash);
+            }
+        }
+        for hash in late {
+            self.drop_unneeded(hash);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
+    fn row(parts: &[[u8; 32]]) -> BlobRow {
+        BlobRow {
+            refs: 0,
+            zero_since: 0,
+            raw_len: 1,
+            own_len: 1,
+            parts: parts.to_vec(),
+            place: Place::Inline {
+                label: Bytes::new(),
+                bytes: Bytes::new(),
+            },
+        }
+    }
+
+    fn blob(hash: [u8; 32]) -> BlobRef {
+        BlobRef { hash, len: 1 }
+    }
+
+    const WHOLE: [u8; 32] = [1; 32];
+    const PIECE: [u8; 32] = [2; 32];
+
     #[test]
-    fn what_is_held_is_not_condemned_and_what_is_condemned_is_not_held() {
+    fn what_is_held_is_not_condemned_and_what_is_condemned_is_written_anew() {
         let pending = Pending::default();
-        assert_eq!(pending.hold(&[1; 32]), Known::Ask);
-        assert!(!pending.condemn(&[1; 32]));
-        pending.settle([[1; 32]].iter());
-        assert!(pending.condemn(&[1; 32]));
-        assert_eq!(pending.hold(&[1; 32]), Known::No);
-        pending.acquit(&[1; 32]);
-        assert_eq!(pending.hold(&[1; 32]), Known::Ask);
-        assert_eq!(pending.hold(&[1; 32]), Known::Ask);
-        pending.let_go(&[1; 32]);
-        // Also who was told that it goes holds it.
-        pending.let_go(&[1; 32]);
-        assert!(!pending.condemn(&[1; 32]));
-        pending.let_go(&[1; 32]);
-        assert!(pending.condemn(&[1; 32]));
+        let mut hold = pending.begin();
+        assert_eq!(hold.add(&WHOLE), Known::Ask);
+        assert!(!pending.condemn(&WHOLE));
+        pending.settle([WHOLE].iter());
+        assert!(!pending.condemn(&WHOLE), "the put goes on");
+        hold.promise(&[blob(WHOLE)]);
+        assert!(!pending.condemn(&WHOLE), "promised");
+        pending.settle([WHOLE].iter());
+        assert!(pending.condemn(&WHOLE));
+        let mut hold = pending.begin();
+        assert_eq!(hold.add(&WHOLE), Known::No);
+        pending.acquit(&WHOLE);
+        assert!(!pending.condemn(&WHOLE));
+        drop(hold);
+        assert!(pending.condemn(&WHOLE));
+    }
+
+    #[test]
+    fn pieces_are_held_as_long_as_a_blob_waits_that_has_them() {
+        let pending = Pending::default();
+        let mut hold = pending.begin();
+        hold.add(&WHOLE);
+        hold.add(&PIECE);
+        pending.insert(vec![(WHOLE, row(&[PIECE])), (PIECE, row(&[]))]);
+        hold.promise(&[blob(WHOLE)]);
+        assert!(pending.get(&PIECE).is_some());
+        // Brought once more, in another form.
+        let mut other = pending.begin();
+        assert_eq!(other.add(&WHOLE), Known::Yes);
+        pending.insert(vec![(WHOLE, row(&[]))]);
+        assert!(pending.get(&PIECE).is_none());
+        pending.settle([WHOLE].iter());
+        other.promise(&[blob(WHOLE)]);
+        pending.settle([WHOLE].iter());
+        assert!(pending.blobs.lock().held.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_let_go() {
+        let pending = Pending::default();
+        let mut hold = pending.begin();
+        hold.add(&WHOLE);
+        hold.add(&PIECE);
+        drop(hold);
+        // Its writer went away meanwhile.
+        pending.insert(vec![(WHOLE, row(&[PIECE])), (PIECE, row(&[]))]);
+        assert!(pending.blobs.lock().held.is_empty());
+        let mut hold = pending.begin();
+        hold.add(&WHOLE);
+        pending.insert(vec![(WHOLE, row(&[PIECE])), (PIECE, row(&[]))]);
+        hold.promise(&[blob(WHOLE)]);
+        pending.blobs.lock().expire(Duration::from_secs(9));
+        assert_eq!(pending.blobs.lock().held.len(), 2);
+        pending.blobs.lock().expire(Duration::ZERO);
+        assert!(pending.blobs.lock().held.is_empty());
     }
 }

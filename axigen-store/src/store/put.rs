@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::cut::{Item, Raw, address, check, cut_up, seal_item};
 use super::line::wait;
-use super::pending::Known;
+use super::pending::{Hold, Known};
 use super::stat::add;
 use super::{Shared, Store};
 use crate::backend::key;
@@ -42,7 +42,8 @@ impl Store {
             contents.iter().map(address).collect::<Vec<_>>()
         });
         let refs = refs.await?;
-        let unknown = shared.unknown(&refs).await?;
+        let mut hold = shared.pending.begin();
+        let unknown = shared.unknown(&refs, &mut hold).await?;
         add(&shared.counters.known, refs.len() - unknown.len());
         let (mut new, mut labels) = (Vec::new(), Vec::new());
         for (at, (address, blob)) in refs.iter().zip(blobs).enumerate() {
@@ -61,6 +62,7 @@ impl Store {
             self.note(note).await?;
         }
         if unknown.is_empty() {
+            hold.promise(&refs);
             return Ok(refs);
         }
         let length = unknown.iter().map(|(_, blob)| blob.bytes.len()).sum();
@@ -68,7 +70,7 @@ impl Store {
         let raws = match cut {
             true => {
                 let parts = off_task(length, move || cut_up(unknown)).await?;
-                shared.kept_once(parts).await?
+                shared.kept_once(parts, &mut hold).await?
             }
             false => {
                 let raw = |(address, blob): (BlobRef, BlobIn)| Raw {
@@ -92,7 +94,7 @@ impl Store {
                 bytes: blob.bytes.clone(),
             };
             let row = BlobRow::new(&blob, place);
-            shared.pending.insert(blob.hash, row);
+            shared.pending.insert(vec![(blob.hash, row)]);
         }
         if !long.is_empty() {
             let bytes = long
@@ -101,6 +103,7 @@ impl Store {
                 .sum();
             self.inner.puts.ask(long, bytes).await?;
         }
+        hold.promise(&refs);
         Ok(refs)
     }
 }
@@ -108,7 +111,7 @@ impl Store {
 impl Shared {
     /// Which of these are not in the store, each once. All are held: no sweep
     /// takes what is there before the caller's batch retains it.
-    async fn unknown(&self, refs: &[BlobRef]) -> Result<HashSet<usize>> {
+    async fn unknown(&self, refs: &[BlobRef], hold: &mut Hold<'_>) -> Result<HashSet<usize>> {
         let mut unknown = HashSet::new();
         let mut ask = Vec::new();
         let mut seen = HashSet::new();
@@ -116,7 +119,7 @@ impl Shared {
             if !seen.insert(address.hash) {
                 continue;
             }
-            match self.pending.hold(&address.hash) {
+            match hold.add(&address.hash) {
                 Known::Yes => {}
                 Known::Ask => ask.push(at),
                 Known::No => {
@@ -134,12 +137,16 @@ impl Shared {
 
     /// Of wholes and their pieces, what is to be written. What is known as put
     /// together from pieces is none of another: then the whole keeps its bytes.
-    async fn kept_once(&self, (mut wholes, pieces): (Vec<Raw>, Vec<Raw>)) -> Result<Vec<Raw>> {
+    async fn kept_once(
+        &self,
+        (mut wholes, pieces): (Vec<Raw>, Vec<Raw>),
+        hold: &mut Hold<'_>,
+    ) -> Result<Vec<Raw>> {
         let refs: Vec<BlobRef> = pieces.iter().map(|raw| raw.address.clone()).collect();
-        let unknown = self.unknown(&refs).await?;
+        let unknown = self.unknown(&refs, hold).await?;
         let mut composed: HashSet<[u8; 32]> = wholes
             .iter()
-            .filter(|whole| !whole.cuts.is_empty())
+            .filter(|whole| whole.cuts.iter().any(|cut| cut.apart().is_some()))
             .map(|whole| whole.address.hash)
             .collect();
         for (at, address) in refs.iter().enumerate() {
@@ -152,13 +159,10 @@ impl Shared {
                 composed.insert(address.hash);
             }
         }
-        for address in refs.iter().filter(|piece| composed.contains(&piece.hash)) {
-            self.pending.let_go(&address.hash);
-        }
         for whole in &mut wholes {
             whole
                 .cuts
-                .retain(|(.., kept)| !composed.contains(&kept.hash));
+                .retain(|cut| cut.apart().is_none_or(|kept| !composed.contains(kept)));
         }
         let pieces = pieces.into_iter().enumerate();
         let pieces = pieces
@@ -171,27 +175,16 @@ impl Shared {
     /// one sync.
     pub(super) fn put_group(self: &Arc<Self>, group: Vec<Vec<Item>>) -> Vec<Result<()>> {
         let asked = group.len();
-        let held: Vec<Vec<Cut>> = group.iter().map(|items| cuts(items)).collect();
         // Two writers may bring the same content at the same time.
         let mut unique: HashMap<[u8; 32], Item> = HashMap::new();
-        let mut parts: HashMap<[u8; 32], Vec<[u8; 32]>> = HashMap::new();
         for item in group.into_iter().flatten() {
-            match self.pending.get(&item.blob.hash) {
-                Some(row) => {
-                    parts.insert(item.blob.hash, row.parts);
-                }
-                None => {
-                    unique.entry(item.blob.hash).or_insert(item);
-                }
+            if self.pending.get(&item.blob.hash).is_none() {
+                unique.entry(item.blob.hash).or_insert(item);
             }
         }
         let flat = self.flatten(&mut unique);
         let items: Vec<SealedBlob> = unique.into_values().map(|item| item.blob).collect();
-        parts.extend(items.iter().map(|item| (item.hash, item.parts.clone())));
         let done = flat.and_then(|()| self.put_items(&items));
-        for part in unneeded(&held, &parts) {
-            self.pending.let_go(&part);
-        }
         vec![done; asked]
     }
 
@@ -206,10 +199,10 @@ impl Shared {
         // A sweep may see them in the blob store before we know their places.
         self.pending.arrive(items.iter().map(|item| item.hash));
         let done = wait(self.blobs.put(items)).map(|locs| {
-            for (item, loc) in items.iter().zip(locs) {
-                let row = BlobRow::new(item, Place::of(&loc));
-                self.pending.insert(item.hash, row);
-            }
+            let rows = items.iter().zip(locs);
+            let row = |item, loc| BlobRow::new(item, Place::of(&loc));
+            let rows = rows.map(|(item, loc)| (item.hash, row(item, loc)));
+            self.pending.insert(rows.collect());
         });
         self.pending.arrived();
         done
@@ -259,32 +252,6 @@ impl Shared {
     }
 }
 
-/// A blob and the pieces it is to be put together from.
-type Cut = ([u8; 32], Vec<[u8; 32]>);
-
-fn cuts(items: &[Item]) -> Vec<Cut> {
-    let cut = items.iter().filter(|item| !item.blob.parts.is_empty());
-    cut.map(|item| (item.blob.hash, item.blob.parts.clone()))
-        .collect()
-}
-
-/// What each put held for its blobs and these do not need after all: they were
-/// brought by another put in another form.
-fn unneeded(held: &[Vec<Cut>], parts: &HashMap<[u8; 32], Vec<[u8; 32]>>) -> Vec<[u8; 32]> {
-    let mut unneeded = Vec::new();
-    for cuts in held {
-        let needed: HashSet<&[u8; 32]> = cuts
-            .iter()
-            .filter_map(|(hash, _)| parts.get(hash))
-            .flatten()
-            .collect();
-        // A put holds a piece once, however many of its blobs have it.
-        let held: HashSet<&[u8; 32]> = cuts.iter().flat_map(|(_, parts)| parts).collect();
-        unneeded.extend(held.difference(&needed).map(|part| **part));
-    }
-    unneeded
-}
-
 /// Runs work on so many bytes: here if it is short, else where it may block.
 async fn off_task<T: Send + 'static>(
     bytes: usize,
@@ -311,19 +278,25 @@ mod tests {
         let range = name.len()..name.len() + inner.len();
         let recipe = Recipe::Plain;
         let mut blob = BlobIn::new(bytes, Bytes::new());
-        blob.pieces = vec![Piece { range, recipe }];
+        let apart = true;
+        blob.pieces = vec![Piece {
+            range,
+            recipe,
+            apart,
+        }];
         blob
     }
 
     /// A put just before it waits for its group.
-    async fn begin(store: &Store, blob: &BlobIn) -> (BlobRef, Vec<Item>) {
+    async fn begin<'a>(store: &'a Store, blob: &BlobIn) -> (BlobRef, Vec<Item>, Hold<'a>) {
         let shared = &store.inner.shared;
+        let mut hold = shared.pending.begin();
         let address = address(&blob.bytes);
-        let unknown = shared.unknown(std::slice::from_ref(&address)).await;
-        assert_eq!(unknown.unwrap().len(), 1);
+        let refs = std::slice::from_ref(&address);
+        assert_eq!(shared.unknown(refs, &mut hold).await.unwrap().len(), 1);
         let parts = cut_up(vec![(address.clone(), blob.clone())]);
-        let raws = shared.kept_once(parts).await.unwrap();
-        (address, raws.into_iter().map(seal_item).collect())
+        let raws = shared.kept_once(parts, &mut hold).await.unwrap();
+        (address, raws.into_iter().map(seal_item).collect(), hold)
     }
 
     async fn commit(store: &Store, op: Op) {
@@ -352,18 +325,23 @@ mod tests {
             // first one's batch in between.
             for way in 0..3 {
                 let store = Store::memory().await.unwrap();
-                let (one, items) = begin(&store, first).await;
-                let (two, more) = begin(&store, second).await;
+                let (one, items, hold) = begin(&store, first).await;
+                let (two, more, other) = begin(&store, second).await;
                 match way {
-                    0 => group(&store, vec![items, more]),
+                    0 => {
+                        group(&store, vec![items, more]);
+                        hold.promise(std::slice::from_ref(&one));
+                    }
                     _ => {
                         group(&store, vec![items]);
+                        hold.promise(std::slice::from_ref(&one));
                         if way == 2 {
                             commit(&store, Op::Retain(one.clone())).await;
                         }
                         group(&store, vec![more]);
                     }
                 }
+                other.promise(std::slice::from_ref(&two));
                 if way != 2 {
                     commit(&store, Op::Retain(one.clone())).await;
                 }

@@ -121,34 +121,60 @@ impl Shared {
     ) -> Result<Bytes> {
         let first = opened.table.content_len().min(seal::FRAME);
         let (segments, list) = pieces::decode(&opened.held(source, 0..first).await?)?;
-        let (mut at, mut own) = (0u64, list);
-        let mut content = BytesMut::new();
         let corrupt = || Error::Corrupt("the pieces of a blob".into());
+        // The own bytes that are wanted lie one behind the other.
+        let mut wanted = Vec::new();
+        let (mut at, mut own) = (0u64, list);
+        let mut span: Option<Range<u64>> = None;
         for segment in segments {
             let end = at.checked_add(segment.len()).ok_or_else(corrupt)?;
-            let within = range.start.max(at)..range.end.min(end);
-            if within.start < within.end {
-                let wanted = within.start - at..within.end - at;
-                let bytes = match &segment {
-                    Segment::Own(_) => {
-                        let own = own + wanted.start..own + wanted.end;
-                        opened.held(source, own).await?
+            let (from, to) = (range.start.max(at), range.end.min(end));
+            let after = own.checked_add(segment.own()).ok_or_else(corrupt)?;
+            if from < to {
+                let within = from - at..to - at;
+                let needs = match &segment {
+                    Segment::Own(_) => own + within.start..own + within.end,
+                    Segment::Within { kept, recipe, .. } => {
+                        let needs = recipe.needs(&within, *kept);
+                        own + needs.start..own + needs.end
                     }
-                    Segment::Made { from, recipe, .. } => {
-                        self.made(from, recipe, wanted, depth).await?
-                    }
+                    Segment::Made { .. } => own..own,
                 };
-                if bytes.len() as u64 != within.end - within.start {
-                    return Err(corrupt());
+                if !needs.is_empty() {
+                    let start = span.map_or(needs.start, |span| span.start);
+                    span = Some(start..needs.end);
                 }
-                content.extend_from_slice(&bytes);
+                wanted.push((segment, within, needs));
             }
-            if let Segment::Own(len) = segment {
-                own = own.saturating_add(len);
-            }
-            at = end;
+            (at, own) = (end, after);
         }
-        if at != raw_len || content.len() as u64 != range.end - range.start {
+        if at != raw_len {
+            return Err(corrupt());
+        }
+        let span = span.unwrap_or(list..list);
+        let held = opened.held(source, span.clone()).await?;
+        let mut content = BytesMut::new();
+        for (segment, within, needs) in wanted {
+            let own = || {
+                let start = needs.start.checked_sub(span.start)? as usize;
+                let end = needs.end.checked_sub(span.start)? as usize;
+                (start <= end && end <= held.len()).then(|| held.slice(start..end))
+            };
+            let bytes = match &segment {
+                Segment::Own(_) => own().ok_or_else(corrupt)?,
+                Segment::Within { kept, recipe, .. } => {
+                    recipe.make(&within, &own().ok_or_else(corrupt)?, *kept)
+                }
+                Segment::Made { from, recipe, .. } => {
+                    self.made(from, recipe, within.clone(), depth).await?
+                }
+            };
+            if bytes.len() as u64 != within.end - within.start {
+                return Err(corrupt());
+            }
+            content.extend_from_slice(&bytes);
+        }
+        if content.len() as u64 != range.end - range.start {
             return Err(corrupt());
         }
         Ok(content.freeze())
