@@ -161,7 +161,7 @@ impl Packs<'_> {
             Kind::Pieces => {
                 let (segments, _) = pieces::decode(&held)?;
                 let known = segments.iter().all(|segment| match segment {
-                    pieces::Segment::Own(_) => true,
+                    pieces::Segment::Own(_) | pieces::Segment::Within { .. } => true,
                     pieces::Segment::Made { from, .. } => row.parts.contains(&from.hash),
                 });
                 if !known {
