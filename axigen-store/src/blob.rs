@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ use bytes::Bytes;
 use crate::backend::Written;
 use crate::error::Result;
 
+pub use dictionary::Dictionaries;
 pub use pieces::{Piece, Recipe};
 pub use row::{BlobRow, Place};
 
@@ -158,6 +160,26 @@ pub trait BlobStore: Debug + Send + Sync + 'static {
     async fn files(&self) -> Result<Vec<BlobFile>> {
         Err(crate::Error::Invalid(
             "what is not kept in files cannot be backed up as files".into(),
+        ))
+    }
+
+    /// The dictionaries that blobs are compressed with and read with.
+    ///
+    /// The default has none but those that are part of the program.
+    fn dictionaries(&self) -> Arc<Dictionaries> {
+        Arc::default()
+    }
+
+    /// Keeps a dictionary, durably, as the [next](Dictionaries::next) of its
+    /// [dictionaries](BlobStore::dictionaries), and then adds it to them. Gives
+    /// its number. As long as any blob is kept, it must not get lost.
+    ///
+    /// The default gives [`Error::Invalid`](crate::Error::Invalid): the store
+    /// then goes on with what is part of the program.
+    async fn keep_dictionary(&self, bytes: Bytes) -> Result<u16> {
+        let _ = bytes;
+        Err(crate::Error::Invalid(
+            "this blob store keeps no dictionaries".into(),
         ))
     }
 

@@ -20,10 +20,12 @@ mod pending;
 mod put;
 mod read;
 mod salvage;
+mod scrub;
 mod space;
 mod stage;
 mod stat;
 mod sweep;
+mod train;
 mod upkeep;
 mod verify;
 mod watch;
@@ -43,7 +45,7 @@ use crate::backend::{
     memory,
 };
 use crate::batch::{AccountId, Batch, Commit, Key, Op};
-use crate::blob::{BlobRef, BlobRow, BlobStore, SweepOptions};
+use crate::blob::{BlobRef, BlobRow, BlobStore, Dictionaries, SweepOptions};
 use crate::error::{Error, Result};
 use crate::page::{Page, Range};
 
@@ -58,8 +60,10 @@ pub use backup::{
 };
 pub use engine::Engine;
 pub use salvage::{Salvage, SalvageReport};
+pub use scrub::{ScrubOptions, ScrubReport, Scrubbed};
 pub use space::Space;
 pub use stat::Stat;
+pub use train::{TrainOptions, Trained};
 pub use verify::{Problem, References, VerifyReport};
 pub use watch::{AllWatcher, Change, Watcher};
 
@@ -97,6 +101,9 @@ pub struct Options {
     pub upkeep: Duration,
     /// How the store sweeps by itself.
     pub sweep: SweepOptions,
+    /// How the store reads all its blobs by itself, to find damage early.
+    /// Only with [`upkeep`](Options::upkeep).
+    pub scrub: ScrubOptions,
 }
 
 impl Default for Options {
@@ -109,6 +116,7 @@ impl Default for Options {
             hang: Duration::from_secs(30),
             upkeep: Duration::from_secs(600),
             sweep: SweepOptions::default(),
+            scrub: ScrubOptions::default(),
         }
     }
 }
@@ -137,6 +145,8 @@ impl Drop for Inner {
 struct Shared {
     backend: Arc<dyn Backend>,
     blobs: Arc<dyn BlobStore>,
+    /// Those of the blob store.
+    dictionaries: Arc<Dictionaries>,
     limits: Limits,
     pending: Pending,
     watchers: Watchers,
@@ -144,6 +154,8 @@ struct Shared {
     health: Arc<Health>,
     /// One sweep at a time.
     sweeping: tokio::sync::Mutex<()>,
+    /// One scrub at a time.
+    scrubbing: tokio::sync::Mutex<()>,
     /// With less room than this nothing more is referred to.
     tight: u64,
     /// Backups that copy files now.
@@ -190,6 +202,7 @@ impl Store {
     ) -> Result<Store> {
         let shared = Arc::new(Shared {
             limits: backend.limits(),
+            dictionaries: blobs.dictionaries(),
             backend,
             blobs,
             pending: Pending::default(),
@@ -197,6 +210,7 @@ impl Store {
             counters: Counters::default(),
             health: Arc::default(),
             sweeping: tokio::sync::Mutex::default(),
+            scrubbing: tokio::sync::Mutex::default(),
             tight: options.reserve / 2,
             pins: AtomicUsize::new(0),
             targets: Mutex::default(),
@@ -223,7 +237,7 @@ impl Store {
         });
         if !options.upkeep.is_zero() {
             let weak = Arc::downgrade(&inner);
-            let upkeep = Upkeep::start(weak, options.upkeep, options.sweep)?;
+            let upkeep = Upkeep::start(weak, &options)?;
             let _ = inner.upkeep.set(upkeep);
         }
         Ok(Store { inner })

@@ -13,7 +13,8 @@ use super::resolve::{reads, resolve};
 use super::{Backend, KeyRange, Limits, Maintain, Report, Request, Snapshot};
 use crate::batch::{Commit, Key};
 use crate::blob::{
-    BlobLoc, BlobStore, Listed, Listing, LiveSet, Note, SealedBlob, SweepOptions, SweepReport,
+    BlobLoc, BlobStore, Dictionaries, Listed, Listing, LiveSet, Note, SealedBlob, SweepOptions,
+    SweepReport,
 };
 use crate::error::{Error, Result};
 use crate::page::Page;
@@ -141,6 +142,7 @@ fn page(rows: &Rows, range: &KeyRange) -> Page {
 #[derive(Debug, Default)]
 pub struct MemoryBlobs {
     blobs: Mutex<Blobs>,
+    dictionaries: Arc<Dictionaries>,
 }
 
 #[derive(Debug, Default)]
@@ -196,6 +198,16 @@ impl BlobStore for MemoryBlobs {
             blobs.kept.remove(&loc.offset);
         }
         Ok(())
+    }
+
+    fn dictionaries(&self) -> Arc<Dictionaries> {
+        Arc::clone(&self.dictionaries)
+    }
+
+    async fn keep_dictionary(&self, bytes: Bytes) -> Result<u16> {
+        let number = self.dictionaries.next()?;
+        self.dictionaries.add(number, bytes)?;
+        Ok(number)
     }
 
     async fn note(&self, note: &Note) -> Result<()> {

@@ -9,26 +9,33 @@
 //!
 //! What was compressed with a dictionary can be read with it only, so each has
 //! a number that is stored beside what needs it, and none is ever replaced.
-//! They are part of the program and not of the store: a store that lost a file
-//! can still be read.
 //!
 //! | number | dictionary |
 //! |---|---|
 //! | 0 | none |
-//! | 1 | `mail.zdict`, made by `examples/train_dictionary` |
+//! | 1 | `mail.zdict`, made by `examples/train_dictionary`; part of the program, so that a store that lost a file can still be read |
+//! | from 2 | the store's own, [trained](crate::Store::train) on what is in it; kept beside the blobs, twice |
+//!
+//! New blobs are compressed with the one of the highest number.
 
 use std::cell::RefCell;
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use zstd::bulk::{Compressor, Decompressor};
+use bytes::Bytes;
+use parking_lot::RwLock;
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
+use zstd::zstd_safe::{CCtx, DCtx, compress_bound};
+
+use crate::error::{Error, Result};
 
 /// Without a dictionary.
 pub const NONE: u16 = 0;
 /// Trained on mail.
 pub const MAIL: u16 = 1;
-/// What new blobs are compressed with.
-pub const CURRENT: u16 = MAIL;
+/// Longest dictionary of a store, in bytes.
+pub const LONGEST: usize = 1 << 20;
 
 static MAIL_BYTES: &[u8] = include_bytes!("mail.zdict");
 
@@ -41,53 +48,187 @@ pub enum Effort {
     Thorough,
 }
 
-static QUICK: LazyLock<EncoderDictionary<'static>> =
-    LazyLock::new(|| EncoderDictionary::copy(MAIL_BYTES, 1));
-static THOROUGH: LazyLock<EncoderDictionary<'static>> =
-    LazyLock::new(|| EncoderDictionary::copy(MAIL_BYTES, 9));
-static READING: LazyLock<DecoderDictionary<'static>> =
-    LazyLock::new(|| DecoderDictionary::copy(MAIL_BYTES));
+/// A dictionary, made ready for use when it is first used.
+struct Dictionary {
+    number: u16,
+    bytes: Bytes,
+    quick: OnceLock<EncoderDictionary<'static>>,
+    thorough: OnceLock<EncoderDictionary<'static>>,
+    reading: OnceLock<DecoderDictionary<'static>>,
+}
+
+impl Dictionary {
+    fn new(number: u16, bytes: Bytes) -> Self {
+        Dictionary {
+            number,
+            bytes,
+            quick: OnceLock::new(),
+            thorough: OnceLock::new(),
+            reading: OnceLock::new(),
+        }
+    }
+
+    fn writing(&self, effort: Effort) -> &EncoderDictionary<'static> {
+        let (ready, level) = match effort {
+            Effort::Quick => (&self.quick, 1),
+            Effort::Thorough => (&self.thorough, 9),
+        };
+        ready.get_or_init(|| EncoderDictionary::copy(&self.bytes, level))
+    }
+
+    fn reading(&self) -> &DecoderDictionary<'static> {
+        self.reading
+            .get_or_init(|| DecoderDictionary::copy(&self.bytes))
+    }
+
+    /// `None` if it fails.
+    fn compress(&self, content: &[u8], effort: Effort) -> Option<Vec<u8>> {
+        let dictionary = self.writing(effort).as_cdict();
+        let mut target = Vec::with_capacity(compress_bound(content.len()));
+        WRITING.with_borrow_mut(|context| {
+            let context = ready(context, CCtx::try_create)?;
+            context
+                .compress_using_cdict(&mut target, content, dictionary)
+                .ok()
+        })?;
+        Some(target)
+    }
+}
+
+static MAIL_DICTIONARY: LazyLock<Arc<Dictionary>> =
+    LazyLock::new(|| Arc::new(Dictionary::new(MAIL, Bytes::from_static(MAIL_BYTES))));
 
 thread_local! {
     // A context is half a megabyte: made once for each thread.
-    static COMPRESS: RefCell<[Option<Compressor<'static>>; 2]> = const { RefCell::new([None, None]) };
-    static PLAIN: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
-    static MAIL_CONTEXT: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+    static WRITING: RefCell<Option<CCtx<'static>>> = const { RefCell::new(None) };
+    static READING: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
 }
 
-/// Compresses with the [current](CURRENT) dictionary; `None` if that fails.
-pub(super) fn compress(content: &[u8], effort: Effort) -> Option<Vec<u8>> {
-    COMPRESS.with_borrow_mut(|contexts| {
-        let (slot, dictionary) = match effort {
-            Effort::Quick => (&mut contexts[0], &*QUICK),
-            Effort::Thorough => (&mut contexts[1], &*THOROUGH),
-        };
-        if slot.is_none() {
-            *slot = Compressor::with_prepared_dictionary(dictionary).ok();
-        }
-        slot.as_mut()?.compress(content).ok()
-    })
-}
-
-/// Fills `target` with what was compressed, and says how much it was; `None`
-/// if it cannot be read, or the dictionary is not known.
-pub(super) fn decompress(dictionary: u16, compressed: &[u8], target: &mut [u8]) -> Option<usize> {
-    let mut run = |slot: &mut Option<Decompressor<'static>>,
-                   make: fn() -> Option<Decompressor<'static>>| {
-        if slot.is_none() {
-            *slot = make();
-        }
-        slot.as_mut()?.decompress_to_buffer(compressed, target).ok()
-    };
-    match dictionary {
-        NONE => PLAIN.with_borrow_mut(|slot| run(slot, || Decompressor::new().ok())),
-        MAIL => MAIL_CONTEXT.with_borrow_mut(|slot| {
-            run(slot, || {
-                Decompressor::with_prepared_dictionary(&READING).ok()
-            })
-        }),
-        _ => None,
+fn ready<T>(slot: &mut Option<T>, make: fn() -> Option<T>) -> Option<&mut T> {
+    if slot.is_none() {
+        *slot = make();
     }
+    slot.as_mut()
+}
+
+/// The dictionaries that the blobs of a store are compressed with: the ones
+/// that are part of the program, and its own.
+#[derive(Default)]
+pub struct Dictionaries {
+    own: RwLock<BTreeMap<u16, Arc<Dictionary>>>,
+}
+
+impl fmt::Debug for Dictionaries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let own: Vec<u16> = self.own.read().keys().copied().collect();
+        f.debug_struct("Dictionaries").field("own", &own).finish()
+    }
+}
+
+impl Dictionaries {
+    /// Without any of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The number of the one that new blobs are compressed with.
+    pub fn current(&self) -> u16 {
+        let own = self.own.read();
+        own.last_key_value().map_or(MAIL, |(number, _)| *number)
+    }
+
+    /// The number that the next one has.
+    ///
+    /// # Errors
+    /// [`Error::Full`] after 65,534 of them.
+    pub fn next(&self) -> Result<u16> {
+        self.current().checked_add(1).ok_or(Error::Full)
+    }
+
+    /// Knows one more from now on. It must be durable before this is called:
+    /// what is written from now on can be read with it only.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a number that is taken, or a dictionary that is
+    /// empty or longer than [`LONGEST`].
+    pub fn add(&self, number: u16, bytes: Bytes) -> Result<()> {
+        let mut own = self.own.write();
+        if number <= MAIL || own.contains_key(&number) {
+            return Err(Error::Invalid(format!("dictionary {number} is there")));
+        }
+        if bytes.is_empty() || bytes.len() > LONGEST {
+            return Err(Error::Invalid(format!(
+                "a dictionary of {} bytes, 1 to {LONGEST} are allowed",
+                bytes.len()
+            )));
+        }
+        own.insert(number, Arc::new(Dictionary::new(number, bytes)));
+        Ok(())
+    }
+
+    /// Compresses with the [current](Dictionaries::current) dictionary, whose
+    /// number it gives; `None` if that fails.
+    pub(super) fn compress(&self, content: &[u8], effort: Effort) -> Option<(u16, Vec<u8>)> {
+        let newest = self.own.read().last_key_value().map(|(_, own)| own.clone());
+        let dictionary = newest.unwrap_or_else(|| MAIL_DICTIONARY.clone());
+        Some((dictionary.number, dictionary.compress(content, effort)?))
+    }
+
+    /// Fills `target` with what was compressed, and says how much it was;
+    /// `None` if it cannot be read, or the dictionary is not known.
+    pub(super) fn decompress(
+        &self,
+        number: u16,
+        compressed: &[u8],
+        target: &mut [u8],
+    ) -> Option<usize> {
+        let dictionary = match number {
+            NONE => None,
+            MAIL => Some(MAIL_DICTIONARY.clone()),
+            own => Some(self.own.read().get(&own)?.clone()),
+        };
+        READING.with_borrow_mut(|context| {
+            let context = ready(context, DCtx::try_create)?;
+            let done = match &dictionary {
+                None => context.decompress(target, compressed),
+                Some(dictionary) => {
+                    let reading = dictionary.reading().as_ddict();
+                    context.decompress_using_ddict(target, compressed, reading)
+                }
+            };
+            done.ok()
+        })
+    }
+
+    /// Numbers and lengths of the store's own.
+    pub(crate) fn lens(&self) -> Vec<(u16, usize)> {
+        let own = self.own.read();
+        own.iter().map(|(n, own)| (*n, own.bytes.len())).collect()
+    }
+
+    /// Whether blobs that name this dictionary can be read.
+    pub fn knows(&self, number: u16) -> bool {
+        number <= MAIL || self.own.read().contains_key(&number)
+    }
+}
+
+/// Makes a dictionary of samples, and says what it is worth: what other samples
+/// come to with it, and with the current one, in bytes. `None` if the samples
+/// are too few, or have too little in common.
+pub(crate) fn train(
+    known: &Dictionaries,
+    samples: &[Bytes],
+    others: &[Bytes],
+    length: usize,
+) -> Option<(Bytes, u64, u64)> {
+    let made = Bytes::from(zstd::dict::from_samples(samples, length).ok()?);
+    let dictionary = Dictionary::new(u16::MAX, made.clone());
+    let (mut with, mut before) = (0, 0);
+    for sample in others {
+        with += dictionary.compress(sample, Effort::Quick)?.len() as u64;
+        before += known.compress(sample, Effort::Quick)?.1.len() as u64;
+    }
+    Some((made, with, before))
 }
 
 #[cfg(test)]
@@ -112,17 +253,59 @@ mod tests {
 
     #[test]
     fn a_short_mail_becomes_much_shorter() {
+        let known = Dictionaries::new();
         for effort in [Effort::Quick, Effort::Thorough] {
-            let small = compress(MAIL_TEXT, effort).unwrap();
+            let (used, small) = known.compress(MAIL_TEXT, effort).unwrap();
+            assert_eq!(used, MAIL);
             assert!(small.len() < MAIL_TEXT.len() / 2, "{}", small.len());
             let mut back = vec![0; MAIL_TEXT.len()];
-            assert_eq!(decompress(MAIL, &small, &mut back), Some(back.len()));
+            assert_eq!(known.decompress(MAIL, &small, &mut back), Some(back.len()));
             assert_eq!(back, MAIL_TEXT);
-            assert_eq!(decompress(NONE, &small, &mut back), None);
-            assert_eq!(decompress(7, &small, &mut back), None);
+            assert_eq!(known.decompress(NONE, &small, &mut back), None);
+            assert_eq!(known.decompress(7, &small, &mut back), None);
         }
         let plain = zstd::bulk::compress(MAIL_TEXT, 3).unwrap();
         let mut back = vec![0; MAIL_TEXT.len()];
-        assert_eq!(decompress(NONE, &plain, &mut back), Some(back.len()));
+        assert_eq!(known.decompress(NONE, &plain, &mut back), Some(back.len()));
+    }
+
+    #[test]
+    fn one_more_is_used_and_the_others_can_be_read_still() {
+        let known = Dictionaries::new();
+        let (_, old) = known.compress(MAIL_TEXT, Effort::Quick).unwrap();
+        let text = |n: usize| {
+            let words = [
+                "zeppelin", "quartz", "oyster", "lantern", "meadow", "violin",
+            ];
+            let line: Vec<&str> = (0..60).map(|at| words[(n * 7 + at * at) % 6]).collect();
+            Bytes::from(format!("{n} {}", line.join(" ")))
+        };
+        let samples: Vec<Bytes> = (0..1000).map(text).collect();
+        let others: Vec<Bytes> = (1000..1100).map(text).collect();
+        let (made, with, before) = train(&known, &samples, &others, 8 << 10).unwrap();
+        assert!(with < before, "{with} {before}");
+        assert_eq!(known.next().unwrap(), 2);
+        known.add(2, made.clone()).unwrap();
+        assert!(known.add(2, made.clone()).is_err());
+        assert!(known.add(1, made).is_err());
+        assert!(known.add(3, Bytes::new()).is_err());
+        assert_eq!(known.current(), 2);
+        let (used, new) = known.compress(&others[0], Effort::Quick).unwrap();
+        assert_eq!(used, 2);
+        let mut back = vec![0; others[0].len()];
+        assert_eq!(known.decompress(2, &new, &mut back), Some(back.len()));
+        assert_eq!(back, others[0]);
+        // Where it is not known it cannot be read.
+        assert_eq!(Dictionaries::new().decompress(2, &new, &mut back), None);
+        let mut back = vec![0; MAIL_TEXT.len()];
+        assert_eq!(known.decompress(MAIL, &old, &mut back), Some(back.len()));
+    }
+
+    #[test]
+    fn of_too_few_samples_none_is_made() {
+        let known = Dictionaries::new();
+        let samples = [Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+        assert!(train(&known, &samples, &samples, 64 << 10).is_none());
+        assert!(train(&known, &[], &[], 64 << 10).is_none());
     }
 }

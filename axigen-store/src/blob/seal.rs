@@ -21,7 +21,7 @@ use std::ops::Range;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::dictionary::{self, Effort};
+use super::dictionary::{self, Dictionaries, Effort};
 use crate::error::{Error, Result};
 
 /// Bytes in one frame.
@@ -42,7 +42,13 @@ pub enum Kind {
 }
 
 /// Seals bytes; `hash` is the address of the blob.
-pub fn seal(kind: Kind, bytes: &[u8], hash: &[u8; 32], effort: Effort) -> Bytes {
+pub fn seal(
+    kind: Kind,
+    bytes: &[u8],
+    hash: &[u8; 32],
+    dictionaries: &Dictionaries,
+    effort: Effort,
+) -> Bytes {
     let table = (HEAD + count(bytes.len() as u64) * ENTRY + 4) as usize;
     let mut sealed = BytesMut::with_capacity(table + bytes.len() / 2 + 64);
     sealed.resize(table, 0);
@@ -52,9 +58,14 @@ pub fn seal(kind: Kind, bytes: &[u8], hash: &[u8; 32], effort: Effort) -> Bytes 
         let start = sealed.len();
         let mut mark = 0;
         // Less than an eighth saved is not worth the inflating.
-        match dictionary::compress(frame, effort) {
-            Some(small) if small.len() <= frame.len() - frame.len() / 8 => {
-                used = dictionary::CURRENT;
+        // A second dictionary that comes in between is not for this blob: all
+        // its frames have the same one.
+        match dictionaries.compress(frame, effort) {
+            Some((number, small))
+                if small.len() <= frame.len() - frame.len() / 8
+                    && (used == dictionary::NONE || used == number) =>
+            {
+                used = number;
                 sealed.put_slice(&small);
             }
             _ => {
@@ -186,8 +197,14 @@ impl Table {
     /// [span](Table::span).
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if a checksum is wrong.
-    pub fn open(&self, frames: &Range<usize>, stored: &[u8]) -> Result<Bytes> {
+    /// [`Error::Corrupt`] if a checksum is wrong, or the dictionary is not
+    /// there.
+    pub fn open(
+        &self,
+        frames: &Range<usize>,
+        stored: &[u8],
+        dictionaries: &Dictionaries,
+    ) -> Result<Bytes> {
         let base = self.span(frames).start;
         let mut content = BytesMut::new();
         content.reserve(frames.len() * (FRAME.min(self.len) as usize));
@@ -216,8 +233,14 @@ impl Table {
                 let start = content.len();
                 content.resize(start + raw, 0);
                 let target = content.get_mut(start..).unwrap_or_default();
-                if dictionary::decompress(self.dictionary, frame, target) != Some(raw) {
-                    return Err(corrupt("the compression"));
+                if dictionaries.decompress(self.dictionary, frame, target) != Some(raw) {
+                    return Err(match dictionaries.knows(self.dictionary) {
+                        true => corrupt("the compression"),
+                        false => Error::Corrupt(format!(
+                            "dictionary {}, which frame {number} of a blob needs, is missing",
+                            self.dictionary
+                        )),
+                    });
                 }
             }
         }
@@ -229,12 +252,17 @@ impl Table {
 ///
 /// # Errors
 /// [`Error::Corrupt`] if a checksum is wrong.
-pub fn unseal(sealed: &[u8], hash: &[u8; 32]) -> Result<(Kind, Bytes)> {
+pub fn unseal(
+    sealed: &[u8],
+    hash: &[u8; 32],
+    dictionaries: &Dictionaries,
+) -> Result<(Kind, Bytes)> {
     let table = Table::read(sealed, hash, sealed.len() as u64)?;
     let frames = 0..table.frames.len();
     let span = table.span(&frames);
     let stored = sealed.get(span.start as usize..span.end as usize);
-    Ok((table.kind, table.open(&frames, stored.unwrap_or_default())?))
+    let held = table.open(&frames, stored.unwrap_or_default(), dictionaries)?;
+    Ok((table.kind, held))
 }
 
 fn count(len: u64) -> u64 {
@@ -259,7 +287,8 @@ mod tests {
     const HASH: &[u8; 32] = &[7; 32];
 
     fn seal(content: &[u8]) -> Bytes {
-        super::seal(Kind::Content, content, HASH, Effort::Quick)
+        let dictionaries = Dictionaries::new();
+        super::seal(Kind::Content, content, HASH, &dictionaries, Effort::Quick)
     }
 
     /// Half prose, half noise, so that some frames are compressed and some not.
@@ -281,7 +310,8 @@ mod tests {
         let table = Table::read(sealed, HASH, sealed.len() as u64)?;
         let frames = table.frames(&range);
         let span = table.span(&frames);
-        table.open(&frames, &sealed[span.start as usize..span.end as usize])
+        let stored = &sealed[span.start as usize..span.end as usize];
+        table.open(&frames, stored, &Dictionaries::new())
     }
 
     #[test]
@@ -301,9 +331,9 @@ mod tests {
                 (Kind::Content, Effort::Quick),
                 (Kind::Pieces, Effort::Thorough),
             ] {
-                let sealed = super::seal(kind, &content, HASH, effort);
+                let sealed = super::seal(kind, &content, HASH, &Dictionaries::new(), effort);
                 assert_eq!(open(&sealed, 0..len as u64).unwrap(), content);
-                let (back, whole) = unseal(&sealed, HASH).unwrap();
+                let (back, whole) = unseal(&sealed, HASH, &Dictionaries::new()).unwrap();
                 assert_eq!((back, &whole[..]), (kind, &content[..]));
             }
         }

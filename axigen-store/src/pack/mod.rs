@@ -9,6 +9,7 @@
 //! packs/00/0000000000000012.pack       number 0x12, sixteen hex digits; the directory is number / 4096
 //! packs/00/0000000000000012.idx        what is where in it; made when it is needed, and of no importance
 //! packs/00/0000000000000012.pack.new   being written by a sweep; removed when the store is opened
+//! packs/dict/0002.zdict                a dictionary of the store's own, and its copy
 //! packs/synced                         how far the pack that is appended to is known to be durable
 //! ```
 //!
@@ -20,10 +21,12 @@
 //! | file | what it does |
 //! |---|---|
 //! | [`record`] | the format |
+//! | `dictionaries` | what blobs are compressed with |
 //! | `recover` | opening |
 //! | `scan` | finding the records of a pack, with or without its index |
 //! | `rewrite` | copying what is still wanted, and removing the rest |
 
+pub(crate) mod dictionaries;
 pub mod record;
 mod recover;
 mod rewrite;
@@ -41,6 +44,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::{Mutex, RwLock};
 
 use crate::backend::Written;
+use crate::blob::dictionary::Dictionaries;
 use crate::blob::{
     BlobFile, BlobLoc, BlobStore, Listing, LiveSet, Note, SealedBlob, SweepOptions, SweepReport,
 };
@@ -80,6 +84,7 @@ pub struct Packs {
     /// Length of each pack; of the one being appended to, what is durable.
     packs: Mutex<BTreeMap<u64, u64>>,
     files: RwLock<HashMap<u64, Arc<dyn DiskFile>>>,
+    dictionaries: Arc<Dictionaries>,
     /// Held while a sweep runs.
     sweeping: tokio::sync::Mutex<()>,
     syncs: AtomicU64,
@@ -135,6 +140,7 @@ impl Packs {
         };
         let synced = synced.map_err(failed)?;
         let found = recover::run(&*disk, dir, &*synced)?;
+        let dictionaries = Arc::new(dictionaries::open(&*disk, dir)?);
         let next = found.packs.last_key_value().map_or(0, |(last, _)| last + 1);
         if let Some(open) = &found.tail {
             // A process that was killed may have made it just now. What is
@@ -157,6 +163,7 @@ impl Packs {
             }),
             packs: Mutex::new(found.packs),
             files: RwLock::default(),
+            dictionaries,
             sweeping: tokio::sync::Mutex::default(),
             syncs: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -404,7 +411,32 @@ impl BlobStore for Packs {
             len: *len,
             sealed: Some(*number) != written,
         };
-        Ok(packs.iter().map(file).collect())
+        let mut files: Vec<BlobFile> = packs.iter().map(file).collect();
+        for (number, len) in self.dictionaries.lens() {
+            files.extend(dictionaries::names(number).map(|name| BlobFile {
+                path: self.dir.join(&name),
+                name,
+                len: dictionaries::file_len(len),
+                sealed: true,
+            }));
+        }
+        Ok(files)
+    }
+
+    fn dictionaries(&self) -> Arc<Dictionaries> {
+        Arc::clone(&self.dictionaries)
+    }
+
+    async fn keep_dictionary(&self, bytes: Bytes) -> Result<u16> {
+        let _turn = self.sweeping.lock().await;
+        if self.room()? < self.reserve {
+            return Err(Error::Full);
+        }
+        let number = self.dictionaries.next()?;
+        dictionaries::keep(&*self.disk, &self.dir, number, &bytes)?;
+        self.dictionaries.add(number, bytes)?;
+        self.syncs.fetch_add(2, Relaxed);
+        Ok(number)
     }
 
     async fn held(&self) -> Result<u64> {

@@ -145,7 +145,7 @@ async fn copy(
             match item.header.kind {
                 Kind::Blob => {
                     if options.recompress && !again {
-                        item = harder(item);
+                        item = harder(packs, item);
                     }
                 }
                 // A deletion is of use as long as what it names is there.
@@ -209,12 +209,14 @@ async fn notes(packs: &Packs, number: u64, live: &dyn LiveSet) -> Result<u64> {
 }
 
 /// Compresses it anew, if that makes it shorter.
-fn harder(item: Copy) -> Copy {
+fn harder(packs: &Packs, item: Copy) -> Copy {
+    let dictionaries = &*packs.dictionaries;
     // What a later version wrote is copied as it is.
-    let Ok((kind, bytes)) = seal::unseal(&item.payload, &item.header.hash) else {
+    let Ok((kind, bytes)) = seal::unseal(&item.payload, &item.header.hash, dictionaries) else {
         return item;
     };
-    let payload = seal::seal(kind, &bytes, &item.header.hash, Effort::Thorough);
+    let hash = &item.header.hash;
+    let payload = seal::seal(kind, &bytes, hash, dictionaries, Effort::Thorough);
     if payload.len() >= item.payload.len() {
         return item;
     }

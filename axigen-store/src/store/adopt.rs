@@ -64,9 +64,9 @@ impl Shared {
         Ok(Err(damage))
     }
 
-    fn read_at(&self, hash: &[u8; 32], loc: &BlobLoc, raw_len: u64) -> Result<BlobRow> {
+    pub(super) fn read_at(&self, hash: &[u8; 32], loc: &BlobLoc, raw_len: u64) -> Result<BlobRow> {
         let sealed = wait(self.blobs.get(loc, 0..loc.len))?;
-        let (kind, held) = seal::unseal(&sealed, hash)?;
+        let (kind, held) = seal::unseal(&sealed, hash, &self.dictionaries)?;
         let wrong = || Error::Corrupt("the content of a blob".into());
         let parts = match kind {
             Kind::Content if blake3::hash(&held).as_bytes() == hash => Vec::new(),

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::blob::dictionary::Effort;
+use crate::blob::dictionary::{Dictionaries, Effort};
 use crate::blob::pieces::{self, MOST, Segment};
 use crate::blob::seal::{Kind, seal};
 use crate::blob::{BlobIn, BlobRef, LABEL, Piece, Recipe, SealedBlob};
@@ -151,7 +151,7 @@ pub(super) fn cut_up(blobs: Vec<(BlobRef, BlobIn)>) -> (Vec<Raw>, Vec<Raw>) {
     (wholes, pieces)
 }
 
-pub(super) fn seal_item(raw: Raw) -> Item {
+pub(super) fn seal_item(raw: Raw, dictionaries: &Dictionaries) -> Item {
     let Raw {
         address,
         bytes,
@@ -163,7 +163,13 @@ pub(super) fn seal_item(raw: Raw) -> Item {
     parts.sort_unstable();
     parts.dedup();
     let (sealed, whole) = if cuts.is_empty() {
-        let sealed = seal(Kind::Content, &bytes, &address.hash, Effort::Quick);
+        let sealed = seal(
+            Kind::Content,
+            &bytes,
+            &address.hash,
+            dictionaries,
+            Effort::Quick,
+        );
         (sealed, None)
     } else {
         let mut segments = Vec::new();
@@ -199,7 +205,13 @@ pub(super) fn seal_item(raw: Raw) -> Item {
         own_until(at..bytes.len(), &mut segments, &mut own);
         let mut list = pieces::encode(&segments);
         list.put_slice(&own);
-        let sealed = seal(Kind::Pieces, &list, &address.hash, Effort::Quick);
+        let sealed = seal(
+            Kind::Pieces,
+            &list,
+            &address.hash,
+            dictionaries,
+            Effort::Quick,
+        );
         (sealed, Some(bytes))
     };
     Item {

@@ -83,8 +83,10 @@ impl Store {
                 unknown.into_iter().map(raw).collect()
             }
         };
+        let dictionaries = Arc::clone(&shared.dictionaries);
         let items = off_task(length, move || {
-            raws.into_iter().map(seal_item).collect::<Vec<_>>()
+            let seal = |raw| seal_item(raw, &dictionaries);
+            raws.into_iter().map(seal).collect::<Vec<_>>()
         });
         let (short, long): (Vec<_>, Vec<_>) = items.await?.into_iter().partition(|item| item.short);
         add(&shared.counters.inline, short.len());
@@ -244,7 +246,13 @@ impl Shared {
             if item.blob.parts.iter().any(|part| composed.contains(part))
                 && let Some(whole) = &item.whole
             {
-                item.blob.bytes = seal(Kind::Content, whole, hash, Effort::Quick);
+                item.blob.bytes = seal(
+                    Kind::Content,
+                    whole,
+                    hash,
+                    &self.dictionaries,
+                    Effort::Quick,
+                );
                 item.blob.parts.clear();
             }
         }
@@ -296,7 +304,8 @@ mod tests {
         assert_eq!(shared.unknown(refs, &mut hold).await.unwrap().len(), 1);
         let parts = cut_up(vec![(address.clone(), blob.clone())]);
         let raws = shared.kept_once(parts, &mut hold).await.unwrap();
-        (address, raws.into_iter().map(seal_item).collect(), hold)
+        let seal = |raw| seal_item(raw, &shared.dictionaries);
+        (address, raws.into_iter().map(seal).collect(), hold)
     }
 
     async fn commit(store: &Store, op: Op) {

@@ -210,11 +210,14 @@ impl Opened {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        let dictionaries = &source.shared.dictionaries;
         let frames = self.table.frames(&range);
         let span = self.table.span(&frames);
         let content = match self.head.get(span.start as usize..span.end as usize) {
-            Some(stored) => self.table.open(&frames, stored)?,
-            None => self.table.open(&frames, &source.get(span).await?)?,
+            Some(stored) => self.table.open(&frames, stored, dictionaries)?,
+            None => self
+                .table
+                .open(&frames, &source.get(span).await?, dictionaries)?,
         };
         let first = frames.start as u64 * seal::FRAME;
         let cut = range.start.saturating_sub(first) as usize..(range.end - first) as usize;

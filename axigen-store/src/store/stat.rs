@@ -27,6 +27,8 @@ pub struct Stat {
     pub put_groups: u64,
     /// Most blobs in one group.
     pub largest_put_group: u64,
+    /// Damaged blobs that a [scrub](crate::Store::scrub) found.
+    pub damaged: u64,
 }
 
 /// The counters behind [`Stat`].
@@ -40,6 +42,7 @@ pub(super) struct Counters {
     pub(super) inline: AtomicU64,
     pub(super) put_groups: AtomicU64,
     pub(super) largest_put_group: AtomicU64,
+    pub(super) damaged: AtomicU64,
 }
 
 impl Counters {
@@ -55,6 +58,7 @@ impl Counters {
             inline: self.inline.load(Relaxed),
             put_groups: self.put_groups.load(Relaxed),
             largest_put_group: self.largest_put_group.load(Relaxed),
+            damaged: self.damaged.load(Relaxed),
         }
     }
 }

@@ -1,12 +1,10 @@
 //! What the store does by itself now and then.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Inner, Store};
-use crate::blob::SweepOptions;
+use super::{Inner, Options, Store};
 use crate::error::{Error, Result};
 
 /// A thread that wakes up now and then. Ends with the store.
@@ -14,7 +12,9 @@ use crate::error::{Error, Result};
 pub(super) struct Upkeep(Arc<(Mutex<bool>, Condvar)>);
 
 impl Upkeep {
-    pub(super) fn start(store: Weak<Inner>, every: Duration, sweep: SweepOptions) -> Result<Self> {
+    pub(super) fn start(store: Weak<Inner>, options: &Options) -> Result<Self> {
+        let every = options.upkeep;
+        let (sweep, scrub) = (options.sweep.clone(), options.scrub.clone());
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let stopped = Arc::clone(&stop);
         let runtime = tokio::runtime::Handle::try_current().ok();
@@ -38,6 +38,11 @@ impl Upkeep {
                         Ok(_) => {}
                         Err(Error::Closed | Error::Poisoned(_)) => return,
                         Err(error) => tracing::error!(%error, "a sweep failed"),
+                    }
+                    match store.scrub_if_due(&scrub) {
+                        Ok(()) => {}
+                        Err(Error::Closed | Error::Poisoned(_)) => return,
+                        Err(error) => tracing::error!(%error, "a scrub failed"),
                     }
                 }
             })

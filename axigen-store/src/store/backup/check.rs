@@ -14,7 +14,7 @@ use super::restore::{RestoreOptions, absolute, off_task};
 use super::{BackupProgress, BackupStage, PACKS, Say, dump};
 use crate::backend::key;
 use crate::blob::seal::{self, Kind};
-use crate::blob::{BlobRow, Place, pieces};
+use crate::blob::{BlobRow, Dictionaries, Place, pieces};
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
 use crate::pack::pack_path;
@@ -71,6 +71,7 @@ fn check(backup: &Path, options: &RestoreOptions, say: &mut Say<'_>) -> Result<B
     let mut pace = Pace::new(options.rate, &look);
     let mut packs = Packs {
         disk,
+        dictionaries: crate::pack::dictionaries::read(disk, &backup.join(PACKS))?.0,
         dir: backup.join(PACKS),
         open: HashMap::new(),
     };
@@ -142,6 +143,7 @@ impl Manifest {
 struct Packs<'d> {
     disk: &'d dyn Disk,
     dir: PathBuf,
+    dictionaries: Dictionaries,
     open: HashMap<u64, Arc<dyn DiskFile>>,
 }
 
@@ -152,7 +154,7 @@ impl Packs<'_> {
             Place::Inline { bytes, .. } => bytes.clone(),
             Place::Stored { .. } => self.record(hash, row)?,
         };
-        let (kind, held) = seal::unseal(&sealed, hash)?;
+        let (kind, held) = seal::unseal(&sealed, hash, &self.dictionaries)?;
         let corrupt = || Error::Corrupt("its content is another".into());
         match kind {
             Kind::Content if blake3::hash(&held).as_bytes() != hash => return Err(corrupt()),
