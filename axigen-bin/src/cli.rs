@@ -303,6 +303,8 @@ pub(crate) enum StoreCommand {
     Repair(StoreDir),
     /// Make lost metadata anew from the packs: accounts, mailboxes, mail
     Salvage(StoreDir),
+    /// Make it smaller: train a dictionary on the mail that is there, rewrite packs that are mostly dead, compact the metadata
+    Maintain(StoreMaintain),
     /// Make the search index anew from the mail
     Reindex(StoreDir),
 }
@@ -312,6 +314,15 @@ pub(crate) struct StoreDir {
     /// The store's directory: what `directory` is in axigen.cfg, or DIR of `axigen demo --dir DIR`
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreMaintain {
+    #[command(flatten)]
+    pub(crate) store: StoreDir,
+    /// Rewrite all packs, compressed harder; takes about a minute per gigabyte
+    #[arg(long)]
+    pub(crate) recompress: bool,
 }
 
 /// The options there are, for a help text.

@@ -240,6 +240,9 @@ pub struct SweepOptions {
     pub percent: u64,
     /// Whether what is rewritten is compressed anew, harder. Yes.
     pub recompress: bool,
+    /// Whether the file that is appended to may be rewritten too: another is
+    /// begun for what comes. No.
+    pub tail: bool,
 }
 
 impl Default for SweepOptions {
@@ -249,6 +252,7 @@ impl Default for SweepOptions {
             rate: 32 << 20,
             percent: 60,
             recompress: true,
+            tail: false,
         }
     }
 }

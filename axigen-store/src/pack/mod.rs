@@ -287,6 +287,21 @@ impl Packs {
         Ok(open)
     }
 
+    /// What is appended from now on goes to another pack, unless this one is
+    /// empty.
+    fn seal_tail(&self) -> Result<()> {
+        let mut tail = self.tail.lock();
+        if tail.broken.is_none()
+            && tail
+                .pack
+                .as_ref()
+                .is_some_and(|open| open.end > FILE_HEADER)
+        {
+            self.begin_next(&mut tail)?;
+        }
+        Ok(())
+    }
+
     /// Creates a pack; its name and header are durable when it returns.
     fn begin(&self, number: u64) -> Result<Open> {
         let path = self.path(number);

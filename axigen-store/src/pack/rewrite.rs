@@ -37,6 +37,9 @@ pub(super) async fn run(
     options: &SweepOptions,
 ) -> Result<SweepReport> {
     let mut report = SweepReport::default();
+    if options.tail {
+        packs.seal_tail()?;
+    }
     let mut poor = candidates(packs, live, options).await?;
     // What need not be copied makes room for the rest.
     poor.sort_by_key(|(_, live)| *live > 0);
@@ -171,7 +174,7 @@ async fn copy(
                 Some(target) => target,
                 None => target.insert(Target::begin(packs)?),
             };
-            target.push(item)?;
+            target.push(packs, item)?;
         }
     }
     report.damaged += u64::from(damaged);
@@ -320,7 +323,7 @@ impl Target {
         self.end() == FILE_HEADER || self.end().saturating_add(item.header.record_len()) <= limit
     }
 
-    fn push(&mut self, item: Copy) -> Result<()> {
+    fn push(&mut self, packs: &Packs, item: Copy) -> Result<()> {
         let at = self.end();
         item.header.write(self.number, at, &mut self.buffer);
         self.buffer.put_slice(&item.label);
@@ -331,16 +334,17 @@ impl Target {
                 .push((item.from, item.header.loc(self.number, at)));
         }
         if self.buffer.len() >= CHUNK {
-            self.flush()?;
+            self.flush(packs)?;
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self, packs: &Packs) -> Result<()> {
         self.file
             .write_at(&self.buffer, self.written)
             .map_err(|error| Error::io(format!("writing {}", self.path.display()), error))?;
         self.written += self.buffer.len() as u64;
+        packs.bytes.fetch_add(self.buffer.len() as u64, Relaxed);
         self.buffer.clear();
         Ok(())
     }
@@ -353,7 +357,7 @@ impl Target {
         report: &mut SweepReport,
     ) -> Result<()> {
         let path = packs.path(self.number);
-        let done = self.flush().and_then(|()| {
+        let done = self.flush(packs).and_then(|()| {
             let run = || {
                 self.file.sync()?;
                 packs.disk.rename(&self.path, &path)?;
@@ -366,7 +370,6 @@ impl Target {
             return Err(error);
         }
         packs.packs.lock().insert(self.number, self.written);
-        packs.bytes.fetch_add(self.written, Relaxed);
         packs.syncs.fetch_add(1, Relaxed);
         report.written += self.written;
         report.moved += self.moves.len() as u64;

@@ -229,6 +229,7 @@ mod tests {
     fn rewrite() -> SweepOptions {
         SweepOptions {
             percent: 101,
+            tail: true,
             ..SweepOptions::default()
         }
     }
@@ -248,8 +249,7 @@ mod tests {
         // The same again is not worth another.
         let again = store.train(TrainOptions::default()).await.unwrap();
         assert_eq!(again.kept, None, "{again:?}");
-        // New ones use it, old ones when they are rewritten: of the file that
-        // is appended to that is not before the next opening.
+        // New ones use it, old ones when they are rewritten.
         refs.extend(fill(&store, 1000..2000).await);
         store.close().await.unwrap();
         let after = {
@@ -265,8 +265,11 @@ mod tests {
         let store = reopen(&at("store")).await;
         all_there(&store, &refs).await;
         assert!(at("store").join("packs/dict/0002.zdict").exists());
-        store.sweep(rewrite()).await.unwrap();
+        let swept = store.sweep(rewrite()).await.unwrap();
+        assert_eq!((swept.moved, swept.removed), (2000, 1), "{swept:?}");
         all_there(&store, &refs).await;
+        let all = store.space().await.unwrap().live;
+        assert!(all <= 2 * after, "{all} {after}");
         // It is in a backup, and in what is made of one.
         let backup = at("backup");
         let how = BackupOptions {

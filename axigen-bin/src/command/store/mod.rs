@@ -1,5 +1,6 @@
 //! `axigen store`: work on a store that no server has open.
 
+mod maintain;
 mod reindex;
 mod rescue;
 mod stat;
@@ -13,6 +14,9 @@ use crate::failure::Failure;
 
 pub(crate) async fn run(command: StoreCommand) -> Result<(), Failure> {
     match command {
+        StoreCommand::Maintain(options) => {
+            maintain::run(&options.store.dir, options.recompress).await
+        }
         StoreCommand::Stat(options) => stat::run(&options.dir).await,
         StoreCommand::Verify(options) => rescue::verify(&options.dir).await,
         StoreCommand::Repair(options) => rescue::repair(&options.dir).await,
