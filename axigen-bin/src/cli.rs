@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use axigen_core::settings::AccountSettings;
+use axigen_core::store::store::Engine;
 use clap::{Args, Parser, Subcommand};
 
 /// A mail server: SMTP, LMTP, IMAP and POP3 over one durable store.
@@ -305,6 +306,8 @@ pub(crate) enum StoreCommand {
     Salvage(StoreDir),
     /// Make it smaller: train a dictionary on the mail that is there, rewrite packs that are mostly dead, compact the metadata
     Maintain(StoreMaintain),
+    /// Have another engine hold the metadata. Killed at any moment, the store is whole; call it again to go on
+    Migrate(StoreMigrate),
     /// Make the search index anew from the mail
     Reindex(StoreDir),
 }
@@ -323,6 +326,15 @@ pub(crate) struct StoreMaintain {
     /// Rewrite all packs, compressed harder; takes about a minute per gigabyte
     #[arg(long)]
     pub(crate) recompress: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreMigrate {
+    #[command(flatten)]
+    pub(crate) store: StoreDir,
+    /// fjall: a log-structured tree, quicker to write; redb: a B-tree in one file
+    #[arg(long, value_name = "ENGINE")]
+    pub(crate) to: Engine,
 }
 
 /// The options there are, for a help text.

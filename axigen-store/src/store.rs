@@ -408,6 +408,13 @@ impl Store {
         root.as_ref().map(|root| root.dir().to_owned())
     }
 
+    /// Which engine holds its rows; `None` for one that is not in a directory
+    /// of its own, or that is closed.
+    pub fn engine(&self) -> Option<Engine> {
+        let root = self.inner.shared.root.lock();
+        root.as_ref().map(open::Root::engine)
+    }
+
     /// The largest key, value and batch.
     pub fn limits(&self) -> Limits {
         self.inner.shared.limits

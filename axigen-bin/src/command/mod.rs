@@ -33,13 +33,26 @@ pub(crate) fn load(path: &Path) -> Result<Settings, Failure> {
     })
 }
 
+/// The store of a file, made if it is not there.
+async fn open_store(settings: &Settings) -> Result<Store, Failure> {
+    let store = Store::open_with(&settings.directory, settings.store.options()).await?;
+    let wanted = settings.store.engine();
+    if let Some(has) = store.engine().filter(|has| *has != wanted) {
+        tracing::info!(
+            "the metadata is held by {has}, not {wanted}; `axigen store migrate --dir {} --to {wanted}` changes that",
+            settings.directory.display()
+        );
+    }
+    Ok(store)
+}
+
 /// Does something with the engine of a file's store while nothing is served.
 async fn offline<T>(
     config: &Path,
     work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let settings = load(config)?;
-    let store = Store::open(&settings.directory).await?;
+    let store = open_store(&settings).await?;
     let engine = Engine::builder(store).settings(settings).build()?;
     let done = work(&engine).await;
     engine.shutdown().await?;

@@ -2,7 +2,6 @@
 
 use axigen_core::engine::Engine;
 use axigen_core::settings::Settings;
-use axigen_core::store::Store;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::say;
@@ -10,7 +9,7 @@ use crate::failure::Failure;
 
 pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
-    let store = Store::open(&settings.directory).await?;
+    let store = super::open_store(&settings).await?;
     let engine = Engine::builder(store).settings(settings).build()?;
     let outcome = match engine.start().await {
         Ok(()) => {

@@ -12,6 +12,7 @@ mod lines;
 mod render;
 mod search;
 mod service;
+mod store;
 mod validate;
 mod values;
 
@@ -28,6 +29,7 @@ pub use service::{
     AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Settings,
     SmtpSettings, TlsMode, default_connection_limits,
 };
+pub use store::{StoreEngine, StoreSettings};
 pub use values::{Size, Span};
 
 /// The certificate and its key.
@@ -76,6 +78,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// What accounts inherit when neither they, their class nor their domain set it.
     pub accounts: AccountSettings,
+    /// Where mail, accounts and everything else is kept.
+    pub store: StoreSettings,
     /// The index of words that makes searches fast.
     pub search: SearchSettings,
     /// Limits on the connections of each listener, for all services.
@@ -102,6 +106,7 @@ impl Default for Settings {
             shutdown_timeout: Span(std::time::Duration::from_secs(10)),
             tls: TlsSettings::default(),
             accounts: AccountSettings::default(),
+            store: StoreSettings::default(),
             search: SearchSettings::default(),
             limits: default_connection_limits(),
             smtp_in: SmtpSettings::default(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axigen_proto::smtp::address::DomainName;
 
 use super::{AccessRule, Action, Common, ConnectionLimits, ListenerSettings};
-use super::{Problem, SearchSettings, Settings, TlsMode};
+use super::{Problem, SearchSettings, Settings, StoreSettings, TlsMode};
 use crate::net::tls;
 use crate::search;
 
@@ -22,6 +22,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     }
     certificate(settings, &mut problems);
     threads("threads", settings.threads, &mut problems);
+    store(&settings.store, &mut problems);
     search(&settings.search, &mut problems);
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
     let mut taken = HashMap::new();
@@ -61,6 +62,21 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     }
     lmtp(&settings.lmtp.common, &mut problems);
     problems
+}
+
+fn store(settings: &StoreSettings, problems: &mut Vec<Problem>) {
+    if settings.memory.0 < 1 << 20 {
+        problems.push(Problem::new(
+            "store.memory",
+            format!("it must be at least 1 MB, not {}", settings.memory),
+        ));
+    }
+    if settings.scrub_rate.0 == 0 {
+        problems.push(Problem::new(
+            "store.scrub_rate",
+            "it must be more than 0; `scrub = 0` reads nothing through",
+        ));
+    }
 }
 
 fn search(settings: &SearchSettings, problems: &mut Vec<Problem>) {

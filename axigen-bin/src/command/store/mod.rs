@@ -1,6 +1,7 @@
 //! `axigen store`: work on a store that no server has open.
 
 mod maintain;
+mod migrate;
 mod reindex;
 mod rescue;
 mod stat;
@@ -17,6 +18,7 @@ pub(crate) async fn run(command: StoreCommand) -> Result<(), Failure> {
         StoreCommand::Maintain(options) => {
             maintain::run(&options.store.dir, options.recompress).await
         }
+        StoreCommand::Migrate(options) => migrate::run(&options.store.dir, options.to).await,
         StoreCommand::Stat(options) => stat::run(&options.dir).await,
         StoreCommand::Verify(options) => rescue::verify(&options.dir).await,
         StoreCommand::Repair(options) => rescue::repair(&options.dir).await,
