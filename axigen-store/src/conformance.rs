@@ -93,6 +93,7 @@ pub async fn run(subject: &dyn Subject) -> Result<(), Failure> {
         blobs::references,
         blobs::pieces,
         blobs::pieces_within,
+        blobs::own_dictionary,
         blobs::pieces_by_many,
         blobs::sweeping,
         blobs::sweeping_beside_everything,

@@ -19,6 +19,7 @@ mod open;
 mod pending;
 mod put;
 mod read;
+mod rows;
 mod salvage;
 mod scrub;
 mod space;

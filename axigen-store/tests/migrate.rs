@@ -31,7 +31,23 @@ fn noise(seed: u64, len: usize) -> Bytes {
     bytes.into()
 }
 
+/// Waits until a store that was closed can be opened: children that other
+/// tests start at this very moment have its files, and with them its locks,
+/// until they begin.
+fn unlocked(dir: &Path) {
+    let locks = ["LOCK", "meta/lock"].map(|name| fs::File::open(dir.join(name)));
+    for lock in locks.into_iter().flatten() {
+        for _ in 0..500 {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+}
+
 async fn open(dir: &Path, engine: Engine) -> Store {
+    unlocked(dir);
     let mut options = Options::default();
     options.engine = engine;
     options.upkeep = Duration::ZERO;
@@ -155,6 +171,7 @@ async fn there_and_back() {
         assert_eq!(engines(dir.path()), (from, vec![from]));
         let mut stages: Vec<Stage> = Vec::new();
         let (mut last, mut of) = (0, None);
+        unlocked(dir.path());
         let done = migrate(dir.path(), to, |progress| {
             if stages.last() != Some(&progress.stage) {
                 stages.push(progress.stage);
@@ -183,7 +200,7 @@ async fn there_and_back() {
         let later = look(&store).await;
         assert_ne!(later, before);
         store.close().await.unwrap();
-        assert_eq!(migrate(dir.path(), from, |_| {}).unwrap().from, to);
+        assert_eq!(migrate_closed(dir.path(), from).from, to);
         assert_eq!(engines(dir.path()), (from, vec![from]));
         assert_eq!(seen(dir.path(), to).await, later);
     }
@@ -231,6 +248,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+fn migrate_closed(dir: &Path, to: Engine) -> axigen_store::Migrated {
+    unlocked(dir);
+    migrate(dir, to, |_| {}).unwrap()
+}
+
 /// After a kill: all rows are there, whichever engine holds them; the store
 /// takes writes, and the migration can be done again.
 async fn survives(dir: &Path, to: Engine, before: &Seen) -> Engine {
@@ -240,7 +262,7 @@ async fn survives(dir: &Path, to: Engine, before: &Seen) -> Engine {
     change(&store, 2, vec![set("after the kill", "x".into())]).await;
     let after = look(&store).await;
     store.close().await.unwrap();
-    let done = migrate(dir, to, |_| {}).unwrap();
+    let done = migrate_closed(dir, to);
     assert_eq!(done.from, engine);
     assert_eq!(engines(dir), (to, vec![to]));
     let left: Vec<_> = fs::read_dir(dir)
@@ -325,7 +347,7 @@ async fn a_format_that_is_not_named_so_does_not_count() {
         fs::write(dir.path().join("FORMAT.new"), &new[..cut]).unwrap();
         assert_eq!(seen(dir.path(), Engine::Redb).await, before);
     }
-    migrate(dir.path(), Engine::Redb, |_| {}).unwrap();
+    migrate_closed(dir.path(), Engine::Redb);
     assert_eq!(seen(dir.path(), Engine::Redb).await, before);
 }
 
@@ -346,7 +368,7 @@ async fn what_cannot_be_migrated_is_left_alone() {
     // To where it is: only what was left is removed.
     fs::create_dir(dir.path().join("meta.redb")).unwrap();
     fs::write(dir.path().join("meta.redb/rows"), "left over").unwrap();
-    let done = migrate(dir.path(), Engine::Fjall, |_| {}).unwrap();
+    let done = migrate_closed(dir.path(), Engine::Fjall);
     assert_eq!((done.from, done.rows), (Engine::Fjall, 0));
     assert_eq!(engines(dir.path()), (Engine::Fjall, vec![Engine::Fjall]));
     assert_eq!(seen(dir.path(), Engine::Redb).await, before);

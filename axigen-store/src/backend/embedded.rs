@@ -277,7 +277,11 @@ impl Engine for Fjall {
         let run = || {
             let before = open.db.disk_space()?;
             match task {
-                Maintain::Compact => open.rows.major_compact()?,
+                Maintain::Compact => {
+                    // What is in the journal only, first.
+                    open.rows.rotate_memtable_and_wait()?;
+                    open.rows.major_compact()?;
+                }
             }
             let after = open.db.disk_space()?;
             Ok(Report { before, after })

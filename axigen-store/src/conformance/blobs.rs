@@ -8,7 +8,7 @@ use super::{Dice, ONE, Outcome, Subject, Wrong, add, batch, counter, ensure, sam
 use crate::batch::Op;
 use crate::blob::{BlobIn, BlobRef, Piece, Recipe, SweepOptions};
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, TrainOptions};
 
 async fn put(store: &Store, content: impl Into<Bytes>) -> Result<BlobRef, Wrong> {
     let blob = BlobIn {
@@ -326,6 +326,43 @@ pub(super) async fn pieces_within(subject: &dyn Subject) -> Outcome {
         let outer_blob = put_cut(&store, &outer, vec![piece]).await?;
         same_ranges(&store, &mut dice, &outer_blob, &outer).await?;
         store.commit(batch(ONE, vec![Op::Release(blob)])).await?;
+    }
+    Ok(())
+}
+
+/// A blob store that keeps dictionaries keeps them for good; one that keeps
+/// none says so.
+pub(super) async fn own_dictionary(subject: &dyn Subject) -> Outcome {
+    let store = subject.fresh().await?;
+    let text = |n: u32| format!("zeppelin::{n}::quartz::oyster::{}::lantern::violin", n * 7);
+    let mut refs = Vec::new();
+    for n in 0..600 {
+        let blob = put(&store, text(n)).await?;
+        store
+            .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+            .await?;
+        refs.push(blob);
+    }
+    match store.train(TrainOptions::default()).await {
+        Err(Error::Invalid(_)) => return Ok(()),
+        trained => ensure(trained?.kept.is_some(), || "no dictionary was kept".into())?,
+    }
+    for n in 600..700 {
+        let blob = put(&store, text(n)).await?;
+        store
+            .commit(batch(ONE, vec![Op::Retain(blob.clone())]))
+            .await?;
+        refs.push(blob);
+    }
+    let options = SweepOptions {
+        percent: 101,
+        tail: true,
+        ..SweepOptions::default()
+    };
+    store.sweep(options).await?;
+    for (n, blob) in (0..).zip(&refs) {
+        let read = store.read(blob, 0..u64::MAX).await?;
+        same("a blob", read, Bytes::from(text(n)))?;
     }
     Ok(())
 }

@@ -96,14 +96,13 @@ use std::sync::atomic::Ordering::AcqRel;
 use bytes::Bytes;
 
 use super::line::wait;
+use super::rows::each_page;
 use super::{Engine, Shared, Store, clock};
-use crate::backend::embedded::NUMBER;
 use crate::backend::{Backend, KeyRange, Snapshot};
 use crate::batch::Key;
 use crate::blob::BlobFile;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};
-use crate::page::Page;
 
 use files::Pace;
 use manifest::{COMPLETE, INCOMPLETE, Manifest};
@@ -111,8 +110,6 @@ use manifest::{COMPLETE, INCOMPLETE, Manifest};
 pub use check::BackupCheck;
 pub use restore::{RestoreOptions, Restored};
 
-/// Rows read at a time.
-const PAGE: usize = 256;
 /// The blobs' files, in a backup.
 const PACKS: &str = "packs";
 const ID: &str = "store.id";
@@ -530,32 +527,6 @@ fn complete(disk: &dyn Disk, to: &Path, manifest: &Manifest) -> Result<()> {
         disk.sync_dir(to)
     };
     run().map_err(|error| Error::io(format!("completing the backup in {}", to.display()), error))
-}
-
-/// All rows, in order, a page at a time.
-fn each_page(
-    read: impl Fn(&KeyRange) -> Result<Page>,
-    mut each: impl FnMut(Vec<(Key, Bytes)>) -> Result<()>,
-) -> Result<()> {
-    let mut range = KeyRange {
-        from: Key::new(),
-        // Beyond every key: what follows the last account is a letter.
-        to: Bytes::from_static(&[0xff; 9]),
-        limit: PAGE,
-        reverse: false,
-        keys_only: false,
-    };
-    loop {
-        let page = read(&range)?;
-        let mut rows = page.rows;
-        // Not a row of the store: fjall counts its own batches there.
-        rows.retain(|(key, _)| key != NUMBER);
-        each(rows)?;
-        match page.next {
-            Some(next) => range.from = next,
-            None => return Ok(()),
-        }
-    }
 }
 
 /// The rows of a backend, in order, a page at a time.

@@ -112,6 +112,18 @@ pub(super) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// An engine that was just closed may still be locked for a moment: a process
+/// that is being started has the files of the one that starts it.
+pub(super) fn reopen<T>(open: impl Fn() -> Result<T>) -> Result<T> {
+    for _ in 0..200 {
+        match open() {
+            Err(Error::Locked(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
 /// Where rows grow that will take the place of others.
 pub(super) fn beside(engine: Engine, dir: &Path, what: &str) -> PathBuf {
     dir.join(format!("{}.{what}", engine.entry()))

@@ -10,18 +10,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use bytes::Bytes;
-
 use super::open::Root;
-use super::{Engine, Options};
-use crate::backend::KeyRange;
-use crate::backend::embedded::NUMBER;
-use crate::batch::Key;
+use super::rows::{Sum, each_page};
+use super::{Engine, Options, engine::reopen};
 use crate::blocking;
 use crate::error::{Error, Result};
 
-/// Rows read at a time.
-const PAGE: usize = 256;
 /// Bytes of rows after which they are written, durably, as one batch.
 const BATCH: usize = 8 << 20;
 /// Rows compared between two reports.
@@ -102,7 +96,7 @@ pub fn migrate(dir: &Path, to: Engine, mut progress: impl FnMut(Progress)) -> Re
     Ok(Migrated {
         from,
         rows: sum.rows,
-        bytes: sum.bytes,
+        bytes: sum.key_and_value_bytes(),
     })
 }
 
@@ -120,7 +114,7 @@ fn copy(root: &Root, to: Engine, say: &mut Say<'_>, sum: &mut Sum) -> Result<()>
     drop((old, new));
     // Opened again, so that it is what is in the files that is compared, and
     // not what is in memory.
-    let new = to.bare(&path, &options)?;
+    let new = reopen(|| to.bare(&path, &options))?;
     verify(&*new, say, sum)?;
     new.close()
 }
@@ -135,7 +129,9 @@ fn fill(
     say(Stage::Copying, 0, about);
     let mut batch = BTreeMap::new();
     let mut waiting = 0;
-    each_page(old, |rows| {
+    let snapshot = old.snapshot()?;
+    let read = |range: &_| old.range(range, Some(&snapshot));
+    each_page(read, |rows| {
         for (key, value) in rows {
             sum.add(&key, &value);
             waiting += key.len() + value.len();
@@ -159,7 +155,9 @@ fn verify(new: &dyn blocking::Engine, say: &mut Say<'_>, given: &Sum) -> Result<
     let mut got = Sum::default();
     let mut said = 0;
     say(Stage::Verifying, 0, Some(given.rows));
-    each_page(new, |rows| {
+    let snapshot = new.snapshot()?;
+    let read = |range: &_| new.range(range, Some(&snapshot));
+    each_page(read, |rows| {
         for (key, value) in rows {
             got.add(&key, &value);
         }
@@ -169,7 +167,7 @@ fn verify(new: &dyn blocking::Engine, say: &mut Say<'_>, given: &Sum) -> Result<
         }
         Ok(())
     })?;
-    if got.end() != given.end() {
+    if !got.is(given) {
         return Err(Error::Corrupt(format!(
             "the copy has {} rows of {} bytes and is not the {} rows of {} bytes that were copied; the store is as it was",
             got.rows, got.bytes, given.rows, given.bytes
@@ -178,61 +176,11 @@ fn verify(new: &dyn blocking::Engine, say: &mut Say<'_>, given: &Sum) -> Result<
     Ok(())
 }
 
-/// All rows of an engine, in order.
-fn each_page(
-    engine: &dyn blocking::Engine,
-    mut each: impl FnMut(Vec<(Key, Bytes)>) -> Result<()>,
-) -> Result<()> {
-    let snapshot = engine.snapshot()?;
-    let mut range = KeyRange {
-        from: Key::new(),
-        // Beyond every key: what follows the last account is a letter.
-        to: Bytes::from_static(&[0xff; 9]),
-        limit: PAGE,
-        reverse: false,
-        keys_only: false,
-    };
-    loop {
-        let page = engine.range(&range, Some(&snapshot))?;
-        let mut rows = page.rows;
-        // Not a row of the store: fjall counts its own batches there.
-        rows.retain(|(key, _)| key != NUMBER);
-        each(rows)?;
-        match page.next {
-            Some(next) => range.from = next,
-            None => return Ok(()),
-        }
-    }
-}
-
-/// A running checksum of rows, in order.
-#[derive(Debug, Default, Clone)]
-struct Sum {
-    rows: u64,
-    bytes: u64,
-    hash: blake3::Hasher,
-}
-
-impl Sum {
-    fn add(&mut self, key: &[u8], value: &[u8]) {
-        self.rows += 1;
-        self.bytes += (key.len() + value.len()) as u64;
-        // With their lengths, so that no two different lists of rows are the
-        // same bytes.
-        self.hash.update(&(key.len() as u64).to_be_bytes());
-        self.hash.update(&(value.len() as u64).to_be_bytes());
-        self.hash.update(key);
-        self.hash.update(value);
-    }
-
-    fn end(&self) -> (u64, u64, [u8; 32]) {
-        (self.rows, self.bytes, *self.hash.finalize().as_bytes())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use bytes::Bytes;
+
     use super::*;
     use crate::batch::AccountId;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::super::Store;
+use super::super::rows::Sum;
 use super::files::Pace;
 use super::manifest::Manifest;
 use super::restore::{RestoreOptions, absolute, off_task};
@@ -125,7 +126,7 @@ impl BackupCheck {
 
 impl Manifest {
     /// An error if the dump is not the one that belongs to it.
-    pub(super) fn agrees(&self, sum: &dump::Sum) -> Result<()> {
+    pub(super) fn agrees(&self, sum: &Sum) -> Result<()> {
         let says = (self.rows, self.row_bytes, self.rows_hash);
         if says != (sum.rows, sum.bytes, sum.hash()) {
             return Err(Error::Corrupt(format!(

@@ -8,6 +8,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use zstd::bulk::{Compressor, Decompressor};
 
 use super::super::open::LAYOUT;
+use super::super::rows::Sum;
 use crate::batch::Key;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Error, Result};
@@ -26,35 +27,6 @@ const END_LEN: usize = 64;
 const CUT: usize = 1 << 20;
 /// No chunk is longer than this, uncompressed: a single row is not.
 const MOST: u32 = 1 << 30;
-
-/// A running checksum of rows, in order.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Sum {
-    pub(super) rows: u64,
-    /// Of the rows as they stand in the chunks.
-    pub(super) bytes: u64,
-    hash: blake3::Hasher,
-}
-
-impl Sum {
-    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
-        self.rows += 1;
-        self.bytes += (8 + key.len() + value.len()) as u64;
-        self.hash.update(&(key.len() as u32).to_be_bytes());
-        self.hash.update(&(value.len() as u32).to_be_bytes());
-        self.hash.update(key);
-        self.hash.update(value);
-    }
-
-    pub(super) fn hash(&self) -> [u8; 32] {
-        *self.hash.finalize().as_bytes()
-    }
-
-    /// Whether the same rows were added to both.
-    pub(super) fn is(&self, other: &Sum) -> bool {
-        (self.rows, self.bytes, self.hash()) == (other.rows, other.bytes, other.hash())
-    }
-}
 
 /// Writes a dump.
 pub(super) struct Writer {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::super::line::wait;
 use super::super::open::Root;
-use super::super::{Engine, Options, Store};
+use super::super::rows::{Sum, each_page};
+use super::super::{Engine, Options, Store, engine::reopen};
 use super::files::{self, Pace};
 use super::manifest::Manifest;
-use super::{BackupProgress, BackupStage, ID, PACKS, Say, dump, each_of, each_page};
+use super::{BackupProgress, BackupStage, ID, PACKS, Say, dump, each_of};
 use crate::backend::{Backend, Request, Upkeep};
 use crate::batch::{Batch, Key};
 use crate::blocking;
@@ -215,18 +215,6 @@ fn into_directory(
     Ok(restored)
 }
 
-/// An engine that was just closed may still be locked for a moment: a process
-/// that is being started has the files of the one that starts it.
-fn reopen<T>(open: impl Fn() -> Result<T>) -> Result<T> {
-    for _ in 0..200 {
-        match open() {
-            Err(Error::Locked(_)) => std::thread::sleep(Duration::from_millis(10)),
-            opened => return opened,
-        }
-    }
-    open()
-}
-
 fn over(
     backup: &Path,
     packs: &Path,
@@ -404,7 +392,7 @@ fn fill(
     options: &RestoreOptions,
     say: &mut Say<'_>,
     mut write: impl FnMut(Vec<(Key, Bytes)>) -> Result<()>,
-) -> Result<dump::Sum> {
+) -> Result<Sum> {
     let look = || Ok(());
     let mut pace = Pace::new(options.rate, &look);
     let mut reader = dump::Reader::open(disk, &backup.join(dump::NAME))?;
@@ -434,11 +422,11 @@ type Each<'e> = &'e mut dyn FnMut(Vec<(Key, Bytes)>) -> Result<()>;
 
 /// Compares what is there with what was given.
 fn compare(
-    given: &dump::Sum,
+    given: &Sum,
     say: &mut Say<'_>,
     read: impl FnOnce(Each<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut got = dump::Sum::default();
+    let mut got = Sum::default();
     let mut said = 0;
     read(&mut |rows| {
         for (key, value) in rows {
