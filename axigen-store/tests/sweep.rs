@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use axigen_store::blob::SweepOptions;
+use axigen_store::blob::{Note, SweepOptions};
 use axigen_store::store::Options;
 use axigen_store::{AccountId, Batch, BlobIn, BlobRef, Op, Part, Store};
 use bytes::Bytes;
@@ -217,4 +217,71 @@ async fn the_store_sweeps_by_itself_and_closes_meanwhile() {
         tokio::time::sleep(Duration::from_millis(15)).await;
         store.close().await.unwrap();
     }
+}
+
+async fn notes(store: &Store) -> Vec<Bytes> {
+    let mut notes = Vec::new();
+    let mut from = Some((0, 0));
+    while let Some(place) = from {
+        let page = store.list_blobs(place, 100).await.unwrap();
+        notes.extend(page.notes.into_iter().map(|note| note.bytes));
+        from = page.next;
+    }
+    notes.sort();
+    notes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_stays_as_long_as_one_of_its_blobs() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path()).await;
+    let mut blobs = Vec::new();
+    for n in 0..40 {
+        let blob = put(&store, &text(n)).await;
+        change(&store, Op::Retain(blob.clone())).await;
+        blobs.push(blob);
+    }
+    let note = |about: &[usize], bytes: &'static str| Note {
+        about: about.iter().map(|n| blobs[*n].hash).collect(),
+        bytes: bytes.into(),
+    };
+    for note in [
+        note(&[], "of none"),
+        note(&[1], "of one that goes"),
+        note(&[2], "of one that stays"),
+        note(&[1, 2], "of both"),
+    ] {
+        store.note(note).await.unwrap();
+    }
+    // They are there once something else is.
+    let after = put(&store, &text(40)).await;
+    change(&store, Op::Retain(after)).await;
+    let all = [
+        "of both",
+        "of none",
+        "of one that goes",
+        "of one that stays",
+    ];
+    assert_eq!(notes(&store).await, all);
+    // Twice, so that the second rewrites what the first wrote.
+    let mut everything = at_once();
+    everything.percent = 101;
+    everything.tail = true;
+    store.sweep(everything.clone()).await.unwrap();
+    assert_eq!(notes(&store).await, all);
+    for (n, blob) in blobs.iter().enumerate() {
+        if n != 2 {
+            change(&store, Op::Release(blob.clone())).await;
+        }
+    }
+    for _ in 0..2 {
+        let swept = store.sweep(everything.clone()).await.unwrap();
+        assert!(swept.removed > 0, "{swept:?}");
+    }
+    let left = ["of both", "of none", "of one that stays"];
+    assert_eq!(notes(&store).await, left);
+    store.close().await.unwrap();
+    let store = open(dir.path()).await;
+    assert_eq!(notes(&store).await, left);
+    assert_eq!(store.read(&blobs[2], 0..u64::MAX).await.unwrap(), text(2));
 }
