@@ -1,7 +1,7 @@
 //! What was sealed comes back, whole and in ranges; damaged bytes are refused, never believed.
 #![no_main]
 
-use axigen_store::blob::dictionary::Effort;
+use axigen_store::blob::dictionary::{Dictionaries, Effort};
 use axigen_store::blob::seal::{self, Kind, Table};
 use libfuzzer_sys::fuzz_target;
 
@@ -9,14 +9,18 @@ const HASH: [u8; 32] = [7; 32];
 
 fuzz_target!(|input: (u64, u64, u16, u8, &[u8])| {
     let (start, end, at, damage, data) = input;
-    let _ = seal::unseal(data, &HASH);
+    let _ = seal::unseal(data, &HASH, &Dictionaries::new());
     // Long enough for several frames.
     let content = data.repeat(1 + 200_000 / data.len().max(1) * usize::from(damage % 2));
-    let sealed = seal::seal(Kind::Content, &content, &HASH, Effort::Quick);
-    let (kind, all) = seal::unseal(&sealed, &HASH).expect("our own blob");
+    let dictionaries = Dictionaries::new();
+    let sealed = seal::seal(Kind::Content, &content, &HASH, &dictionaries, Effort::Quick);
+    let (kind, all) = seal::unseal(&sealed, &HASH, &dictionaries).expect("our own blob");
     assert_eq!(kind, Kind::Content);
     assert!(all == content);
-    assert!(seal::unseal(&sealed, &[8; 32]).is_err(), "of another address");
+    assert!(
+        seal::unseal(&sealed, &[8; 32], &dictionaries).is_err(),
+        "of another address"
+    );
 
     let table = Table::read(&sealed, &HASH, sealed.len() as u64).expect("our own blob");
     let len = content.len() as u64;
@@ -25,7 +29,9 @@ fuzz_target!(|input: (u64, u64, u16, u8, &[u8])| {
     let frames = table.frames(&(low..high));
     let span = table.span(&frames);
     let stored = &sealed[span.start as usize..span.end as usize];
-    let part = table.open(&frames, stored).expect("our own frames");
+    let part = table
+        .open(&frames, stored, &dictionaries)
+        .expect("our own frames");
     if low < high && low < len {
         assert!(part.len() as u64 >= high.min(len) - low);
     }
