@@ -39,5 +39,5 @@ fuzz_target!(|input: (u64, u64, u16, u8, &[u8])| {
     let mut damaged = sealed.to_vec();
     let at = usize::from(at) % damaged.len();
     damaged[at] ^= damage | 1;
-    assert!(seal::unseal(&damaged, &HASH).is_err());
+    assert!(seal::unseal(&damaged, &HASH, &dictionaries).is_err());
 });
