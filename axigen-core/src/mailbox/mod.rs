@@ -20,6 +20,7 @@
 //! | `flags`, `copy`, `expunge` | changing |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
+//! | [`sort`], [`thread`], `subject` | found messages in an order, in trees |
 //! | `quota` | what an account holds |
 //! | [`verify`], [`repair`] | counting again, setting right |
 //! | [`label`] | what salvage reads |
@@ -60,9 +61,12 @@ pub mod repair;
 mod row;
 pub mod search;
 mod select;
+pub mod sort;
 pub mod structure;
+mod subject;
 #[cfg(test)]
 mod tests;
+pub mod thread;
 mod types;
 pub mod verify;
 

@@ -399,7 +399,7 @@ fn charset_decoded<'c>(charset: Option<&[u8]>, content: &'c [u8]) -> Cow<'c, str
 }
 
 /// A header value unfolded, with its encoded words decoded (RFC 2047).
-fn decode_words(value: &[u8]) -> Cow<'_, str> {
+pub(super) fn decode_words(value: &[u8]) -> Cow<'_, str> {
     let text = match std::str::from_utf8(value) {
         Ok(text) => Cow::Borrowed(text),
         // Raw 8-bit that is not UTF-8 is mostly this.
@@ -492,7 +492,7 @@ fn q_decoded(text: &[u8]) -> Vec<u8> {
 }
 
 /// Letters without case (i;unicode-casemap, RFC 5051, as far as lower case goes).
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 

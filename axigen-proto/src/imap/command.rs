@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::extensions::sort::{Sort, Thread};
 use super::sequence::SequenceSet;
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
 
@@ -122,6 +123,10 @@ pub enum Command {
     },
     /// SEARCH, UID SEARCH (§6.4.4)
     Search(Search),
+    /// SORT, UID SORT ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
+    Sort(Sort),
+    /// THREAD, UID THREAD ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
+    Thread(Thread),
     /// FETCH, UID FETCH (§6.4.5)
     Fetch {
         /// Whether `set` holds UIDs. RFC 9051 §6.4.9: the UID item is then to be

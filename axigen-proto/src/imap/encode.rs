@@ -83,12 +83,9 @@ impl<'a> Encoder<'a> {
                 }
                 self.put(")");
             }
-            Response::Search(found) => {
-                self.put("* SEARCH");
-                for number in found {
-                    self.print(format_args!(" {number}"));
-                }
-            }
+            Response::Search(found) => self.numbers("* SEARCH", found),
+            Response::Sort(found) => self.numbers("* SORT", found),
+            Response::Thread(threads) => threads.write(self.out),
             Response::Esearch(found) => self.esearch(found),
             Response::Namespace {
                 personal,
@@ -442,6 +439,13 @@ impl<'a> Encoder<'a> {
         match delimiter {
             Some(c) => self.string(c.encode_utf8(&mut [0; 4]).as_bytes()),
             None => self.put("NIL"),
+        }
+    }
+
+    fn numbers(&mut self, name: &str, numbers: &[u32]) {
+        self.put(name);
+        for number in numbers {
+            self.print(format_args!(" {number}"));
         }
     }
 

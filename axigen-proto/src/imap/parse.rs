@@ -6,7 +6,7 @@
 
 pub(crate) mod fault;
 mod fetch;
-mod search;
+pub(crate) mod search;
 pub(crate) mod values;
 
 use nom::Parser;
@@ -23,7 +23,7 @@ use self::values::{
 };
 use super::command::name::Name;
 use super::command::{Append, Command, StoreAction};
-use super::extensions::{enable, id, list_extended, special_use};
+use super::extensions::{enable, id, list_extended, sort, special_use};
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
 
@@ -181,12 +181,14 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Select => {
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Select { mailbox }))
         }
+        Name::Sort => sort::sort(grammar, false, input),
         Name::StartTls => Ok((input, Command::StartTls)),
         Name::Status => status(grammar, input),
         Name::Store => store(false, input),
         Name::Subscribe => {
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Subscribe { mailbox }))
         }
+        Name::Thread => sort::thread(grammar, false, input),
         Name::UidCopy => copy(grammar, true, input),
         // RFC 4315 §2.1: uid-expunge = "UID" SP "EXPUNGE" SP sequence-set
         Name::UidExpunge => map(preceded(sp, sequence_set), |set| Command::UidExpunge {
@@ -196,7 +198,9 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::UidFetch => fetch::fetch(true, input),
         Name::UidMove => move_messages(grammar, true, input),
         Name::UidSearch => search::search(grammar, true, input),
+        Name::UidSort => sort::sort(grammar, true, input),
         Name::UidStore => store(true, input),
+        Name::UidThread => sort::thread(grammar, true, input),
         Name::Unselect => Ok((input, Command::Unselect)),
         Name::Unsubscribe => {
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Unsubscribe { mailbox }))

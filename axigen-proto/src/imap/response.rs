@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
+use super::extensions::sort::Threads;
 use super::sequence::NumberSet;
 use super::structure::{BodyStructure, Envelope};
 use super::types::{DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
@@ -45,6 +46,10 @@ pub enum Response {
     /// `* SEARCH` (RFC 3501): sequence numbers or UIDs. [`Response::found`]
     /// chooses between this and ESEARCH.
     Search(Vec<u32>),
+    /// `* SORT` ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256)): sequence numbers or UIDs.
+    Sort(Vec<u32>),
+    /// `* THREAD` ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
+    Thread(Threads),
     /// `* ESEARCH` ([RFC 4731](https://www.rfc-editor.org/rfc/rfc4731))
     Esearch(Esearch),
     /// `* NAMESPACE` ([RFC 2342](https://www.rfc-editor.org/rfc/rfc2342)); an empty list is NIL.

@@ -18,6 +18,7 @@ mod fetch;
 mod list;
 mod search;
 mod selected;
+mod sort;
 mod status;
 
 use std::collections::HashMap;
@@ -322,7 +323,9 @@ impl Talk<'_> {
         let expunge_allowed = !matches!(
             command,
             Command::Fetch { uid: false, .. } | Command::Store { uid: false, .. }
-        ) && !matches!(&command, Command::Search(search) if !search.uid);
+        ) && !matches!(&command, Command::Search(search) if !search.uid)
+            && !matches!(&command, Command::Sort(sort) if !sort.uid)
+            && !matches!(&command, Command::Thread(thread) if !thread.uid);
         let leaves = matches!(
             command,
             Command::Select { .. } | Command::Examine { .. } | Command::Close | Command::Unselect
@@ -356,6 +359,8 @@ impl Talk<'_> {
                 self.mailbox_status(conn, account, mailbox, &items).await?
             }
             Command::Search(search) => self.search(conn, account, &tag, &search).await?,
+            Command::Sort(sort) => self.sort(conn, account, &sort).await?,
+            Command::Thread(thread) => self.thread(conn, account, &thread).await?,
             Command::Fetch {
                 uid,
                 set,

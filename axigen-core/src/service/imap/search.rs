@@ -1,7 +1,7 @@
 //! SEARCH: rows in pages, structures and bodies only for those that need them,
 //! and none for those that the index rules out.
 
-use axigen_proto::imap::command::Search as Command;
+use axigen_proto::imap::command::{Search as Command, SearchKey};
 use axigen_proto::imap::response::{Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
@@ -9,6 +9,7 @@ use axigen_store::AccountId;
 
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::search::{Context, Search};
+use crate::mailbox::{Error, Row};
 
 /// Rows read together.
 const PAGE: usize = 1000;
@@ -22,56 +23,16 @@ impl Talk<'_> {
         command: &Command,
     ) -> Done<Status> {
         let rev2 = conn.session().is_rev2();
+        let mut uids = Vec::new();
+        let found = self.find(account, &command.keys, |row| uids.push(row.uid));
+        let failed = found.await.err();
         let Some(selected) = &mut self.selected else {
             return Ok(Status::bad("no mailbox is open"));
         };
-        let context = Context {
-            messages: selected.count(),
-            largest_uid: selected.largest_uid(),
-            saved: &selected.saved,
-            recent: &selected.recent,
-        };
-        let search = Search::new(&command.keys, &context);
-        let mut uids = Vec::new();
-        let index = &self.context.search;
-        let narrowed = index
-            .narrow(
-                &self.context.mailboxes,
-                account,
-                selected.mailbox,
-                &search,
-                selected.uids(),
-            )
-            .await;
-        let candidates = narrowed.as_deref().unwrap_or(selected.uids());
-        for page in candidates.chunks(PAGE) {
-            let rows = match self
-                .context
-                .mailboxes
-                .rows(account, selected.mailbox, page)
-                .await
-            {
-                Ok(rows) => rows,
-                Err(error) => {
-                    selected.saved = NumberSet::new();
-                    return Ok(status::of(&error, false));
-                }
-            };
-            for row in &rows {
-                let Some(seq) = selected.seq(row.uid) else {
-                    continue;
-                };
-                let mailboxes = &self.context.mailboxes;
-                match mailboxes.matches(account, &search, seq, row).await {
-                    Ok(true) => uids.push(row.uid),
-                    Ok(false) => {}
-                    Err(error) => {
-                        // RFC 5182 §2.1: a search that fails saves nothing.
-                        selected.saved = NumberSet::new();
-                        return Ok(status::of(&error, false));
-                    }
-                }
-            }
+        if let Some(error) = failed {
+            // RFC 5182 §2.1: a search that fails saves nothing.
+            selected.saved = NumberSet::new();
+            return Ok(status::of(&error, false));
         }
         if let Some(returns) = command.returns.filter(|returns| returns.save) {
             // RFC 5182 §2.4: with MIN or MAX alone only these are saved.
@@ -95,5 +56,41 @@ impl Talk<'_> {
             conn.session().untagged(&response)?;
         }
         Ok(Status::ok("searched"))
+    }
+
+    /// Shows the messages of the open mailbox that match, in their order. The
+    /// index, where there is one, says which need not be looked at.
+    pub(super) async fn find(
+        &self,
+        account: AccountId,
+        keys: &[SearchKey],
+        mut see: impl FnMut(Row),
+    ) -> Result<(), Error> {
+        let Some(selected) = &self.selected else {
+            return Ok(());
+        };
+        let context = Context {
+            messages: selected.count(),
+            largest_uid: selected.largest_uid(),
+            saved: &selected.saved,
+            recent: &selected.recent,
+        };
+        let search = Search::new(keys, &context);
+        let mailboxes = &self.context.mailboxes;
+        let (mailbox, uids) = (selected.mailbox, selected.uids());
+        let index = &self.context.search;
+        let narrowed = index.narrow(mailboxes, account, mailbox, &search, uids);
+        let narrowed = narrowed.await;
+        for page in narrowed.as_deref().unwrap_or(uids).chunks(PAGE) {
+            for row in mailboxes.rows(account, mailbox, page).await? {
+                let Some(seq) = selected.seq(row.uid) else {
+                    continue;
+                };
+                if mailboxes.matches(account, &search, seq, &row).await? {
+                    see(row);
+                }
+            }
+        }
+        Ok(())
     }
 }

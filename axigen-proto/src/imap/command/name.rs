@@ -27,16 +27,20 @@ pub(crate) enum Name {
     Rename,
     Search,
     Select,
+    Sort,
     StartTls,
     Status,
     Store,
     Subscribe,
+    Thread,
     UidCopy,
     UidExpunge,
     UidFetch,
     UidMove,
     UidSearch,
+    UidSort,
     UidStore,
+    UidThread,
     Unselect,
     Unsubscribe,
 }
@@ -51,7 +55,7 @@ pub(crate) enum Needs {
     Selected,
 }
 
-const NAMES: [(&str, Name, Needs); 30] = [
+const NAMES: [(&str, Name, Needs); 32] = [
     ("APPEND", Name::Append, Needs::Authenticated),
     ("AUTHENTICATE", Name::Authenticate, Needs::NotAuthenticated),
     ("CAPABILITY", Name::Capability, Needs::Nothing),
@@ -76,10 +80,12 @@ const NAMES: [(&str, Name, Needs); 30] = [
     ("RENAME", Name::Rename, Needs::Authenticated),
     ("SEARCH", Name::Search, Needs::Selected),
     ("SELECT", Name::Select, Needs::Authenticated),
+    ("SORT", Name::Sort, Needs::Selected),
     ("STARTTLS", Name::StartTls, Needs::NotAuthenticated),
     ("STATUS", Name::Status, Needs::Authenticated),
     ("STORE", Name::Store, Needs::Selected),
     ("SUBSCRIBE", Name::Subscribe, Needs::Authenticated),
+    ("THREAD", Name::Thread, Needs::Selected),
     ("UNSELECT", Name::Unselect, Needs::Selected),
     ("UNSUBSCRIBE", Name::Unsubscribe, Needs::Authenticated),
 ];
@@ -99,7 +105,9 @@ impl Name {
             Name::Fetch => Name::UidFetch,
             Name::Move => Name::UidMove,
             Name::Search => Name::UidSearch,
+            Name::Sort => Name::UidSort,
             Name::Store => Name::UidStore,
+            Name::Thread => Name::UidThread,
             _ => return None,
         })
     }

@@ -7,6 +7,7 @@ use crate::imap::command::{
     Append, Command, FetchAttribute, List, ListSelect, Partial, Search, SearchKey, SearchReturn,
     StoreAction,
 };
+use crate::imap::extensions::sort::SortCriterion;
 use crate::imap::types::{SpecialUse, StatusItem, Tag};
 use crate::imap::utf7;
 
@@ -78,6 +79,22 @@ impl Encoder<'_> {
             Command::Expunge => self.put("EXPUNGE"),
             Command::UidExpunge { set } => self.print(format_args!("UID EXPUNGE {set}")),
             Command::Search(search) => self.client_search(search),
+            Command::Sort(sort) => {
+                self.print(format_args!("{}SORT (", uid_prefix(sort.uid)));
+                for (index, SortCriterion { reverse, by }) in sort.criteria.iter().enumerate() {
+                    let space = if index > 0 { " " } else { "" };
+                    let reverse = if *reverse { "REVERSE " } else { "" };
+                    self.print(format_args!("{space}{reverse}{}", by.as_str()));
+                }
+                self.put(") UTF-8");
+                self.search_keys(&sort.keys);
+            }
+            Command::Thread(thread) => {
+                let uid = uid_prefix(thread.uid);
+                let algorithm = thread.algorithm.as_str();
+                self.print(format_args!("{uid}THREAD {algorithm} UTF-8"));
+                self.search_keys(&thread.keys);
+            }
             Command::Fetch {
                 uid,
                 set,
@@ -215,7 +232,11 @@ impl Encoder<'_> {
             self.print(format_args!(" RETURN ({})", words(&chosen)));
         }
         self.put(" CHARSET UTF-8");
-        for key in &search.keys {
+        self.search_keys(&search.keys);
+    }
+
+    fn search_keys(&mut self, keys: &[SearchKey]) {
+        for key in keys {
             self.put(" ");
             self.search_key(key);
         }

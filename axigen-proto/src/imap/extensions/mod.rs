@@ -1,6 +1,6 @@
 //! Extensions, one RFC a file where it can be told apart from the rest.
 //!
-//! IMAP4rev2 contains all of those below. Each is always built in; a server
+//! IMAP4rev2 contains all of those below but SORT and THREAD. Each is always built in; a server
 //! that offers IMAP4rev2 has to offer them all (RFC 9051 §6.1.1), and they are
 //! announced by name too, for clients of IMAP4rev1. MOVE, NAMESPACE, UIDPLUS and UNSELECT
 //! are plain commands and live with the other commands; SASL-IR is an argument of AUTHENTICATE.
@@ -15,23 +15,28 @@ pub mod id;
 pub mod idle;
 pub mod list_extended;
 pub mod literal;
+pub mod sort;
 pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 14] = [
-    "BINARY",             // RFC 3516
-    "CHILDREN",           // RFC 3348
-    "CREATE-SPECIAL-USE", // RFC 6154
-    "ESEARCH",            // RFC 4731
-    "IDLE",               // RFC 2177
-    "LIST-EXTENDED",      // RFC 5258
-    "LIST-STATUS",        // RFC 5819
-    "MOVE",               // RFC 6851
-    "NAMESPACE",          // RFC 2342
-    "SEARCHRES",          // RFC 5182
-    "SPECIAL-USE",        // RFC 6154
-    "STATUS=SIZE",        // RFC 8438
-    "UIDPLUS",            // RFC 4315
-    "UNSELECT",           // RFC 3691
+pub const AFTER_LOGIN: [&str; 18] = [
+    "BINARY",                // RFC 3516
+    "CHILDREN",              // RFC 3348
+    "CREATE-SPECIAL-USE",    // RFC 6154
+    "ESEARCH",               // RFC 4731
+    "IDLE",                  // RFC 2177
+    "LIST-EXTENDED",         // RFC 5258
+    "LIST-STATUS",           // RFC 5819
+    "MOVE",                  // RFC 6851
+    "NAMESPACE",             // RFC 2342
+    "SEARCHRES",             // RFC 5182
+    "SORT",                  // RFC 5256
+    "SORT=DISPLAY",          // RFC 5957
+    "SPECIAL-USE",           // RFC 6154
+    "STATUS=SIZE",           // RFC 8438
+    "THREAD=ORDEREDSUBJECT", // RFC 5256
+    "THREAD=REFERENCES",     // RFC 5256
+    "UIDPLUS",               // RFC 4315
+    "UNSELECT",              // RFC 3691
 ];

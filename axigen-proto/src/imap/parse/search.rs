@@ -23,10 +23,21 @@ pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parse
     Ok((rest, Command::Search(Search { uid, returns, keys })))
 }
 
-/// `SP "CHARSET" SP charset`, where `charset = atom / quoted`. RFC 9051 §6.4.4: US-ASCII and UTF-8
-/// must be known; others are refused with BADCHARSET.
+/// `search-criteria = charset 1*(SP search-key)`, as SORT and THREAD have it (RFC 5256 §5).
+pub(crate) fn criteria<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Vec<SearchKey>> {
+    let (rest, (_, (), ())) = (sp, known_charset, sp).parse(input)?;
+    spaced1(|i| search_key(grammar, 0, i))(rest)
+}
+
+/// `SP "CHARSET" SP charset`
 fn charset(input: &[u8]) -> Parsed<'_, ()> {
-    let (rest, name) = preceded((sp, tag_no_case("CHARSET"), sp), astring_text).parse(input)?;
+    preceded((sp, tag_no_case("CHARSET"), sp), known_charset).parse(input)
+}
+
+/// `charset = atom / quoted`. RFC 9051 §6.4.4: US-ASCII and UTF-8 must be known; others are refused
+/// with BADCHARSET.
+fn known_charset(input: &[u8]) -> Parsed<'_, ()> {
+    let (rest, name) = astring_text(input)?;
     if ["UTF-8", "US-ASCII"]
         .iter()
         .any(|known| known.eq_ignore_ascii_case(&name))

@@ -7,6 +7,7 @@ use imap_codec::imap_types::IntoStatic;
 use imap_codec::imap_types::command::CommandBody;
 use imap_codec::imap_types::core::{AString, IString};
 use imap_codec::imap_types::datetime::NaiveDate;
+use imap_codec::imap_types::extensions::thread::ThreadingAlgorithm;
 use imap_codec::imap_types::fetch::{
     MacroOrMessageDataItemNames, MessageDataItemName, Part, Section as TheirSection,
 };
@@ -24,6 +25,7 @@ use crate::imap::command::{
     SearchKey, Section, SectionText, StoreAction,
 };
 use crate::imap::extensions::literal::announced;
+use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::parse::{self, Grammar, Rejection};
 use crate::imap::response::{Status, StatusKind};
 use crate::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
@@ -334,6 +336,50 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
                 .map(key)
                 .collect::<Result<_, _>>()?,
         }),
+        CommandBody::Sort {
+            sort_criteria,
+            search_criteria,
+            uid,
+            ..
+        } => Command::Sort(Sort {
+            uid: *uid,
+            criteria: sort_criteria
+                .as_ref()
+                .iter()
+                .map(|theirs| {
+                    let name = format!("{:?}", theirs.key).to_ascii_uppercase();
+                    let known = SortBy::NAMES.iter().find(|(_, known)| *known == name);
+                    let &(by, _) = known.ok_or("a sort key that we do not know")?;
+                    Ok(SortCriterion {
+                        reverse: theirs.reverse,
+                        by,
+                    })
+                })
+                .collect::<Result<_, Different>>()?,
+            keys: search_criteria
+                .as_ref()
+                .iter()
+                .map(key)
+                .collect::<Result<_, _>>()?,
+        }),
+        CommandBody::Thread {
+            algorithm,
+            search_criteria,
+            uid,
+            ..
+        } => Command::Thread(Thread {
+            uid: *uid,
+            algorithm: match algorithm {
+                ThreadingAlgorithm::OrderedSubject => ThreadAlgorithm::OrderedSubject,
+                ThreadingAlgorithm::References => ThreadAlgorithm::References,
+                _ => return Err("an algorithm that we do not know"),
+            },
+            keys: search_criteria
+                .as_ref()
+                .iter()
+                .map(key)
+                .collect::<Result<_, _>>()?,
+        }),
         CommandBody::Fetch {
             sequence_set,
             macro_or_item_names,
@@ -469,6 +515,12 @@ fn same_sets(command: &mut Command) {
                 search.keys = std::mem::take(keys);
             }
         }
+        Command::Sort(Sort { keys, .. }) | Command::Thread(Thread { keys, .. }) => {
+            keys.iter_mut().for_each(settle_key);
+            if let [SearchKey::And(inner)] = keys.as_mut_slice() {
+                *keys = std::mem::take(inner);
+            }
+        }
         Command::List(List { reference, .. }) | Command::Lsub { reference, .. }
             if reference.eq_ignore_ascii_case("INBOX") =>
         {
@@ -584,7 +636,10 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         Command::Status { items, .. } if items.contains(&StatusItem::Size) => {
             Some("RFC 8438: SIZE")
         }
-        Command::Search(_) | Command::Fetch { .. } if debug.contains_large() => {
+        Command::Sort(_) if debug.contains("by: Display") => Some("RFC 5957"),
+        Command::Search(_) | Command::Sort(_) | Command::Thread(_) | Command::Fetch { .. }
+            if debug.contains_large() =>
+        {
             Some("RFC 9051: numbers of 63 bits")
         }
         _ => None,

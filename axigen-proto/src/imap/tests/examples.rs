@@ -4,6 +4,7 @@ use crate::imap::command::{
     Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search, SearchKey,
     SearchReturn, Section, SectionText, StoreAction,
 };
+use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::parse::{self, Grammar};
 use crate::imap::response::{Code, StatusKind};
 use crate::imap::sequence::SequenceSet;
@@ -34,6 +35,14 @@ fn set(text: &str) -> SequenceSet {
 /// Lines of the RFCs' examples; each has to be understood.
 const EXAMPLES: &[&str] = &[
     "abcd CAPABILITY",
+    // RFC 5256 §3 and RFC 5957 §4
+    "A282 SORT (SUBJECT) UTF-8 SINCE 1-Feb-1994",
+    "A283 SORT (SUBJECT REVERSE DATE) UTF-8 ALL",
+    "A284 SORT (SUBJECT) US-ASCII TEXT \"not in mailbox\"",
+    "A283 THREAD ORDEREDSUBJECT UTF-8 SINCE 5-MAR-2000",
+    "A284 THREAD REFERENCES US-ASCII TEXT \"gewp\"",
+    "a UID THREAD REFERENCES UTF-8 ALL",
+    "a UID SORT (REVERSE DISPLAYFROM DISPLAYTO) UTF-8 ALL",
     "a002 NOOP",
     "A023 LOGOUT",
     "a002 STARTTLS",
@@ -115,6 +124,31 @@ fn what_they_mean() {
                 SearchKey::Since(Date::new(1994, 2, 1).unwrap()),
                 SearchKey::Not(Box::new(SearchKey::From("Smith".into()))),
             ],
+        })
+    );
+    assert_eq!(
+        read("a uid sort (reverse date subject) utf-8 1:3 SEEN"),
+        Command::Sort(Sort {
+            uid: true,
+            criteria: vec![
+                SortCriterion {
+                    reverse: true,
+                    by: SortBy::Date,
+                },
+                SortCriterion {
+                    reverse: false,
+                    by: SortBy::Subject,
+                },
+            ],
+            keys: vec![SearchKey::Sequence(set("1:3")), SearchKey::Seen],
+        })
+    );
+    assert_eq!(
+        read("a THREAD REFERENCES US-ASCII ALL"),
+        Command::Thread(Thread {
+            uid: false,
+            algorithm: ThreadAlgorithm::References,
+            keys: vec![SearchKey::All],
         })
     );
     assert_eq!(

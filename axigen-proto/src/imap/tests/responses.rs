@@ -12,6 +12,7 @@ use crate::imap::command::{
     FetchAttribute, Partial, Search, SearchKey, SearchReturn, Section, SectionText,
 };
 use crate::imap::encode::Encoder;
+use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::response::{
     Code, Esearch, FetchItem, ListItem, MailboxAttribute, Namespace, Response, Status,
 };
@@ -37,12 +38,70 @@ fn list(name: &str) -> ListItem {
     }
 }
 
+/// Nodes by number (0: not there) and children; roots.
+fn threads(nodes: &[(u32, &[usize])], roots: &[usize]) -> Response {
+    let nodes = nodes.iter().map(|(number, children)| ThreadNode {
+        number: Some(*number).filter(|number| *number > 0),
+        children: children.to_vec(),
+    });
+    Response::Thread(Threads {
+        nodes: nodes.collect(),
+        roots: roots.to_vec(),
+    })
+}
+
+/// Any trees: each node below one that was before it, or a root.
+fn forest(above: Vec<(prop::sample::Index, bool)>) -> Response {
+    let mut threads = Threads::default();
+    for (at, (index, root)) in above.into_iter().enumerate() {
+        threads.nodes.push(ThreadNode {
+            number: Some(at as u32 + 1),
+            children: Vec::new(),
+        });
+        match root || at == 0 {
+            true => threads.roots.push(at),
+            false => threads.nodes[index.index(at)].children.push(at),
+        }
+    }
+    // A root that holds several need not be there itself.
+    for &root in &threads.roots {
+        if threads.nodes[root].children.len() > 1 {
+            threads.nodes[root].number = None;
+        }
+    }
+    Response::Thread(threads)
+}
+
 #[test]
 fn as_in_the_standards() {
     for (response, want) in [
         (Response::Exists(23), "* 23 EXISTS\r\n"),
         (Response::Search(vec![2, 84, 882]), "* SEARCH 2 84 882\r\n"),
         (Response::Search(vec![]), "* SEARCH\r\n"),
+        (Response::Sort(vec![84, 2]), "* SORT 84 2\r\n"),
+        (Response::Sort(vec![]), "* SORT\r\n"),
+        (Response::Thread(Threads::default()), "* THREAD\r\n"),
+        (
+            // RFC 5256 §4
+            threads(
+                &[
+                    (2, &[]),
+                    (3, &[2]),
+                    (6, &[3, 5]),
+                    (4, &[4]),
+                    (23, &[]),
+                    (44, &[6]),
+                    (7, &[7]),
+                    (96, &[]),
+                ],
+                &[0, 1],
+            ),
+            "* THREAD (2)(3 6 (4 23)(44 7 96))\r\n",
+        ),
+        (
+            threads(&[(0, &[1, 2]), (3, &[]), (5, &[])], &[0]),
+            "* THREAD ((3)(5))\r\n",
+        ),
         (
             Response::List(ListItem {
                 attributes: vec![
@@ -533,6 +592,8 @@ fn response() -> impl Strategy<Value = Response> {
         1 => (name(), any::<u32>()).prop_map(|(mailbox, n)| Response::MailboxStatus {
             mailbox, items: vec![(StatusItem::Messages, n.into()), (StatusItem::Unseen, 0)] }),
         1 => prop::collection::vec(1u32.., 1..5).prop_map(Response::Search),
+        1 => prop::collection::vec(1u32.., 1..5).prop_map(Response::Sort),
+        1 => prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..12).prop_map(forest),
         1 => any::<String>().prop_map(|text| Response::Status(Status::no(text).with(Code::TryCreate))),
         1 => any::<String>().prop_map(|text| Response::Status(Status::ok(text))),
     ]

@@ -8,6 +8,7 @@ use crate::imap::command::{
     Append, Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search,
     SearchKey, SearchReturn, Section, SectionText, StoreAction,
 };
+use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
 
@@ -201,6 +202,34 @@ fn search() -> impl Strategy<Value = Command> {
         .prop_map(|(uid, returns, keys)| Command::Search(Search { uid, returns, keys }))
 }
 
+fn sort() -> impl Strategy<Value = Command> {
+    let criterion = (any::<bool>(), prop::sample::select(SortBy::NAMES.to_vec()))
+        .prop_map(|(reverse, (by, _))| SortCriterion { reverse, by });
+    let what = (any::<bool>(), vec(criterion, 1..4), vec(search_key(), 1..3));
+    what.prop_map(|(uid, criteria, keys)| {
+        Command::Sort(Sort {
+            uid,
+            criteria,
+            keys,
+        })
+    })
+}
+
+fn thread() -> impl Strategy<Value = Command> {
+    let algorithm = prop::sample::select(vec![
+        ThreadAlgorithm::OrderedSubject,
+        ThreadAlgorithm::References,
+    ]);
+    let what = (any::<bool>(), algorithm, vec(search_key(), 1..3));
+    what.prop_map(|(uid, algorithm, keys)| {
+        Command::Thread(Thread {
+            uid,
+            algorithm,
+            keys,
+        })
+    })
+}
+
 fn part() -> impl Strategy<Value = Vec<u32>> {
     vec(1u32..20, 0..4)
 }
@@ -374,6 +403,8 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         of_mailboxes(),
         list(),
         search(),
+        sort(),
+        thread(),
         of_messages()
     ]
 }

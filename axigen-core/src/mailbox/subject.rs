@@ -1,0 +1,120 @@
+//! The base subject: what is left of a subject without "Re:" and the like.
+//! [RFC 5256 §2.1](https://www.rfc-editor.org/rfc/rfc5256#section-2.1)
+
+use super::search::{decode_words, fold};
+
+/// A subject as SORT and THREAD compare it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct BaseSubject {
+    /// What is left, without case.
+    pub(super) text: String,
+    /// Whether something was removed that answers and forwarded mails have.
+    pub(super) reply: bool,
+}
+
+impl BaseSubject {
+    /// Of the value of a Subject field; encoded words are decoded.
+    pub(super) fn of(value: &[u8]) -> BaseSubject {
+        // Step 1: encoded words, tabs, folds and runs of spaces.
+        let decoded = decode_words(value);
+        let words: Vec<&str> = decoded.split([' ', '\t', '\r', '\n']).collect();
+        let mut spaced = String::with_capacity(decoded.len());
+        for word in words.into_iter().filter(|word| !word.is_empty()) {
+            if !spaced.is_empty() {
+                spaced.push(' ');
+            }
+            spaced.push_str(word);
+        }
+        // ASCII letters only, so that every index stays where it is.
+        let lower = spaced.to_ascii_lowercase();
+        let (mut text, mut reply) = (&lower[..], false);
+        loop {
+            // Step 2: subj-trailer.
+            loop {
+                let trimmed = text.trim_end_matches(' ');
+                match trimmed.strip_suffix("(fwd)") {
+                    Some(before) => (text, reply) = (before, true),
+                    None => {
+                        text = trimmed;
+                        break;
+                    }
+                }
+            }
+            // Steps 3 to 5: subj-leader, and a subj-blob that is not all there is.
+            loop {
+                text = text.trim_start_matches(' ');
+                if let Some(rest) = leader(text) {
+                    (text, reply) = (rest, true);
+                } else if let Some(rest) = blob(text).filter(|rest| !rest.is_empty()) {
+                    text = rest;
+                } else {
+                    break;
+                }
+            }
+            // Step 6: subj-fwd.
+            match text
+                .strip_prefix("[fwd:")
+                .and_then(|inner| inner.strip_suffix(']'))
+            {
+                Some(inner) => (text, reply) = (inner, true),
+                None => break,
+            }
+        }
+        let text = fold(text);
+        BaseSubject { text, reply }
+    }
+}
+
+/// What follows `*subj-blob subj-refwd`, where
+/// `subj-refwd = ("re" / ("fw" ["d"])) *WSP [subj-blob] ":"`.
+fn leader(mut text: &str) -> Option<&str> {
+    while let Some(rest) = blob(text) {
+        text = rest;
+    }
+    let rest = ["re", "fwd", "fw"]
+        .iter()
+        .find_map(|name| text.strip_prefix(name))?;
+    let rest = rest.trim_start_matches(' ');
+    blob(rest).unwrap_or(rest).strip_prefix(':')
+}
+
+/// What follows `subj-blob = "[" *BLOBCHAR "]" *WSP`.
+fn blob(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix('[')?;
+    let end = inner.find(['[', ']'])?;
+    let rest = inner.get(end..)?.strip_prefix(']')?;
+    Some(rest.trim_start_matches(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left() {
+        for (subject, left, reply) in [
+            ("Hello", "hello", false),
+            ("Re: Hello", "hello", true),
+            ("RE : Hello", "hello", true),
+            ("re[2]: Hello", "hello", true),
+            ("Re: Fwd: FW: Hello (fwd) (FWD) ", "hello", true),
+            ("[list] Re: [list] Hello", "hello", true),
+            ("[list] Hello", "hello", false),
+            ("[list]", "[list]", false),
+            ("[a] [b]", "[b]", false),
+            ("[Fwd: Re: Hello]", "hello", true),
+            ("[fwd: [fwd: a] (fwd)]", "a", true),
+            ("Re:", "", true),
+            ("(fwd)", "", true),
+            ("  a \t b\r\n c  ", "a b c", false),
+            ("Regarding: this", "regarding: this", false),
+            ("=?utf-8?q?Re=3A_Gr=C3=BC=C3=9FE?=", "grüße", true),
+            ("", "", false),
+            ("[unclosed", "[unclosed", false),
+            ("Réponse: Ä", "réponse: ä", false),
+        ] {
+            let base = BaseSubject::of(subject.as_bytes());
+            assert_eq!((&base.text[..], base.reply), (left, reply), "{subject}");
+        }
+    }
+}

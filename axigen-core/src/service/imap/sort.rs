@@ -1,0 +1,123 @@
+//! SORT and THREAD: what a search finds, in an order or in trees.
+//! [RFC 5256](https://www.rfc-editor.org/rfc/rfc5256)
+
+use axigen_proto::imap::extensions::sort::{Sort, Thread, ThreadAlgorithm};
+use axigen_proto::imap::response::{Response, Status};
+use axigen_store::AccountId;
+
+use super::{Done, ImapConn, Talk, status};
+use crate::mailbox::search::HEADER;
+use crate::mailbox::sort::Sorter;
+use crate::mailbox::structure::Structure;
+use crate::mailbox::thread::{Message, threads};
+use crate::mailbox::{Error, Row};
+
+/// Structures read together.
+const PAGE: usize = 500;
+
+impl Talk<'_> {
+    pub(super) async fn sort(
+        &mut self,
+        conn: &mut ImapConn,
+        account: AccountId,
+        command: &Sort,
+    ) -> Done<Status> {
+        let uids = match self.sorted(account, command).await {
+            Ok(uids) => uids,
+            Err(error) => return Ok(status::of(&error, false)),
+        };
+        let numbers = uids.into_iter();
+        let numbers = numbers.filter_map(|uid| self.number(command.uid, uid));
+        conn.session()
+            .untagged(&Response::Sort(numbers.collect()))?;
+        Ok(Status::ok("sorted"))
+    }
+
+    pub(super) async fn thread(
+        &mut self,
+        conn: &mut ImapConn,
+        account: AccountId,
+        command: &Thread,
+    ) -> Done<Status> {
+        let messages = match self.threaded(account, command).await {
+            Ok(messages) => messages,
+            Err(error) => return Ok(status::of(&error, false)),
+        };
+        let threads = threads(command.algorithm, &messages);
+        conn.session().untagged(&Response::Thread(threads))?;
+        Ok(Status::ok("threaded"))
+    }
+
+    async fn sorted(&self, account: AccountId, command: &Sort) -> Result<Vec<u32>, Error> {
+        let mut sorter = Sorter::new(&command.criteria);
+        if !sorter.needs_structure() {
+            let found = self.find(account, &command.keys, |row| sorter.push(&row, None));
+            found.await?;
+            return Ok(sorter.sorted());
+        }
+        let mut rows = Vec::new();
+        self.find(account, &command.keys, |row| rows.push(row))
+            .await?;
+        for page in rows.chunks(PAGE) {
+            for (row, structure) in self.with_structures(account, page).await? {
+                sorter.push(row, Some(&structure));
+            }
+        }
+        Ok(sorter.sorted())
+    }
+
+    async fn threaded(&self, account: AccountId, command: &Thread) -> Result<Vec<Message>, Error> {
+        let mut rows = Vec::new();
+        self.find(account, &command.keys, |row| rows.push(row))
+            .await?;
+        let mut messages = Vec::with_capacity(rows.len());
+        for page in rows.chunks(PAGE) {
+            for (row, structure) in self.with_structures(account, page).await? {
+                let Some(number) = self.number(command.uid, row.uid) else {
+                    continue;
+                };
+                let header = match command.algorithm {
+                    ThreadAlgorithm::OrderedSubject => None,
+                    ThreadAlgorithm::References => {
+                        let range = structure.header();
+                        let range = range.start..range.end.min(range.start + HEADER);
+                        match self.context.mailboxes.body(account, row.item, range).await {
+                            Ok(header) => Some(header),
+                            Err(Error::NoSuchMessage) => continue,
+                            Err(error) => return Err(error),
+                        }
+                    }
+                };
+                messages.push(Message::new(
+                    number,
+                    row,
+                    Some(&structure),
+                    header.as_deref(),
+                ));
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Those that are not gone meanwhile, with their structures.
+    async fn with_structures<'r>(
+        &self,
+        account: AccountId,
+        rows: &'r [Row],
+    ) -> Result<Vec<(&'r Row, std::sync::Arc<Structure>)>, Error> {
+        let items: Vec<_> = rows.iter().map(|row| row.item).collect();
+        let structures = self.context.mailboxes.structures(account, &items).await?;
+        let both = rows.iter().zip(structures);
+        Ok(both
+            .filter_map(|(row, structure)| Some((row, structure?)))
+            .collect())
+    }
+
+    /// What the client knows a message as.
+    fn number(&self, uid: bool, of: u32) -> Option<u32> {
+        match uid {
+            true => Some(of),
+            false => self.selected.as_ref()?.seq(of),
+        }
+    }
+}
