@@ -49,7 +49,7 @@ fn sorted_and_threaded() {
         ("SORT (SUBJECT) UTF-8 ALL", "3 1 2 4 5"),
         ("SORT (SUBJECT REVERSE DATE) utf-8 ALL", "3 5 4 1 2"),
         ("SORT (FROM) UTF-8 ALL", "3 5 2 1 4"),
-        ("SORT (DISPLAYFROM) UTF-8 ALL", "3 5 1 4 2"),
+        ("SORT (DISPLAYFROM) UTF-8 ALL", "2 3 5 1 4"),
         ("SORT (DISPLAYTO ARRIVAL) UTF-8 ALL", "3 5 2 4 1"),
         ("SORT (SIZE) UTF-8 TEXT first", "1 2"),
         ("SORT (SUBJECT) UTF-8 TEXT nowhere", ""),

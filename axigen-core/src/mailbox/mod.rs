@@ -20,7 +20,7 @@
 //! | `flags`, `copy`, `expunge` | changing |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
-//! | [`sort`], [`thread`], `subject` | found messages in an order, in trees |
+//! | [`sort`], [`thread`], `subject`, `casemap` | found messages in an order, in trees |
 //! | `quota` | what an account holds |
 //! | [`verify`], [`repair`] | counting again, setting right |
 //! | [`label`] | what salvage reads |
@@ -36,6 +36,7 @@ use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
 mod append;
 mod block;
+mod casemap;
 mod changes;
 mod copy;
 mod create;

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use axigen_proto::imap::extensions::sort::{SortBy, SortCriterion};
 use axigen_proto::imap::structure::{Address, Envelope};
 
-use super::search::{decode_words, fold};
+use super::casemap::casemap;
+use super::search::decode_words;
 use super::structure::Structure;
 use super::subject::BaseSubject;
 use super::types::Row;
@@ -112,17 +113,20 @@ fn key(by: SortBy, row: &Row, structure: Option<&Structure>) -> Key {
 
 fn mailbox(address: &Address) -> String {
     let mailbox = address.mailbox.as_ref();
-    mailbox.map_or(String::new(), |mailbox| fold(&decode_words(mailbox)))
+    mailbox.map_or(String::new(), |mailbox| casemap(&decode_words(mailbox)))
 }
 
 /// RFC 5957 §3: the display name, else `mailbox@host`; of a group its name.
 fn display(address: &Address) -> String {
-    let name = address.name.as_ref().map(|name| fold(&decode_words(name)));
+    let name = address
+        .name
+        .as_ref()
+        .map(|name| casemap(&decode_words(name)));
     if let Some(name) = name.filter(|name| !name.is_empty()) {
         return name;
     }
     match &address.host {
-        Some(host) => format!("{}@{}", mailbox(address), fold(&decode_words(host))),
+        Some(host) => format!("{}@{}", mailbox(address), casemap(&decode_words(host))),
         None => mailbox(address),
     }
 }
@@ -185,7 +189,7 @@ mod tests {
         assert_eq!(order(&[(true, SortBy::From)]), [3, 2, 1, 4, 5]);
         assert_eq!(order(&[(false, SortBy::Cc)]), [1, 2, 4, 5, 3]);
         assert_eq!(order(&[(false, SortBy::To)]), [2, 3, 4, 5, 1]);
-        assert_eq!(order(&[(false, SortBy::DisplayFrom)]), [5, 2, 1, 4, 3]);
+        assert_eq!(order(&[(false, SortBy::DisplayFrom)]), [5, 3, 2, 1, 4]);
         assert_eq!(order(&[(false, SortBy::DisplayTo)]), [2, 3, 4, 5, 1]);
         let both = [(false, SortBy::Subject), (true, SortBy::Arrival)];
         assert_eq!(order(&both), [5, 2, 4, 1, 3]);

@@ -1,12 +1,13 @@
 //! The base subject: what is left of a subject without "Re:" and the like.
 //! [RFC 5256 §2.1](https://www.rfc-editor.org/rfc/rfc5256#section-2.1)
 
-use super::search::{decode_words, fold};
+use super::casemap::casemap;
+use super::search::decode_words;
 
 /// A subject as SORT and THREAD compare it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct BaseSubject {
-    /// What is left, without case.
+    /// What is left, as i;unicode-casemap compares it.
     pub(super) text: String,
     /// Whether something was removed that answers and forwarded mails have.
     pub(super) reply: bool,
@@ -60,7 +61,7 @@ impl BaseSubject {
                 None => break,
             }
         }
-        let text = fold(text);
+        let text = casemap(text);
         BaseSubject { text, reply }
     }
 }
@@ -114,7 +115,7 @@ mod tests {
             ("Réponse: Ä", "réponse: ä", false),
         ] {
             let base = BaseSubject::of(subject.as_bytes());
-            assert_eq!((&base.text[..], base.reply), (left, reply), "{subject}");
+            assert_eq!((base.text, base.reply), (casemap(left), reply), "{subject}");
         }
     }
 }

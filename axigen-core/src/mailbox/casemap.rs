@@ -1,0 +1,61 @@
+//! The collation i;unicode-casemap, which SORT and THREAD compare texts by.
+//! [RFC 5051 §2](https://www.rfc-editor.org/rfc/rfc5051#section-2)
+
+use unicode_normalization::char::decompose_compatible;
+
+/// A text so that two are equal, or in order, as their bytes are.
+pub(super) fn casemap(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_uppercase();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for char in text.chars() {
+        decompose_compatible(titlecase(char), |part| out.push(part));
+    }
+    out
+}
+
+/// The titlecase letter where there is one (UnicodeData's simple mapping).
+fn titlecase(char: char) -> char {
+    match char {
+        // The only letters whose titlecase and uppercase differ, but for the
+        // Georgian ones, which are their own titlecase.
+        'Ǆ'..='ǆ' => 'ǅ',
+        'Ǉ'..='ǉ' => 'ǈ',
+        'Ǌ'..='ǌ' => 'ǋ',
+        'Ǳ'..='ǳ' => 'ǲ',
+        'ა'..='ჿ' => char,
+        _ => {
+            let mut upper = char.to_uppercase();
+            match (upper.next(), upper.next()) {
+                (Some(one), None) => one,
+                // Several, as of ß: no simple mapping.
+                _ => char,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::casemap;
+
+    #[test]
+    fn equal_and_in_order() {
+        for (a, b) in [
+            ("Hello", "hELLO"),
+            ("Über", "u\u{308}BER"),
+            ("привет", "ПРИВЕТ"),
+            ("Ǆ", "ǆ"),
+            ("①", "1"),
+        ] {
+            assert_eq!(casemap(a), casemap(b), "{a} {b}");
+        }
+        assert_ne!(casemap("ß"), casemap("ss"));
+        // The mapping of letters comes first, so what it has none for stays as it is.
+        assert_eq!(casemap("ﬁne"), "fiNE");
+        // By capitals: '_' stands behind the letters.
+        assert!(casemap("z") < casemap("_"));
+        assert!(casemap("ü") < casemap("v") && casemap("u") < casemap("ü"));
+    }
+}
