@@ -184,6 +184,7 @@ impl World {
         let context = Context {
             messages: self.uids.len() as u32,
             largest_uid: *self.uids.last().unwrap(),
+            now: 0,
             saved: &none,
             recent: &none,
         };

@@ -52,6 +52,10 @@ fn sorted_and_threaded() {
         ("SORT (DISPLAYFROM) UTF-8 ALL", "2 3 5 1 4"),
         ("SORT (DISPLAYTO ARRIVAL) UTF-8 ALL", "3 5 2 4 1"),
         ("SORT (SIZE) UTF-8 TEXT first", "1 2"),
+        (
+            "SORT (SUBJECT) UTF-8 YOUNGER 3600 NOT OLDER 3600 3:*",
+            "3 4 5",
+        ),
         ("SORT (SUBJECT) UTF-8 TEXT nowhere", ""),
         ("THREAD REFERENCES UTF-8 ALL", "(1 (2 4)(5))(3)"),
         ("THREAD REFERENCES UTF-8 NOT 2", "(1 (4)(5))(3)"),

@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
         size: raw.len() as u64,
     };
     let saved = NumberSet::new();
-    let context = Context { messages: 3, largest_uid: 9, saved: &saved, recent: &saved };
+    let context = Context { messages: 3, largest_uid: 9, now: 1_700_000_000, saved: &saved, recent: &saved };
     let structure = Structure::parse(raw);
     let header = structure.header();
     let search = Search::new(&search.keys, &context);

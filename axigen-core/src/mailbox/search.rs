@@ -29,6 +29,8 @@ pub struct Context<'c> {
     pub messages: u32,
     /// The largest UID; 0 for an empty mailbox.
     pub largest_uid: u32,
+    /// Seconds since 1970: what YOUNGER and OLDER count from.
+    pub now: i64,
     /// What SEARCH RETURN (SAVE) kept, as UIDs.
     pub saved: &'c NumberSet,
     /// UIDs that are \Recent in this session.
@@ -86,6 +88,8 @@ enum Key {
     /// Days since 1970, by the internal date: from (inclusive), to (exclusive).
     Internal(i64, i64),
     Sent(i64, i64),
+    /// Seconds since 1970, by the internal date: from, to, both inclusive.
+    Arrived(i64, i64),
     Larger(u64),
     Smaller(u64),
     Header(String, String),
@@ -234,6 +238,9 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::SentBefore(date) => Key::Sent(i64::MIN, day(date)),
         SearchKey::SentOn(date) => Key::Sent(day(date), day(date) + 1),
         SearchKey::SentSince(date) => Key::Sent(day(date), i64::MAX),
+        // RFC 5032 §3: by the internal date, to the second.
+        SearchKey::Younger(seconds) => Key::Arrived(context.now - i64::from(*seconds), i64::MAX),
+        SearchKey::Older(seconds) => Key::Arrived(i64::MIN, context.now - i64::from(*seconds)),
         SearchKey::Larger(size) => Key::Larger(*size),
         SearchKey::Smaller(size) => Key::Smaller(*size),
     }
@@ -293,6 +300,7 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
                 (*from..*to).contains(&(seconds + i64::from(zone) * 60).div_euclid(86_400))
             })),
         },
+        Key::Arrived(from, to) => Answer::of((*from..=*to).contains(&of.row.internal_date)),
         Key::Larger(size) => Answer::of(of.row.size > *size),
         Key::Smaller(size) => Answer::of(of.row.size < *size),
         Key::Header(name, text) => match of.header {
@@ -557,6 +565,7 @@ mod tests {
         let context = Context {
             messages: 3,
             largest_uid: 9,
+            now: row().internal_date + 100,
             saved: &saved,
             recent: &recent,
         };
@@ -613,6 +622,10 @@ mod tests {
             SearchKey::SentOn(date(2)),
             SearchKey::SentSince(date(1)),
             SearchKey::Larger(10),
+            SearchKey::Younger(100),
+            SearchKey::Younger(u32::MAX),
+            SearchKey::Older(100),
+            SearchKey::Older(1),
             SearchKey::Smaller(1_000_000),
             SearchKey::Not(Box::new(SearchKey::Body(text("absent")))),
             SearchKey::Or(
@@ -636,6 +649,8 @@ mod tests {
             SearchKey::On(date(3)),
             SearchKey::SentBefore(date(2)),
             SearchKey::Larger(RAW.len() as u64),
+            SearchKey::Younger(99),
+            SearchKey::Older(101),
             SearchKey::And(vec![SearchKey::Seen, SearchKey::Body(text("absent"))]),
         ];
         for key in no {
@@ -649,6 +664,7 @@ mod tests {
         let context = Context {
             messages: 3,
             largest_uid: 9,
+            now: row().internal_date + 100,
             saved: &saved,
             recent: &recent,
         };

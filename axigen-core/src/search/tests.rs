@@ -135,6 +135,7 @@ fn search(keys: &[SearchKey], uids: &[u32]) -> Search {
     let context = Context {
         messages: uids.len() as u32,
         largest_uid: uids.last().copied().unwrap_or(0),
+        now: 0,
         saved: &none,
         recent: &none,
     };

@@ -304,6 +304,10 @@ pub enum SearchKey {
     Recent,
     Keyword(Flag),
     Unkeyword(Flag),
+    /// Arrived at most so many seconds ago ([RFC 5032](https://www.rfc-editor.org/rfc/rfc5032)).
+    Younger(u32),
+    /// Arrived at least so many seconds ago ([RFC 5032](https://www.rfc-editor.org/rfc/rfc5032)).
+    Older(u32),
     Bcc(String),
     Body(String),
     Cc(String),

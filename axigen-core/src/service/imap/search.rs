@@ -1,6 +1,8 @@
 //! SEARCH: rows in pages, structures and bodies only for those that need them,
 //! and none for those that the index rules out.
 
+use std::time::UNIX_EPOCH;
+
 use axigen_proto::imap::command::{Search as Command, SearchKey};
 use axigen_proto::imap::response::{Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
@@ -72,6 +74,9 @@ impl Talk<'_> {
         let context = Context {
             messages: selected.count(),
             largest_uid: selected.largest_uid(),
+            now: UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |since| since.as_secs() as i64),
             saved: &selected.saved,
             recent: &selected.recent,
         };

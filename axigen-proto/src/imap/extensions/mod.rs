@@ -20,7 +20,7 @@ pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 18] = [
+pub const AFTER_LOGIN: [&str; 19] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CREATE-SPECIAL-USE",    // RFC 6154
@@ -39,4 +39,5 @@ pub const AFTER_LOGIN: [&str; 18] = [
     "THREAD=REFERENCES",     // RFC 5256
     "UIDPLUS",               // RFC 4315
     "UNSELECT",              // RFC 3691
+    "WITHIN",                // RFC 5032
 ];

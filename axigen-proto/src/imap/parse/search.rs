@@ -7,7 +7,9 @@ use nom::sequence::preceded;
 
 use super::Grammar;
 use super::fault::{Parsed, expect, expected, refused};
-use super::values::{astring_text, atom, date, list1, number64, sequence_set, sp, spaced1, word};
+use super::values::{
+    astring_text, atom, date, list1, number64, nz_number, sequence_set, sp, spaced1, word,
+};
 use crate::imap::command::{Command, Search, SearchKey};
 use crate::imap::extensions::esearch;
 use crate::imap::response::{Code, Status};
@@ -113,6 +115,9 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         "SMALLER" => return map(preceded(sp, number64), SearchKey::Smaller).parse(rest),
         "KEYWORD" => return map(keyword, SearchKey::Keyword).parse(rest),
         "UNKEYWORD" => return map(keyword, SearchKey::Unkeyword).parse(rest),
+        // RFC 5032 §2: search-key =/ ("OLDER" / "YOUNGER") SP nz-number
+        "OLDER" => return map(preceded(sp, nz_number), SearchKey::Older).parse(rest),
+        "YOUNGER" => return map(preceded(sp, nz_number), SearchKey::Younger).parse(rest),
         "UID" => return map(preceded(sp, sequence_set), SearchKey::Uid).parse(rest),
         "ALL" => SearchKey::All,
         "ANSWERED" => SearchKey::Answered,

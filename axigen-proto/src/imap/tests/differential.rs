@@ -156,6 +156,8 @@ fn key(theirs: &TheirKey<'_>) -> Result<SearchKey, Different> {
         TheirKey::Recent => SearchKey::Recent,
         TheirKey::Keyword(name) => SearchKey::Keyword(Flag::Keyword(name.as_ref().into())),
         TheirKey::Unkeyword(name) => SearchKey::Unkeyword(Flag::Keyword(name.as_ref().into())),
+        TheirKey::Younger(n) => SearchKey::Younger(n.get()),
+        TheirKey::Older(n) => SearchKey::Older(n.get()),
         TheirKey::Bcc(string) => SearchKey::Bcc(text(string)?),
         TheirKey::Body(string) => SearchKey::Body(text(string)?),
         TheirKey::Cc(string) => SearchKey::Cc(text(string)?),
