@@ -10,7 +10,7 @@ use super::{
     error::{Error, Result},
     keys::{self, Account, Counter},
     log::Record,
-    types::{Changes, MailboxId},
+    types::{Changes, MailboxId, Touched},
 };
 
 /// Records of one page of the log.
@@ -34,6 +34,28 @@ impl Mailboxes {
         mailbox: MailboxId,
         modseq: u64,
     ) -> Result<Changes> {
+        let touched = self.touched(account, mailbox, modseq).await?;
+        let mut rows = self.rows(account, mailbox, &touched.changed).await?;
+        rows.retain(|row| row.modseq > modseq);
+        Ok(Changes {
+            modseq: touched.modseq,
+            rows,
+            vanished: touched.vanished,
+            highest_modseq: touched.highest_modseq,
+        })
+    }
+
+    /// Which messages [`changes`](Mailboxes::changes) is about, for a caller
+    /// who reads their rows in pages. Not every one of them has changed.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMailbox`], [`Error::Store`].
+    pub async fn touched(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        modseq: u64,
+    ) -> Result<Touched> {
         let now = self.store.seq(account).await?;
         let wanted = [
             keys::mailbox(mailbox),
@@ -44,13 +66,16 @@ impl Mailboxes {
         let [Some(_), highest, last_uid] = got.as_slice() else {
             return Err(Error::NoSuchMailbox);
         };
-        let mut changes = Changes {
+        let highest = keys::number(highest) as u64;
+        let mut touched = Touched {
             modseq: now.max(modseq),
-            ..Changes::default()
+            highest_modseq: highest.min(now),
+            last_uid: keys::number(last_uid) as u32,
+            ..Touched::default()
         };
         // Read after `now`, so no change up to `now` is missed.
-        if keys::number(highest) as u64 <= modseq {
-            return Ok(changes);
+        if highest <= modseq {
+            return Ok(touched);
         }
         let (mut changed, mut vanished) = (BTreeSet::new(), BTreeSet::new());
         self.each_record(account, modseq, |record| match record {
@@ -66,20 +91,15 @@ impl Mailboxes {
         .await?;
         // Read after the log: if it was cut meanwhile, what was read is not all.
         if modseq < self.log_floor(account).await? {
-            changed = self
-                .scan_uids(account, mailbox)
-                .await?
-                .into_iter()
-                .collect();
-            vanished = (1..=keys::number(last_uid) as u32)
-                .filter(|uid| !changed.contains(uid))
-                .collect();
+            touched.changed = self.scan_uids(account, mailbox).await?;
+            touched.vanished.push_range(1, touched.last_uid);
+            let there = touched.changed.iter().copied().collect();
+            touched.vanished = touched.vanished.difference(&there);
+        } else {
+            touched.changed = changed.difference(&vanished).copied().collect();
+            touched.vanished = vanished.into_iter().collect();
         }
-        let uids: Vec<u32> = changed.difference(&vanished).copied().collect();
-        changes.rows = self.rows(account, mailbox, &uids).await?;
-        changes.rows.retain(|row| row.modseq > modseq);
-        changes.vanished = vanished.into_iter().collect();
-        Ok(changes)
+        Ok(touched)
     }
 
     /// Changes up to this number are no longer in the log.

@@ -8,19 +8,19 @@ use super::{
     error::Result,
     keywords::{self, Words},
     log::Record,
-    row::Stored,
+    row::{Read, Stored},
     select::ascending,
-    types::{FlagChange, Flags, MailboxId, Row},
+    types::{FlagChange, Flagged, Flags, MailboxId},
 };
 
 impl Mailboxes {
-    /// Changes flags and returns the rows as they are then (those still there),
-    /// ascending. Flags that are already so write nothing and take no
+    /// Changes flags. Flags that are already so write nothing and take no
     /// modification number.
     ///
-    /// With `unchanged_since`, rows changed after it are left alone and their
-    /// UIDs returned in the second list instead
+    /// With `unchanged_since`, rows changed after it are left alone
     /// ([RFC 7162 §3.1.3](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.3)).
+    /// There is one number for all flags of a message; so only 0 tells flags
+    /// apart, with which keywords are added where they are not set yet.
     ///
     /// Up to a thousand messages are one batch; more are several, so another
     /// session may see the first before the last.
@@ -37,22 +37,26 @@ impl Mailboxes {
         uids: &[u32],
         change: &FlagChange,
         unchanged_since: Option<u64>,
-    ) -> Result<(Vec<Row>, Vec<u32>)> {
+    ) -> Result<Flagged> {
         // What is taken away need not be a keyword that could be set.
         if let FlagChange::Replace(flags) | FlagChange::Add(flags) = change {
             keywords::check_flags(flags)?;
         }
         self.must_exist(account, mailbox).await?;
         let uids = ascending(uids);
-        let (mut rows, mut modified) = (Vec::with_capacity(uids.len()), Vec::new());
+        let mut flagged = Flagged::default();
         for chunk in uids.chunks(CHUNK) {
-            let (now, failed) = self
-                .store_chunk(account, mailbox, chunk, change, unchanged_since)
-                .await?;
-            rows.extend(now);
-            modified.extend(failed);
+            self.store_chunk(
+                account,
+                mailbox,
+                chunk,
+                change,
+                unchanged_since,
+                &mut flagged,
+            )
+            .await?;
         }
-        Ok((rows, modified))
+        Ok(flagged)
     }
 
     async fn store_chunk(
@@ -62,7 +66,8 @@ impl Mailboxes {
         uids: &[u32],
         change: &FlagChange,
         unchanged_since: Option<u64>,
-    ) -> Result<(Vec<Row>, Vec<u32>)> {
+        flagged: &mut Flagged,
+    ) -> Result<()> {
         let (FlagChange::Replace(flags) | FlagChange::Add(flags) | FlagChange::Remove(flags)) =
             change;
         for _ in 0..TRIES {
@@ -74,7 +79,8 @@ impl Mailboxes {
             let mut changed = Vec::new();
             let mut rows = Vec::with_capacity(old.len());
             for read in &old {
-                if unchanged_since.is_some_and(|since| read.row.modseq > since) {
+                let changed_after = unchanged_since.is_some_and(|since| read.row.modseq > since);
+                if changed_after && !(unchanged_since == Some(0) && lacks(change, read, &words)) {
                     modified.push(read.uid);
                     continue;
                 }
@@ -83,7 +89,7 @@ impl Mailboxes {
                     draft.change_row(mailbox, read, &new);
                     changed.push(read.uid);
                 }
-                rows.push((read.uid, new));
+                rows.push((read.uid, new, read.row.modseq));
             }
             let mut seq = 0;
             if !changed.is_empty() {
@@ -98,17 +104,29 @@ impl Mailboxes {
                 }
             }
             let mut changed = changed.into_iter().peekable();
-            let mut shown = Vec::with_capacity(rows.len());
-            for (uid, row) in rows {
+            for (uid, row, before) in rows {
                 let modseq = match changed.next_if_eq(&uid) {
                     Some(_) => seq,
-                    None => row.modseq,
+                    None => before,
                 };
-                shown.push(words.row(uid, modseq, &row)?);
+                flagged.rows.push(words.row(uid, modseq, &row)?);
+                flagged.before.push(before);
             }
-            return Ok((shown, modified));
+            flagged.modified.extend(modified);
+            return Ok(());
         }
         Err(contended())
+    }
+}
+
+/// Whether keywords, and nothing else, are added, and the row has none of them.
+fn lacks(change: &FlagChange, read: &Read, words: &Words) -> bool {
+    match change {
+        FlagChange::Add(flags) if flags.system == 0 => {
+            let known = words.known(&flags.keywords);
+            !read.row.words.iter().any(|word| known.contains(word))
+        }
+        _ => false,
     }
 }
 

@@ -74,8 +74,8 @@ pub mod verify;
 pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
 pub use types::{
-    Appended, Changes, Copied, FlagChange, Flags, ItemId, MailboxId, MailboxInfo, NewMessage,
-    Options, Place, Row, SpecialUse, Target,
+    Appended, Changes, Copied, FlagChange, Flagged, Flags, ItemId, MailboxId, MailboxInfo,
+    NewMessage, Options, Place, Row, SpecialUse, Target, Touched,
 };
 
 /// All mailboxes of all accounts. Cheap to clone.

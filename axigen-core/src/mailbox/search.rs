@@ -92,6 +92,8 @@ enum Key {
     Arrived(i64, i64),
     Larger(u64),
     Smaller(u64),
+    /// Changed at this number or later.
+    Changed(u64),
     Header(String, String),
     Body(String),
     Text(String),
@@ -243,6 +245,8 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::Older(seconds) => Key::Arrived(i64::MIN, context.now - i64::from(*seconds)),
         SearchKey::Larger(size) => Key::Larger(*size),
         SearchKey::Smaller(size) => Key::Smaller(*size),
+        // One number for all flags: which of them is meant makes no difference.
+        SearchKey::ModSeq { since, .. } => Key::Changed(*since),
     }
 }
 
@@ -303,6 +307,7 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
         Key::Arrived(from, to) => Answer::of((*from..=*to).contains(&of.row.internal_date)),
         Key::Larger(size) => Answer::of(of.row.size > *size),
         Key::Smaller(size) => Answer::of(of.row.size < *size),
+        Key::Changed(since) => Answer::of(of.row.modseq >= *since),
         Key::Header(name, text) => match of.header {
             None => Answer::NeedsHeader,
             Some(header) => Answer::of(

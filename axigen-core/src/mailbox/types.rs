@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axigen_proto::imap::sequence::NumberSet;
 use axigen_store::AccountId;
 use bytes::Bytes;
 
@@ -223,9 +224,39 @@ pub struct Changes {
     pub modseq: u64,
     /// Rows that are new or whose flags changed, by UID.
     pub rows: Vec<Row>,
-    /// UIDs that are gone, ascending; some may be of messages that came and
-    /// went in between.
-    pub vanished: Vec<u32>,
+    /// UIDs that are gone; some may be of messages that came and went in
+    /// between.
+    pub vanished: NumberSet,
+    /// The number of the mailbox's last change among these, or before them.
+    pub highest_modseq: u64,
+}
+
+/// Which messages of a mailbox a stretch of changes is about, without their rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// The account's sequence number these changes lead up to.
+    pub modseq: u64,
+    /// The number of the mailbox's last change among these, or before them.
+    pub highest_modseq: u64,
+    /// The last UID that was given.
+    pub last_uid: u32,
+    /// UIDs that came or whose flags changed, ascending. Where the log does
+    /// not reach back far enough, all that are there.
+    pub changed: Vec<u32>,
+    /// UIDs that are gone, or where the log does not reach back, all that are
+    /// not there.
+    pub vanished: NumberSet,
+}
+
+/// What a change of flags did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Flagged {
+    /// The messages as they are now, ascending; those that are gone are left out.
+    pub rows: Vec<Row>,
+    /// The modification number each of them had before.
+    pub before: Vec<u64>,
+    /// UIDs left alone because they had changed meanwhile.
+    pub modified: Vec<u32>,
 }
 
 /// Limits of an account's mailboxes, and where UID validity begins.

@@ -7,6 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::sort::{Sort, Thread};
 use super::sequence::SequenceSet;
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -37,7 +38,8 @@ pub enum Command {
         /// The password.
         password: Secret,
     },
-    /// ENABLE (§6.3.1): names in capitals.
+    /// ENABLE (§6.3.1): names in capitals. Reaches the application only while
+    /// a mailbox is open; what they stand for is enabled already.
     Enable(Vec<String>),
     /// ID ([RFC 2971](https://www.rfc-editor.org/rfc/rfc2971)): fields and values; empty for NIL.
     Id(Vec<(String, Option<String>)>),
@@ -51,15 +53,9 @@ pub enum Command {
     /// NOOP (§6.1.2). Reaches the application once the client has logged in.
     Noop,
     /// SELECT (§6.3.2)
-    Select {
-        /// Which mailbox.
-        mailbox: MailboxName,
-    },
+    Select(Select),
     /// EXAMINE (§6.3.3)
-    Examine {
-        /// Which mailbox.
-        mailbox: MailboxName,
-    },
+    Examine(Select),
     /// CREATE (§6.3.4). A name that ends with the hierarchy separator
     /// declares that children will follow.
     Create {
@@ -128,28 +124,9 @@ pub enum Command {
     /// THREAD, UID THREAD ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
     Thread(Thread),
     /// FETCH, UID FETCH (§6.4.5)
-    Fetch {
-        /// Whether `set` holds UIDs. RFC 9051 §6.4.9: the UID item is then to be
-        /// sent even if it was not asked for.
-        uid: bool,
-        /// Which messages.
-        set: SequenceSet,
-        /// What is asked for; macros are expanded.
-        attributes: Vec<FetchAttribute>,
-    },
+    Fetch(Fetch),
     /// STORE, UID STORE (§6.4.6)
-    Store {
-        /// Whether `set` holds UIDs.
-        uid: bool,
-        /// Which messages.
-        set: SequenceSet,
-        /// What is done with the flags.
-        action: StoreAction,
-        /// Whether no FETCH responses are wanted (`.SILENT`).
-        silent: bool,
-        /// The flags.
-        flags: Vec<Flag>,
-    },
+    Store(Store),
     /// COPY, UID COPY (§6.4.7)
     Copy {
         /// Whether `set` holds UIDs.
@@ -170,6 +147,43 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it is allowed only once QRESYNC is enabled
+    /// ([RFC 7162 §3.2.3](https://www.rfc-editor.org/rfc/rfc7162#section-3.2.3)).
+    pub fn needs_qresync(&self) -> bool {
+        match self {
+            Command::Select(select) | Command::Examine(select) => {
+                select.parameters.qresync.is_some()
+            }
+            Command::Fetch(fetch) => fetch.modifiers.vanished,
+            _ => false,
+        }
+    }
+
+    /// Whether the client shows by this command that it wants modification
+    /// numbers from now on
+    /// ([RFC 7162 §3.1](https://www.rfc-editor.org/rfc/rfc7162#section-3.1)).
+    pub fn enables_condstore(&self) -> bool {
+        let asked = |keys: &[SearchKey]| keys.iter().any(SearchKey::asks_modseq);
+        match self {
+            Command::Select(select) | Command::Examine(select) => {
+                select.parameters.condstore || select.parameters.qresync.is_some()
+            }
+            Command::Status { items, .. } => items.contains(&StatusItem::HighestModSeq),
+            Command::List(list) => list.returns.status.contains(&StatusItem::HighestModSeq),
+            Command::Fetch(fetch) => {
+                fetch.modifiers.changed_since.is_some()
+                    || fetch.attributes.contains(&FetchAttribute::ModSeq)
+            }
+            Command::Store(store) => store.unchanged_since.is_some(),
+            Command::Search(search) => asked(&search.keys),
+            Command::Sort(sort) => asked(&sort.keys),
+            Command::Thread(thread) => asked(&thread.keys),
+            _ => false,
+        }
+    }
+}
+
 /// A secret text: wiped when dropped, never shown by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub Zeroizing<String>);
@@ -184,6 +198,46 @@ impl From<String> for Secret {
     fn from(text: String) -> Self {
         Secret(Zeroizing::new(text))
     }
+}
+
+/// SELECT or EXAMINE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Select {
+    /// Which mailbox.
+    pub mailbox: MailboxName,
+    /// CONDSTORE and QRESYNC.
+    pub parameters: SelectParameters,
+}
+
+/// FETCH or UID FETCH.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetch {
+    /// Whether `set` holds UIDs. RFC 9051 §6.4.9: the UID item is then to be
+    /// sent even if it was not asked for.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// What is asked for; macros are expanded.
+    pub attributes: Vec<FetchAttribute>,
+    /// What limits it.
+    pub modifiers: FetchModifiers,
+}
+
+/// STORE or UID STORE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// Whether `set` holds UIDs.
+    pub uid: bool,
+    /// Which messages.
+    pub set: SequenceSet,
+    /// UNCHANGEDSINCE: only messages that have not changed after this number.
+    pub unchanged_since: Option<u64>,
+    /// What is done with the flags.
+    pub action: StoreAction,
+    /// Whether no FETCH responses are wanted (`.SILENT`).
+    pub silent: bool,
+    /// The flags.
+    pub flags: Vec<Flag>,
 }
 
 /// APPEND without its message.
@@ -329,6 +383,35 @@ pub enum SearchKey {
     Larger(u64),
     /// Fewer bytes than this.
     Smaller(u64),
+    /// Changed at this modification number or later
+    /// ([RFC 7162](https://www.rfc-editor.org/rfc/rfc7162)).
+    ModSeq {
+        entry: Option<ModSeqEntry>,
+        since: u64,
+    },
+}
+
+impl SearchKey {
+    /// Whether this key, or one inside it, is such a one.
+    pub fn any(&self, such: &impl Fn(&SearchKey) -> bool) -> bool {
+        such(self)
+            || match self {
+                SearchKey::And(keys) => keys.iter().any(|key| key.any(such)),
+                SearchKey::Not(key) => key.any(such),
+                SearchKey::Or(a, b) => a.any(such) || b.any(such),
+                _ => false,
+            }
+    }
+
+    /// Whether modification numbers are asked for.
+    pub fn asks_modseq(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::ModSeq { .. }))
+    }
+
+    /// Whether sequence numbers are named.
+    pub fn names_sequence(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Sequence(_)))
+    }
 }
 
 /// A data item of FETCH.
@@ -369,6 +452,8 @@ pub enum FetchAttribute {
     Flags,
     /// INTERNALDATE
     InternalDate,
+    /// MODSEQ ([RFC 7162](https://www.rfc-editor.org/rfc/rfc7162))
+    ModSeq,
     /// RFC822 (RFC 3501): as `BODY[]`.
     Rfc822,
     /// RFC822.HEADER (RFC 3501): as `BODY.PEEK[HEADER]`.

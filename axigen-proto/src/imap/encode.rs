@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::command::{FetchAttribute, Section, SectionText};
 use super::response::{
-    Code, Esearch, FetchItem, ListItem, Namespace, Response, Status, StatusKind,
+    Code, Esearch, FetchItem, ListItem, Namespace, Numbers, Response, Status, StatusKind,
 };
 use super::types::{Flag, MailboxName, StatusItem, Tag};
 use super::utf7;
@@ -83,6 +83,11 @@ impl<'a> Encoder<'a> {
                 }
                 self.put(")");
             }
+            Response::Vanished { uids, .. } if uids.is_empty() => return,
+            Response::Vanished { earlier, uids } => {
+                let earlier = if *earlier { " (EARLIER)" } else { "" };
+                self.print(format_args!("* VANISHED{earlier} {uids}"));
+            }
             Response::Search(found) => self.numbers("* SEARCH", found),
             Response::Sort(found) => self.numbers("* SORT", found),
             Response::Thread(threads) => threads.write(self.out),
@@ -147,6 +152,7 @@ impl<'a> Encoder<'a> {
             }
             FetchItem::Uid(uid) => self.print(format_args!("UID {uid}")),
             FetchItem::InternalDate(at) => self.print(format_args!("INTERNALDATE \"{at}\"")),
+            FetchItem::ModSeq(modseq) => self.print(format_args!("MODSEQ ({modseq})")),
             FetchItem::Rfc822Size(size) => self.print(format_args!("RFC822.SIZE {size}")),
             FetchItem::Envelope(envelope) => {
                 self.put("ENVELOPE ");
@@ -226,6 +232,7 @@ impl<'a> Encoder<'a> {
             FetchAttribute::Envelope => "ENVELOPE",
             FetchAttribute::Flags => "FLAGS",
             FetchAttribute::InternalDate => "INTERNALDATE",
+            FetchAttribute::ModSeq => "MODSEQ",
             FetchAttribute::Rfc822 => "RFC822",
             FetchAttribute::Rfc822Header => "RFC822.HEADER",
             FetchAttribute::Rfc822Size => "RFC822.SIZE",
@@ -307,6 +314,7 @@ impl<'a> Encoder<'a> {
     fn code(&mut self, code: &Code) -> bool {
         let name = match code {
             Code::Unseen(_) if self.rev2 => return false,
+            Code::Modified(set) if set.is_empty() => return false,
             // RFC 4315 §3: no COPYUID when nothing was copied.
             Code::CopyUid { from, .. } if from.is_empty() => return false,
             Code::AppendUid { uid_validity, uid } => {
@@ -333,6 +341,14 @@ impl<'a> Encoder<'a> {
                 self.put("[PERMANENTFLAGS ");
                 self.flags(flags, *keywords);
                 self.put("] ");
+                return true;
+            }
+            Code::HighestModSeq(n) => {
+                self.print(format_args!("[HIGHESTMODSEQ {n}] "));
+                return true;
+            }
+            Code::Modified(set) => {
+                self.print(format_args!("[MODIFIED {set}] "));
                 return true;
             }
             Code::UidNext(n) => {
@@ -442,10 +458,14 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn numbers(&mut self, name: &str, numbers: &[u32]) {
+    /// `"SEARCH" [1*(SP nz-number) [SP "(" "MODSEQ" SP mod-sequence-value ")"]]`
+    fn numbers(&mut self, name: &str, found: &Numbers) {
         self.put(name);
-        for number in numbers {
+        for number in &found.numbers {
             self.print(format_args!(" {number}"));
+        }
+        if let Some(modseq) = found.modseq.filter(|_| !found.numbers.is_empty()) {
+            self.print(format_args!(" (MODSEQ {modseq})"));
         }
     }
 
@@ -474,6 +494,9 @@ impl<'a> Encoder<'a> {
         }
         if let Some(count) = found.count {
             self.print(format_args!(" COUNT {count}"));
+        }
+        if let Some(modseq) = found.modseq {
+            self.print(format_args!(" MODSEQ {modseq}"));
         }
     }
 

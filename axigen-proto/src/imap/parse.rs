@@ -22,8 +22,8 @@ use self::values::{
     reference, sequence_set, sp, spaced1, word,
 };
 use super::command::name::Name;
-use super::command::{Append, Command, StoreAction};
-use super::extensions::{enable, id, list_extended, sort, special_use};
+use super::command::{Append, Command, Select, Store, StoreAction};
+use super::extensions::{condstore, enable, id, list_extended, sort, special_use};
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
 
@@ -162,9 +162,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Delete { mailbox }))
         }
         Name::Enable => enable::enable(input),
-        Name::Examine => {
-            one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Examine { mailbox }))
-        }
+        Name::Examine => map(|i| select(grammar, i), Command::Examine).parse(input),
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),
         Name::Id => id::id(input),
@@ -178,9 +176,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Noop => Ok((input, Command::Noop)),
         Name::Rename => rename(grammar, input),
         Name::Search => search::search(grammar, false, input),
-        Name::Select => {
-            one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Select { mailbox }))
-        }
+        Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),
         Name::Sort => sort::sort(grammar, false, input),
         Name::StartTls => Ok((input, Command::StartTls)),
         Name::Status => status(grammar, input),
@@ -206,6 +202,17 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Unsubscribe { mailbox }))
         }
     }
+}
+
+/// `select = "SELECT" SP mailbox [select-params]` (RFC 4466 §2.1)
+fn select<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Select> {
+    let (rest, mailbox) = preceded(sp, |i| mailbox(grammar, i)).parse(input)?;
+    let (rest, parameters) = condstore::select_parameters(rest)?;
+    let select = Select {
+        mailbox,
+        parameters,
+    };
+    Ok((rest, select))
 }
 
 /// ```text
@@ -321,7 +328,8 @@ fn status<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Command> {
 }
 
 /// ```text
-/// status-att = "MESSAGES" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" / "SIZE" / "RECENT"
+/// status-att = "MESSAGES" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" / "SIZE" / "RECENT" /
+///              "HIGHESTMODSEQ"
 /// ```
 pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
     let (rest, name) = expect("a STATUS item", word).parse(input)?;
@@ -333,17 +341,19 @@ pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
         "UNSEEN" => StatusItem::Unseen,
         "DELETED" => StatusItem::Deleted,
         "SIZE" => StatusItem::Size,
+        "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
         _ => return Err(expected(input, "a STATUS item")),
     };
     Ok((rest, item))
 }
 
 /// ```text
-/// store           = "STORE" SP sequence-set SP store-att-flags
+/// store           = "STORE" SP sequence-set [store-modifiers] SP store-att-flags
 /// store-att-flags = (["+" / "-"] "FLAGS" [".SILENT"]) SP (flag-list / (flag *(SP flag)))
 /// ```
 fn store(uid: bool, input: &[u8]) -> Parsed<'_, Command> {
     let (rest, set) = preceded(sp, sequence_set).parse(input)?;
+    let (rest, unchanged_since) = condstore::store_modifier(rest)?;
     let (rest, ()) = sp(rest)?;
     let (behind, action) = match rest.split_first() {
         Some((b'+', behind)) => (behind, StoreAction::Add),
@@ -357,13 +367,14 @@ fn store(uid: bool, input: &[u8]) -> Parsed<'_, Command> {
     let (rest, flags) = preceded(sp, alt((flag_list, spaced1(flag)))).parse(rest)?;
     Ok((
         rest,
-        Command::Store {
+        Command::Store(Store {
             uid,
             set,
+            unchanged_since,
             action,
             silent: silent.is_some(),
             flags,
-        },
+        }),
     ))
 }
 

@@ -43,11 +43,19 @@ pub enum Response {
         /// The items that were asked for, with their values.
         items: Vec<(StatusItem, u64)>,
     },
-    /// `* SEARCH` (RFC 3501): sequence numbers or UIDs. [`Response::found`]
-    /// chooses between this and ESEARCH.
-    Search(Vec<u32>),
-    /// `* SORT` ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256)): sequence numbers or UIDs.
-    Sort(Vec<u32>),
+    /// `* VANISHED` ([RFC 7162 §3.2.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.2.10)):
+    /// these UIDs are gone. Nothing is sent if there are none.
+    Vanished {
+        /// Whether they went before the mailbox was opened, or are none the
+        /// client counts.
+        earlier: bool,
+        /// The UIDs.
+        uids: NumberSet,
+    },
+    /// `* SEARCH` (RFC 3501). [`Response::found`] chooses between this and ESEARCH.
+    Search(Numbers),
+    /// `* SORT` ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
+    Sort(Numbers),
     /// `* THREAD` ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
     Thread(Threads),
     /// `* ESEARCH` ([RFC 4731](https://www.rfc-editor.org/rfc/rfc4731))
@@ -76,8 +84,16 @@ impl Response {
     /// given or IMAP4rev2 is enabled, holding what the return options ask for.
     ///
     /// `found` holds sequence numbers or UIDs as `search.uid` says, ascending.
-    /// `None` when nothing is to be sent: `RETURN (SAVE)` alone.
-    pub fn found(tag: &Tag, search: &Search, rev2: bool, found: &[u32]) -> Option<Response> {
+    /// `modseq` holds the highest modification number among those that are told,
+    /// if the search asked for it. `None` when nothing is to be sent: `RETURN
+    /// (SAVE)` alone.
+    pub fn found(
+        tag: &Tag,
+        search: &Search,
+        rev2: bool,
+        found: &[u32],
+        modseq: Option<u64>,
+    ) -> Option<Response> {
         let returns = match search.returns {
             Some(returns) => returns,
             // RFC 9051 §6.4.4: without RETURN, as with RETURN (ALL).
@@ -85,7 +101,12 @@ impl Response {
                 all: true,
                 ..SearchReturn::default()
             },
-            None => return Some(Response::Search(found.to_vec())),
+            None => {
+                return Some(Response::Search(Numbers {
+                    numbers: found.to_vec(),
+                    modseq,
+                }));
+            }
         };
         // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
         if !(returns.min || returns.max || returns.all || returns.count) {
@@ -102,6 +123,7 @@ impl Response {
                 NumberSet::new()
             },
             count: returns.count.then_some(found.len() as u64),
+            modseq,
         }))
     }
 
@@ -109,6 +131,17 @@ impl Response {
     pub fn ok(code: Code, text: impl Into<Cow<'static, str>>) -> Response {
         Response::Status(Status::ok(text).with(code))
     }
+}
+
+/// What SEARCH and SORT found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Sequence numbers or UIDs.
+    pub numbers: Vec<u32>,
+    /// The highest modification number among them, if it was asked for; left
+    /// out when nothing was found
+    /// ([RFC 7162 §3.1.6](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.6)).
+    pub modseq: Option<u64>,
 }
 
 /// `esearch-response`
@@ -126,6 +159,8 @@ pub struct Esearch {
     pub all: NumberSet,
     /// COUNT
     pub count: Option<u64>,
+    /// MODSEQ ([RFC 7162 §3.1.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.10))
+    pub modseq: Option<u64>,
 }
 
 /// A status response: how a command ended, or an untagged remark.
@@ -217,8 +252,13 @@ pub enum Code {
     Expired,
     ExpungeIssued,
     HasChildren,
+    /// Up to this modification number the client knows all changes (RFC 7162).
+    HighestModSeq(u64),
     InUse,
     Limit,
+    /// Messages that a conditional STORE left alone (RFC 7162), as sequence
+    /// numbers or UIDs.
+    Modified(NumberSet),
     NonExistent,
     NoPerm,
     NotSaved,
@@ -314,6 +354,8 @@ pub enum FetchItem {
     Uid(u32),
     /// INTERNALDATE
     InternalDate(DateTime),
+    /// MODSEQ (RFC 7162)
+    ModSeq(u64),
     /// RFC822.SIZE
     Rfc822Size(u64),
     /// ENVELOPE

@@ -186,6 +186,43 @@ impl NumberSet {
         self.ranges.get(at).is_some_and(|r| r.0 <= number)
     }
 
+    /// Those that are in both sets.
+    pub fn intersection(&self, other: &NumberSet) -> NumberSet {
+        let mut both = NumberSet::new();
+        let (mut ours, mut theirs) = (self.ranges().peekable(), other.ranges().peekable());
+        while let (Some(&a), Some(&b)) = (ours.peek(), theirs.peek()) {
+            both.push_range(a.0.max(b.0), a.1.min(b.1));
+            if a.1 < b.1 {
+                ours.next();
+            } else {
+                theirs.next();
+            }
+        }
+        both
+    }
+
+    /// Those that are not in the other set.
+    pub fn difference(&self, other: &NumberSet) -> NumberSet {
+        let mut left = NumberSet::new();
+        let mut theirs = other.ranges.as_slice();
+        for &(low, high) in &self.ranges {
+            let behind = theirs.partition_point(|range| range.1 < low);
+            theirs = theirs.get(behind..).unwrap_or_default();
+            // `None` once nothing can be left above.
+            let mut next = Some(low);
+            for &(from, to) in theirs.iter().take_while(|range| range.0 <= high) {
+                if let (Some(low), Some(before)) = (next, from.checked_sub(1)) {
+                    left.push_range(low, before);
+                }
+                next = to.checked_add(1);
+            }
+            if let Some(low) = next {
+                left.push_range(low, high);
+            }
+        }
+        left
+    }
+
     /// How many numbers there are.
     pub fn count(&self) -> u64 {
         self.ranges
@@ -304,6 +341,27 @@ mod tests {
             }
             let ranges: Vec<_> = ours.ranges().collect();
             prop_assert!(ranges.windows(2).all(|w| w[0].1 + 1 < w[1].0));
+        }
+
+        #[test]
+        fn two_sets(
+            a in proptest::collection::vec((1u32..60, 1u32..60), 0..9),
+            b in proptest::collection::vec((1u32..60, 1u32..60), 0..9),
+            high in any::<bool>(),
+        ) {
+            // Also where numbers end.
+            let at = |n: u32| if high { u32::MAX - 60 + n } else { n };
+            let make = |pairs: &[(u32, u32)]| {
+                let (mut ours, mut model) = (NumberSet::new(), BTreeSet::new());
+                for &(a, b) in pairs {
+                    ours.push_range(at(a), at(b));
+                    model.extend(at(a)..=at(b));
+                }
+                (ours, model)
+            };
+            let ((a, in_a), (b, in_b)) = (make(&a), make(&b));
+            prop_assert!(a.intersection(&b).iter().eq(in_a.intersection(&in_b).copied()));
+            prop_assert!(a.difference(&b).iter().eq(in_a.difference(&in_b).copied()));
         }
     }
 }

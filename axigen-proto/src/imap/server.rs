@@ -42,6 +42,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::command::{Append, Command};
+use super::extensions::enable::Enabled;
 use super::extensions::literal::Literal;
 use super::frame::CommandFramer;
 use super::response::{Code, Response, Status, StatusKind};
@@ -182,7 +183,7 @@ pub struct Server {
     identity: Option<sasl::Identity>,
     /// The selected mailbox, and whether it is read-only.
     selected: Option<bool>,
-    rev2: bool,
+    enabled: Enabled,
     errors: u32,
     auth_failures: u32,
     started: Option<Instant>,
@@ -258,7 +259,7 @@ impl Server {
             tls: None,
             identity: None,
             selected: None,
-            rev2: false,
+            enabled: Enabled::default(),
             errors: 0,
             auth_failures: 0,
             started: None,
@@ -369,7 +370,12 @@ impl Server {
 
     /// Whether the client has enabled IMAP4rev2 ([`Response::found`] asks for it).
     pub fn is_rev2(&self) -> bool {
-        self.rev2
+        self.enabled.rev2
+    }
+
+    /// What the client has enabled.
+    pub fn enabled(&self) -> Enabled {
+        self.enabled
     }
 
     /// Whether the client can be sent away without harm: no command is being
@@ -406,11 +412,11 @@ impl Server {
     }
 
     fn say(&mut self, response: &Response) {
-        self.out.response(self.rev2, response);
+        self.out.response(self.enabled.rev2, response);
     }
 
     fn tagged(&mut self, tag: &Tag, status: &Status) {
-        self.out.tagged(self.rev2, tag, status);
+        self.out.tagged(self.enabled.rev2, tag, status);
     }
 
     /// Answers a command that was refused, and counts it if it was wrong.

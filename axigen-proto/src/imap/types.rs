@@ -225,6 +225,8 @@ pub enum StatusItem {
     Deleted,
     /// Total size of the messages in bytes (RFC 8438).
     Size,
+    /// The modification number of the last change (RFC 7162).
+    HighestModSeq,
 }
 
 impl StatusItem {
@@ -238,6 +240,7 @@ impl StatusItem {
             StatusItem::Unseen => "UNSEEN",
             StatusItem::Deleted => "DELETED",
             StatusItem::Size => "SIZE",
+            StatusItem::HighestModSeq => "HIGHESTMODSEQ",
         }
     }
 }

@@ -136,7 +136,7 @@ async fn folds_and_changes_at_the_same_time_lose_nothing() {
         let flags = [Flags::SEEN, Flags::FLAGGED, Flags::ANSWERED][round as usize % 3];
         let change = FlagChange::Add(Flags::from(flags));
         let all: Vec<u32> = (1..=40).collect();
-        let (rows, _) = m
+        let Flagged { rows, .. } = m
             .store_flags(ALICE, inbox, &all, &change, None)
             .await
             .unwrap();

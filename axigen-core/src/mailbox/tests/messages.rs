@@ -134,7 +134,7 @@ async fn flags_change_only_what_changes() {
     let m = fresh().await;
     let inbox = fill(&m, "INBOX", 3).await;
     let seen = FlagChange::Add(words(Flags::SEEN, &["$Work", "todo"]));
-    let (rows, modified) = m
+    let Flagged { rows, modified, .. } = m
         .store_flags(ALICE, inbox, &[3, 1, 9, 3], &seen, None)
         .await
         .unwrap();
@@ -147,7 +147,7 @@ async fn flags_change_only_what_changes() {
 
     // The same again, in another case: nothing is written.
     let again = FlagChange::Add(words(Flags::SEEN, &["$WORK"]));
-    let (rows, _) = m
+    let Flagged { rows, .. } = m
         .store_flags(ALICE, inbox, &[1, 3], &again, None)
         .await
         .unwrap();
@@ -156,13 +156,13 @@ async fn flags_change_only_what_changes() {
     assert_eq!(after, info);
 
     let less = FlagChange::Remove(words(Flags::SEEN, &["TODO", "never seen", "(bad"]));
-    let (rows, _) = m
+    let Flagged { rows, .. } = m
         .store_flags(ALICE, inbox, &[1], &less, None)
         .await
         .unwrap();
     assert_eq!(rows[0].flags, words(0, &["$Work"]));
     let exactly = FlagChange::Replace(Flags::from(Flags::DELETED | Flags::DRAFT));
-    let (rows, _) = m
+    let Flagged { rows, .. } = m
         .store_flags(ALICE, inbox, &[1, 2], &exactly, None)
         .await
         .unwrap();
@@ -186,7 +186,7 @@ async fn unchanged_since_leaves_newer_rows_alone() {
         .await
         .unwrap();
     let seen = FlagChange::Add(Flags::from(Flags::SEEN));
-    let (rows, modified) = m
+    let Flagged { rows, modified, .. } = m
         .store_flags(ALICE, inbox, &[1, 2, 3], &seen, Some(since))
         .await
         .unwrap();
@@ -194,6 +194,25 @@ async fn unchanged_since_leaves_newer_rows_alone() {
     assert_eq!(rows.iter().map(|row| row.uid).collect::<Vec<_>>(), [1, 3]);
     let two = &m.rows(ALICE, inbox, &[2]).await.unwrap()[0];
     assert!(!two.flags.has(Flags::SEEN));
+}
+
+#[tokio::test]
+async fn unchanged_since_0_adds_keywords_that_are_not_set() {
+    let m = fresh().await;
+    let inbox = fill(&m, "INBOX", 2).await;
+    let sent = FlagChange::Add(words(0, &["$MDNSent"]));
+    let first = m.store_flags(ALICE, inbox, &[1], &sent, Some(0)).await;
+    let first = first.unwrap();
+    assert!(first.modified.is_empty());
+    assert!(first.rows[0].flags.has_keyword("$MDNSent"));
+    assert!(first.before[0] < first.rows[0].modseq);
+    let both = m.store_flags(ALICE, inbox, &[1, 2], &sent, Some(0)).await;
+    let both = both.unwrap();
+    assert_eq!((both.modified, both.rows[0].uid), (vec![1], 2));
+    // A system flag always exists, set or not (RFC 7162 §3.1.3).
+    let seen = FlagChange::Add(words(Flags::SEEN, &["$New"]));
+    let none = m.store_flags(ALICE, inbox, &[1, 2], &seen, Some(0)).await;
+    assert_eq!(none.unwrap().modified, [1, 2]);
 }
 
 #[tokio::test]
@@ -284,7 +303,7 @@ async fn a_large_copy_is_all_or_nothing() {
     assert!(moved.uids.is_sorted() && moved.uids.len() == 2500);
     let flags = FlagChange::Add(Flags::from(Flags::DELETED));
     let there = uids(&m, archive).await;
-    let (rows, _) = m
+    let Flagged { rows, .. } = m
         .store_flags(ALICE, archive, &there, &flags, None)
         .await
         .unwrap();
@@ -437,6 +456,7 @@ async fn changes_come_from_the_log_and_without_it() {
         m.changes(ALICE, inbox, start).await.unwrap(),
         Changes {
             modseq: start,
+            highest_modseq: start,
             ..Changes::default()
         }
     );
@@ -449,7 +469,10 @@ async fn changes_come_from_the_log_and_without_it() {
     fill(&m, "Archive", 1).await; // of no concern
     let changes = m.changes(ALICE, inbox, start).await.unwrap();
     let rows: Vec<u32> = changes.rows.iter().map(|row| row.uid).collect();
-    assert_eq!((rows, changes.vanished), (vec![3, 5], vec![2]));
+    assert_eq!(rows, [3, 5]);
+    assert!(changes.vanished.iter().eq([2]));
+    let info = m.info(ALICE, inbox).await.unwrap();
+    assert_eq!(changes.highest_modseq, info.highest_modseq);
     assert!(changes.modseq > start);
 
     m.cut_log(ALICE, start + 1).await.unwrap();
@@ -458,7 +481,7 @@ async fn changes_come_from_the_log_and_without_it() {
     assert_eq!(m.log_floor(ALICE).await.unwrap(), start + 1);
     let compared = m.changes(ALICE, inbox, start).await.unwrap();
     assert_eq!(compared.rows, changes.rows);
-    assert_eq!(compared.vanished, [2]);
+    assert!(compared.vanished.iter().eq([2]));
     let tail = m.changes(ALICE, inbox, start + 1).await.unwrap();
     assert_eq!(tail.rows, changes.rows);
     assert!(tail.vanished.is_empty());

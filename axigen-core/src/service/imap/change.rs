@@ -1,9 +1,8 @@
 //! STORE, COPY, MOVE, EXPUNGE.
 
-use axigen_proto::imap::command::StoreAction;
+use axigen_proto::imap::command::{Store, StoreAction};
 use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
-use axigen_proto::imap::types::Flag;
 use axigen_store::AccountId;
 
 use super::selected::kept;
@@ -14,62 +13,86 @@ const NONE_OPEN: &str = "no mailbox is open";
 const BEYOND: &str = "there is no message of that number";
 
 impl Talk<'_> {
-    #[allow(clippy::too_many_arguments)]
     pub(super) async fn store(
         &mut self,
         conn: &mut ImapConn,
         account: AccountId,
-        uid: bool,
-        set: &SequenceSet,
-        action: StoreAction,
-        silent: bool,
-        flags: &[Flag],
+        store: &Store,
     ) -> Done<Status> {
-        let rev2 = conn.session().is_rev2();
+        let enabled = conn.session().enabled();
         let Some(selected) = &mut self.selected else {
             return Ok(Status::bad(NONE_OPEN));
         };
-        let Some(flags) = kept(flags) else {
+        let Some(flags) = kept(&store.flags) else {
             return Ok(Status::bad("there is no such system flag"));
         };
-        let Some(uids) = selected.resolve(set, uid) else {
+        let Some(uids) = selected.resolve(&store.set, store.uid) else {
             return Ok(Status::bad(BEYOND));
         };
-        let change = match action {
+        let change = match store.action {
             StoreAction::Replace => FlagChange::Replace(flags),
             StoreAction::Add => FlagChange::Add(flags),
             StoreAction::Remove => FlagChange::Remove(flags),
         };
-        let (rows, _) = match self
-            .context
-            .mailboxes
-            .store_flags(account, selected.mailbox, &uids, &change, None)
-            .await
-        {
+        let mailboxes = &self.context.mailboxes;
+        let mailbox = selected.mailbox;
+        let since = store.unchanged_since;
+        let stored = mailboxes.store_flags(account, mailbox, &uids, &change, since);
+        let stored = match stored.await {
             Ok(stored) => stored,
             Err(error) => return Ok(status::of(&error, false)),
         };
-        selected.tell(&rows);
-        if !silent {
-            for row in &rows {
-                let Some(seq) = selected.seq(row.uid) else {
-                    continue;
-                };
-                let mut items = Vec::with_capacity(2);
-                if uid {
-                    items.push(FetchItem::Uid(row.uid));
+        for (row, &before) in stored.rows.iter().zip(&stored.before) {
+            let Some(seq) = selected.seq(row.uid) else {
+                continue;
+            };
+            let items = match store.silent {
+                // The client knows what the flags are now, unless another
+                // session changed them too: then it is told of it afterwards.
+                true if before > selected.told_up_to() => continue,
+                true if !enabled.condstore || (row.modseq == before && since.is_none()) => {
+                    Vec::new()
                 }
-                items.push(FetchItem::Flags(selected.flags(row, rev2)));
-                conn.session().untagged(&Response::Fetch { seq, items })?;
-                if conn.session().pending_output() > crate::net::conn::UNSENT_LOW {
-                    conn.flush().await?;
-                }
+                true => vec![FetchItem::Uid(row.uid), selected.modseq_of(row)],
+                false if store.uid || enabled.condstore => selected.flags_of(row, enabled),
+                false => vec![FetchItem::Flags(selected.flags(row, enabled.rev2))],
+            };
+            selected.tell(row);
+            if items.is_empty() {
+                continue;
+            }
+            conn.session().untagged(&Response::Fetch { seq, items })?;
+            if conn.session().pending_output() > crate::net::conn::UNSENT_LOW {
+                conn.flush().await?;
             }
         }
-        if rows.len() < uids.len() && !uid {
-            return Ok(Status::no("some of the messages are gone").with(Code::ExpungeIssued));
+        // RFC 7162 §3.1.3: what stood in the way is shown, so that nobody has to ask.
+        let in_the_way = match mailboxes.rows(account, mailbox, &stored.modified).await {
+            Ok(rows) => rows,
+            Err(error) => return Ok(status::of(&error, false)),
+        };
+        for row in &in_the_way {
+            if let Some(seq) = selected.seq(row.uid) {
+                let items = selected.flags_of(row, enabled);
+                selected.tell(row);
+                conn.session().untagged(&Response::Fetch { seq, items })?;
+            }
         }
-        Ok(Status::ok("stored"))
+        let there = stored.rows.len() + stored.modified.len();
+        let mut status = match there < uids.len() && !store.uid {
+            true => Status::no("some of the messages are gone").with(Code::ExpungeIssued),
+            false if stored.modified.is_empty() => Status::ok("stored"),
+            false => Status::ok("some of the messages had changed"),
+        };
+        if !stored.modified.is_empty() {
+            let modified = stored.modified.iter();
+            let modified = modified.filter_map(|&of| match store.uid {
+                true => Some(of),
+                false => selected.seq(of),
+            });
+            status = status.with(Code::Modified(modified.collect()));
+        }
+        Ok(status)
     }
 
     pub(super) async fn copy(

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axigen_proto::imap::command::FetchAttribute;
+use axigen_proto::imap::command::{Fetch, FetchAttribute};
 use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
-use axigen_proto::imap::sequence::SequenceSet;
 use axigen_proto::imap::types::DateTime;
 use axigen_store::AccountId;
 
@@ -24,17 +23,36 @@ impl Talk<'_> {
         &mut self,
         conn: &mut ImapConn,
         account: AccountId,
-        uid: bool,
-        set: &SequenceSet,
-        attributes: &[FetchAttribute],
+        command: &Fetch,
     ) -> Done<Status> {
+        let uid = command.uid;
         let Some(selected) = &self.selected else {
             return Ok(Status::bad("no mailbox is open"));
         };
-        let Some(uids) = selected.resolve(set, uid) else {
+        let Some(mut uids) = selected.resolve(&command.set, uid) else {
             return Ok(Status::bad("there is no message of that number"));
         };
-        let mut wanted = attributes.to_vec();
+        let mut wanted = command.attributes.clone();
+        let since = command.modifiers.changed_since;
+        if let Some(since) = since {
+            // RFC 7162 §3.1.4.1: CHANGEDSINCE asks for MODSEQ.
+            if !wanted.contains(&FetchAttribute::ModSeq) {
+                wanted.push(FetchAttribute::ModSeq);
+            }
+            let mailboxes = &self.context.mailboxes;
+            let touched = mailboxes.touched(account, selected.mailbox, since).await;
+            let touched = match touched {
+                Ok(touched) => touched,
+                Err(error) => return Ok(status::of(&error, false)),
+            };
+            uids.retain(|uid| touched.changed.binary_search(uid).is_ok());
+            if command.modifiers.vanished {
+                // `*` is the last UID there ever was: it may be gone.
+                let named = command.set.resolve(touched.last_uid);
+                conn.session()
+                    .untagged(&selected.vanished(&touched, &named))?;
+            }
+        }
         // RFC 9051 §6.4.9: a UID FETCH always shows the UID.
         if uid && !wanted.contains(&FetchAttribute::Uid) {
             wanted.insert(0, FetchAttribute::Uid);
@@ -45,6 +63,7 @@ impl Talk<'_> {
                 attribute,
                 FetchAttribute::Flags
                     | FetchAttribute::InternalDate
+                    | FetchAttribute::ModSeq
                     | FetchAttribute::Rfc822Size
                     | FetchAttribute::Uid
             )
@@ -56,6 +75,7 @@ impl Talk<'_> {
                 Err(status) => return Ok(status),
             };
             missing += page.len() - rows.len();
+            rows.retain(|row| since.is_none_or(|since| row.modseq > since));
             let newly_seen = match sets_seen {
                 true => match self.mark_seen(account, &mut rows).await {
                     Ok(newly_seen) => newly_seen,
@@ -78,10 +98,9 @@ impl Talk<'_> {
                     missing += 1;
                     continue;
                 }
-                let show_flags =
-                    newly_seen.contains(&row.uid) && !wanted.contains(&FetchAttribute::Flags);
+                let newly_seen = newly_seen.contains(&row.uid);
                 if let Some(status) = self
-                    .one(conn, account, row, structure, &wanted, show_flags)
+                    .one(conn, account, row, structure, &wanted, newly_seen)
                     .await?
                 {
                     return Ok(status);
@@ -133,9 +152,9 @@ impl Talk<'_> {
             .mailboxes
             .store_flags(account, selected.mailbox, &unseen, &change, None)
             .await;
-        let (changed, _) = stored.map_err(|error| status::of(&error, false))?;
-        selected.tell(&changed);
-        for row in changed {
+        let stored = stored.map_err(|error| status::of(&error, false))?;
+        for row in stored.rows {
+            selected.tell(&row);
             if let Some(shown) = rows.iter_mut().find(|shown| shown.uid == row.uid) {
                 *shown = row;
             }
@@ -151,10 +170,10 @@ impl Talk<'_> {
         row: &Row,
         structure: Option<Arc<Structure>>,
         wanted: &[FetchAttribute],
-        show_flags: bool,
+        newly_seen: bool,
     ) -> Done<Option<Status>> {
-        let rev2 = conn.session().is_rev2();
-        let Some(selected) = &self.selected else {
+        let enabled = conn.session().enabled();
+        let Some(selected) = &mut self.selected else {
             return Ok(None);
         };
         let Some(seq) = selected.seq(row.uid) else {
@@ -169,12 +188,22 @@ impl Talk<'_> {
         let mut items = Vec::with_capacity(wanted.len());
         // Data first, without sending anything: an error is then a clean NO.
         let mut data = Vec::new();
-        if show_flags {
-            items.push(FetchItem::Flags(selected.flags(row, rev2)));
+        if newly_seen {
+            let mut flags = selected.flags_of(row, enabled);
+            // RFC 7162 §3.2.4: UID and MODSEQ only for those who want the numbers.
+            flags.retain(|item| match item {
+                FetchItem::Uid(_) => enabled.condstore && !wanted.contains(&FetchAttribute::Uid),
+                FetchItem::ModSeq(_) => !wanted.contains(&FetchAttribute::ModSeq),
+                _ => !wanted.contains(&FetchAttribute::Flags),
+            });
+            items.extend(flags);
         }
         for attribute in wanted {
             match attribute {
-                FetchAttribute::Flags => items.push(FetchItem::Flags(selected.flags(row, rev2))),
+                FetchAttribute::Flags => {
+                    items.push(FetchItem::Flags(selected.flags(row, enabled.rev2)));
+                }
+                FetchAttribute::ModSeq => items.push(selected.modseq_of(row)),
                 FetchAttribute::Uid => items.push(FetchItem::Uid(row.uid)),
                 FetchAttribute::InternalDate => items.push(FetchItem::InternalDate(DateTime {
                     unix: row.internal_date,

@@ -126,6 +126,8 @@ impl Talk<'_> {
                 StatusItem::Unseen => u64::from(info.unseen),
                 StatusItem::Deleted => u64::from(info.deleted),
                 StatusItem::Size => info.size,
+                // RFC 7162 §7: 0 would say that there are no such numbers.
+                StatusItem::HighestModSeq => info.highest_modseq.max(1),
                 StatusItem::Recent => {
                     let floor = self
                         .context

@@ -5,6 +5,7 @@
 //! | `mod` | connections, logins, which command goes where |
 //! | `selected` | the mailbox that is open, and what changed in it |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
+//! | `resync` | what a client missed since it was here last |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
@@ -16,6 +17,7 @@ mod change;
 mod data;
 mod fetch;
 mod list;
+mod resync;
 mod search;
 mod selected;
 mod sort;
@@ -27,8 +29,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
-use axigen_proto::imap::command::Command;
-use axigen_proto::imap::response::{Code, Status};
+use axigen_proto::imap::command::{Command, SearchKey, Select};
+use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::server::{Config, Event, Server};
 use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Mechanism, Refusal};
@@ -152,6 +154,7 @@ impl Service for Imap {
             selected: None,
             appending: None,
             idle: false,
+            condstore: false,
             guesses: Guesses::default(),
         };
         let mut stopping = false;
@@ -161,7 +164,7 @@ impl Service for Imap {
                 event = conn.next() => event,
                 () = changed(&mut talk.user), if talk.idle => {
                     match talk.update(&mut conn, true).await {
-                        Ok(()) => continue,
+                        Ok(_) => continue,
                         Err(broken) => return end(&peer, broken),
                     }
                 }
@@ -189,6 +192,22 @@ impl Service for Imap {
                     .bye(Status::ok("the server is shutting down"));
             }
         }
+    }
+}
+
+/// RFC 9051 §7.5.1: no EXPUNGE while a command with sequence numbers runs.
+fn expunge_allowed(command: &Command) -> bool {
+    let by_uid = |uid: bool, keys: &[SearchKey]| {
+        // RFC 7162 §3.2.10.2: nor where only its keys name them.
+        uid && !keys.iter().any(SearchKey::names_sequence)
+    };
+    match command {
+        Command::Fetch(fetch) => fetch.uid,
+        Command::Store(store) => store.uid,
+        Command::Search(search) => by_uid(search.uid, &search.keys),
+        Command::Sort(sort) => by_uid(sort.uid, &sort.keys),
+        Command::Thread(thread) => by_uid(thread.uid, &thread.keys),
+        _ => true,
     }
 }
 
@@ -221,6 +240,8 @@ struct Talk<'c> {
     selected: Option<Selected>,
     appending: Option<Appending>,
     idle: bool,
+    /// Whether the client is known to want modification numbers.
+    condstore: bool,
     guesses: Guesses,
 }
 
@@ -320,24 +341,22 @@ impl Talk<'_> {
             return Ok(());
         };
         // RFC 9051 §7.5.1: no EXPUNGE while a command with sequence numbers runs.
-        let expunge_allowed = !matches!(
+        let expunge_allowed = expunge_allowed(&command);
+        let expunges = matches!(
             command,
-            Command::Fetch { uid: false, .. } | Command::Store { uid: false, .. }
-        ) && !matches!(&command, Command::Search(search) if !search.uid)
-            && !matches!(&command, Command::Sort(sort) if !sort.uid)
-            && !matches!(&command, Command::Thread(thread) if !thread.uid);
+            Command::Expunge | Command::UidExpunge { .. } | Command::Move { .. }
+        );
         let leaves = matches!(
             command,
-            Command::Select { .. } | Command::Examine { .. } | Command::Close | Command::Unselect
+            Command::Select(_) | Command::Examine(_) | Command::Close | Command::Unselect
         );
-        let status = match command {
-            Command::Noop | Command::Check => Status::ok("done"),
-            Command::Select { mailbox } => {
-                self.select(conn, account, mailbox.as_str(), false).await?
-            }
-            Command::Examine { mailbox } => {
-                self.select(conn, account, mailbox.as_str(), true).await?
-            }
+        if !leaves {
+            self.begin_condstore(conn)?;
+        }
+        let mut status = match command {
+            Command::Noop | Command::Check | Command::Enable(_) => Status::ok("done"),
+            Command::Select(select) => self.select(conn, account, &select, false).await?,
+            Command::Examine(select) => self.select(conn, account, &select, true).await?,
             Command::Close => self.close(account, true).await,
             Command::Unselect => self.close(account, false).await,
             Command::Create {
@@ -361,21 +380,8 @@ impl Talk<'_> {
             Command::Search(search) => self.search(conn, account, &tag, &search).await?,
             Command::Sort(sort) => self.sort(conn, account, &sort).await?,
             Command::Thread(thread) => self.thread(conn, account, &thread).await?,
-            Command::Fetch {
-                uid,
-                set,
-                attributes,
-            } => self.fetch(conn, account, uid, &set, &attributes).await?,
-            Command::Store {
-                uid,
-                set,
-                action,
-                silent,
-                flags,
-            } => {
-                self.store(conn, account, uid, &set, action, silent, &flags)
-                    .await?
-            }
+            Command::Fetch(fetch) => self.fetch(conn, account, &fetch).await?,
+            Command::Store(store) => self.store(conn, account, &store).await?,
             Command::Copy { uid, set, mailbox } => {
                 self.copy(account, uid, &set, mailbox.as_str()).await
             }
@@ -391,32 +397,60 @@ impl Talk<'_> {
             | Command::StartTls
             | Command::Authenticate { .. }
             | Command::Login { .. }
-            | Command::Enable(_)
             | Command::Id(_)
             | Command::Append(_)
             | Command::Idle => Status::bad("not now"),
         };
         if !leaves {
-            self.update(conn, expunge_allowed).await?;
+            let expunged = self.update(conn, expunge_allowed).await?;
+            // RFC 7162 §3.2.7, §3.2.9; RFC 6851 §4.4
+            if expunged
+                && expunges
+                && conn.session().enabled().qresync
+                && status.kind == StatusKind::Ok
+                && let Some(selected) = &self.selected
+            {
+                status = status.with(Code::HighestModSeq(selected.highest_modseq()));
+            }
         }
         conn.session().finish(&tag, status)?;
         Ok(())
     }
 
-    /// Tells the client what changed in the selected mailbox.
-    async fn update(&mut self, conn: &mut ImapConn, expunge_allowed: bool) -> Done {
+    /// RFC 7162 §3.1: the first command by which a client shows that it wants
+    /// modification numbers is told that of the open mailbox.
+    fn begin_condstore(&mut self, conn: &mut ImapConn) -> Done {
+        let wanted = conn.session().enabled().condstore;
+        if wanted
+            && !std::mem::replace(&mut self.condstore, true)
+            && let Some(selected) = &self.selected
+        {
+            let code = Code::HighestModSeq(selected.highest_modseq());
+            conn.session()
+                .untagged(&Response::ok(code, "is the last change"))?;
+        }
+        Ok(())
+    }
+
+    /// Tells the client what changed in the selected mailbox; whether it was
+    /// told that messages are gone.
+    async fn update(&mut self, conn: &mut ImapConn, expunge_allowed: bool) -> Done<bool> {
         let Some(selected) = &mut self.selected else {
-            return Ok(());
+            return Ok(false);
         };
-        let rev2 = conn.session().is_rev2();
+        let enabled = conn.session().enabled();
         match selected
-            .update(&self.context.mailboxes, expunge_allowed, rev2)
+            .update(&self.context.mailboxes, expunge_allowed, enabled)
             .await
         {
             Ok(responses) => {
                 for response in &responses {
                     conn.session().untagged(response)?;
                 }
+                let gone = |response: &Response| {
+                    matches!(response, Response::Expunge(_) | Response::Vanished { .. })
+                };
+                return Ok(responses.iter().any(gone));
             }
             Err(crate::mailbox::Error::NoSuchMailbox) => {
                 // Somebody deleted it; RFC 9051 §7.1: CLOSED.
@@ -425,26 +459,34 @@ impl Talk<'_> {
             }
             Err(error) => tracing::error!(%error, "changes could not be read"),
         }
-        Ok(())
+        Ok(false)
     }
 
     async fn select(
         &mut self,
         conn: &mut ImapConn,
         account: AccountId,
-        name: &str,
+        select: &Select,
         examine: bool,
     ) -> Done<Status> {
         // RFC 9051 §6.3.2: the mailbox that was open is left, whatever comes;
         // the session has told the client.
         self.selected = None;
         let rev2 = conn.session().is_rev2();
+        self.condstore |= conn.session().enabled().condstore;
+        let name = select.mailbox.as_str();
         match Selected::open(&self.context.mailboxes, account, name, examine, rev2).await {
             Ok((selected, responses)) => {
                 for response in &responses {
                     conn.session().untagged(response)?;
                 }
                 self.selected = Some(selected);
+                if let Some(client) = &select.parameters.qresync
+                    && let Err(error) = self.resync(conn, account, client).await?
+                {
+                    self.selected = None;
+                    return Ok(status::of(&error, false));
+                }
                 let code = if examine {
                     Code::ReadOnly
                 } else {

@@ -3,7 +3,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use axigen_proto::imap::command::{Search as Command, SearchKey};
+use axigen_proto::imap::command::{Search as Command, SearchKey, SearchReturn};
 use axigen_proto::imap::response::{Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
@@ -26,7 +26,14 @@ impl Talk<'_> {
     ) -> Done<Status> {
         let rev2 = conn.session().is_rev2();
         let mut uids = Vec::new();
-        let found = self.find(account, &command.keys, |row| uids.push(row.uid));
+        let mut modseqs = Vec::new();
+        let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
+        let found = self.find(account, &command.keys, |row| {
+            uids.push(row.uid);
+            if asks_modseq {
+                modseqs.push(row.modseq);
+            }
+        });
         let failed = found.await.err();
         let Some(selected) = &mut self.selected else {
             return Ok(Status::bad("no mailbox is open"));
@@ -36,10 +43,22 @@ impl Talk<'_> {
             selected.saved = NumberSet::new();
             return Ok(status::of(&error, false));
         }
+        // With MIN or MAX alone only these are saved (RFC 5182 §2.4), and only their numbers
+        // count (RFC 4731 §3.2).
+        let only_ends =
+            |returns: SearchReturn| (returns.min || returns.max) && !returns.all && !returns.count;
+        let modseq = match command.returns.filter(|returns| only_ends(*returns)) {
+            Some(returns) => {
+                let ends = [
+                    modseqs.first().filter(|_| returns.min),
+                    modseqs.last().filter(|_| returns.max),
+                ];
+                ends.into_iter().flatten().max().copied()
+            }
+            None => modseqs.iter().max().copied(),
+        };
         if let Some(returns) = command.returns.filter(|returns| returns.save) {
-            // RFC 5182 §2.4: with MIN or MAX alone only these are saved.
-            let only_ends = (returns.min || returns.max) && !returns.all && !returns.count;
-            selected.saved = match only_ends {
+            selected.saved = match only_ends(returns) {
                 false => uids.iter().copied().collect(),
                 true => {
                     let ends = [
@@ -54,7 +73,7 @@ impl Talk<'_> {
             true => uids,
             false => uids.iter().filter_map(|&uid| selected.seq(uid)).collect(),
         };
-        if let Some(response) = Response::found(tag, command, rev2, &found) {
+        if let Some(response) = Response::found(tag, command, rev2, &found, modseq) {
             conn.session().untagged(&response)?;
         }
         Ok(Status::ok("searched"))

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use axigen_proto::imap::extensions::enable::Enabled;
 use axigen_proto::imap::response::{Code, FetchItem, ListItem, Response};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Flag, MailboxName};
@@ -20,11 +21,17 @@ const PAGE: usize = 1000;
 pub(super) struct Selected {
     account: AccountId,
     pub(super) mailbox: MailboxId,
+    pub(super) uid_validity: u32,
     pub(super) read_only: bool,
     /// UIDs by sequence number, those that are gone but not yet told included.
     uids: Vec<u32>,
-    /// Up to which change the client knows.
+    /// Up to which change of the account the client was told, but for `gone`.
     modseq: u64,
+    /// Up to which change of the mailbox the client knows all.
+    known: u64,
+    /// The highest modification number the client was shown since it was last
+    /// told all.
+    shown: u64,
     /// UIDs that are gone and not yet told.
     gone: Vec<u32>,
     /// Rows the client was told already, although they are newer than `modseq`.
@@ -63,9 +70,13 @@ impl Selected {
         let mut selected = Selected {
             account,
             mailbox: info.id,
+            uid_validity: info.uid_validity,
             read_only,
             uids,
             modseq,
+            // Read before the UIDs: whatever it counts, they show.
+            known: info.highest_modseq,
+            shown: 0,
             gone: Vec::new(),
             told: HashMap::new(),
             recent,
@@ -93,6 +104,8 @@ impl Selected {
             "UIDs are valid",
         ));
         responses.push(Response::ok(Code::UidNext(uid_next), "is the next UID"));
+        let highest = Code::HighestModSeq(selected.highest_modseq());
+        responses.push(Response::ok(highest, "is the last change"));
         let permanent = match read_only {
             true => Code::PermanentFlags {
                 flags: Vec::new(),
@@ -187,70 +200,125 @@ impl Selected {
         Some(uids)
     }
 
-    /// The client was told of these rows: they need not be told again.
-    pub(super) fn tell(&mut self, rows: &[Row]) {
-        self.told
-            .extend(rows.iter().map(|row| (row.uid, row.modseq)));
+    /// The client was told of this row as it is: it need not be told again.
+    pub(super) fn tell(&mut self, row: &Row) {
+        if row.modseq > self.modseq {
+            self.told.insert(row.uid, row.modseq);
+        }
+    }
+
+    /// Up to which change of the account the client was told.
+    pub(super) fn told_up_to(&self) -> u64 {
+        self.modseq
+    }
+
+    /// What the client is told of a message's flags, with its modification
+    /// number if it wants that
+    /// ([RFC 7162 §3.2.4](https://www.rfc-editor.org/rfc/rfc7162#section-3.2.4)).
+    pub(super) fn flags_of(&mut self, row: &Row, enabled: Enabled) -> Vec<FetchItem> {
+        let mut items = vec![
+            FetchItem::Uid(row.uid),
+            FetchItem::Flags(self.flags(row, enabled.rev2)),
+        ];
+        if enabled.condstore {
+            items.push(self.modseq_of(row));
+        }
+        items
+    }
+
+    /// A message's modification number, which the client then knows.
+    pub(super) fn modseq_of(&mut self, row: &Row) -> FetchItem {
+        self.shown = self.shown.max(row.modseq);
+        FetchItem::ModSeq(row.modseq)
+    }
+
+    /// Up to which modification number of the mailbox the client knows all.
+    pub(super) fn highest_modseq(&self) -> u64 {
+        // RFC 7162 §7: never 0.
+        self.known.max(1)
     }
 
     /// What changed since the last time, as responses in the right order:
-    /// EXPUNGE (if it is allowed now), EXISTS, RECENT, FETCH.
+    /// EXPUNGE or VANISHED (if it is allowed now), EXISTS, RECENT, FETCH.
     pub(super) async fn update(
         &mut self,
         mailboxes: &Mailboxes,
         expunge_allowed: bool,
-        rev2: bool,
+        enabled: Enabled,
     ) -> Result<Vec<Response>> {
         let changes = mailboxes
             .changes(self.account, self.mailbox, self.modseq)
             .await?;
         let mut responses = Vec::new();
-        if changes.modseq == self.modseq && (self.gone.is_empty() || !expunge_allowed) {
-            return Ok(responses);
+        if changes.modseq != self.modseq || (expunge_allowed && !self.gone.is_empty()) {
+            self.modseq = changes.modseq;
+            self.gone.extend(
+                changes
+                    .vanished
+                    .iter()
+                    .filter(|uid| self.uids.binary_search(uid).is_ok()),
+            );
+            if expunge_allowed && !self.gone.is_empty() {
+                self.tell_gone(enabled.qresync, &mut responses);
+            }
+            self.tell_changed(mailboxes, &changes.rows, enabled, &mut responses)
+                .await?;
+            if self.gone.is_empty() {
+                self.known = self.known.max(changes.highest_modseq);
+            }
         }
-        self.modseq = changes.modseq;
-        self.gone.extend(
-            changes
-                .vanished
-                .iter()
-                .copied()
-                .filter(|uid| self.uids.binary_search(uid).is_ok()),
-        );
-        if expunge_allowed && !self.gone.is_empty() {
-            let mut gone = std::mem::take(&mut self.gone);
-            gone.sort_unstable();
-            gone.dedup();
+        // RFC 7162 §3.2: a client that was shown a higher number than one of a
+        // change not told yet must not go on from there.
+        if std::mem::take(&mut self.shown) > self.known {
+            let code = Code::HighestModSeq(self.highest_modseq());
+            responses.push(Response::ok(code, "up to here all changes were told"));
+        }
+        Ok(responses)
+    }
+
+    fn tell_gone(&mut self, vanished: bool, responses: &mut Vec<Response>) {
+        let mut gone = std::mem::take(&mut self.gone);
+        gone.sort_unstable();
+        gone.dedup();
+        if vanished {
+            responses.push(Response::Vanished {
+                earlier: false,
+                uids: gone.iter().copied().collect(),
+            });
+        } else {
             // From the end, so that the numbers before stay as they are.
             for uid in gone.iter().rev() {
                 if let Ok(at) = self.uids.binary_search(uid) {
                     responses.push(Response::Expunge(u32::try_from(at + 1).unwrap_or(u32::MAX)));
                 }
             }
-            self.uids.retain(|uid| gone.binary_search(uid).is_err());
-            for uid in &gone {
-                self.told.remove(uid);
-            }
-            // RFC 9051 §6.4.4.1: what is expunged leaves the saved result.
-            self.saved = self
-                .saved
-                .iter()
-                .filter(|uid| gone.binary_search(uid).is_err())
-                .collect();
-            self.recent = self
-                .recent
-                .iter()
-                .filter(|uid| gone.binary_search(uid).is_err())
-                .collect();
         }
+        let stays = |uid: &u32| gone.binary_search(uid).is_err();
+        self.uids.retain(stays);
+        for uid in &gone {
+            self.told.remove(uid);
+        }
+        // RFC 9051 §6.4.4.1: what is expunged leaves the saved result.
+        self.saved = self.saved.iter().filter(stays).collect();
+        self.recent = self.recent.iter().filter(stays).collect();
+    }
+
+    async fn tell_changed(
+        &mut self,
+        mailboxes: &Mailboxes,
+        rows: &[Row],
+        enabled: Enabled,
+        responses: &mut Vec<Response>,
+    ) -> Result<()> {
         let largest = self.largest_uid();
         let mut fetches = Vec::new();
         let mut new = Vec::new();
-        for row in &changes.rows {
+        for row in rows {
             let told = self
                 .told
                 .get(&row.uid)
                 .is_some_and(|&modseq| modseq >= row.modseq);
-            if row.modseq <= changes.modseq {
+            if row.modseq <= self.modseq {
                 self.told.remove(&row.uid);
             } else {
                 self.told.insert(row.uid, row.modseq);
@@ -270,22 +338,17 @@ impl Selected {
                 self.recent.push(uid);
             }
             responses.push(Response::Exists(self.count()));
-            if !rev2 {
+            if !enabled.rev2 {
                 responses.push(Response::Recent(
                     u32::try_from(self.recent.count()).unwrap_or(u32::MAX),
                 ));
             }
         }
         for (seq, row) in fetches {
-            responses.push(Response::Fetch {
-                seq,
-                items: vec![
-                    FetchItem::Uid(row.uid),
-                    FetchItem::Flags(self.flags(row, rev2)),
-                ],
-            });
+            let items = self.flags_of(row, enabled);
+            responses.push(Response::Fetch { seq, items });
         }
-        Ok(responses)
+        Ok(())
     }
 
     /// A row's flags as the client sees them.

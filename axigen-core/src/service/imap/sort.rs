@@ -1,8 +1,9 @@
 //! SORT and THREAD: what a search finds, in an order or in trees.
 //! [RFC 5256](https://www.rfc-editor.org/rfc/rfc5256)
 
+use axigen_proto::imap::command::SearchKey;
 use axigen_proto::imap::extensions::sort::{Sort, Thread, ThreadAlgorithm};
-use axigen_proto::imap::response::{Response, Status};
+use axigen_proto::imap::response::{Numbers, Response, Status};
 use axigen_store::AccountId;
 
 use super::{Done, ImapConn, Talk, status};
@@ -22,14 +23,18 @@ impl Talk<'_> {
         account: AccountId,
         command: &Sort,
     ) -> Done<Status> {
-        let uids = match self.sorted(account, command).await {
-            Ok(uids) => uids,
+        let (uids, highest) = match self.sorted(account, command).await {
+            Ok(sorted) => sorted,
             Err(error) => return Ok(status::of(&error, false)),
         };
         let numbers = uids.into_iter();
         let numbers = numbers.filter_map(|uid| self.number(command.uid, uid));
-        conn.session()
-            .untagged(&Response::Sort(numbers.collect()))?;
+        let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
+        let response = Response::Sort(Numbers {
+            numbers: numbers.collect(),
+            modseq: asks_modseq.then_some(highest),
+        });
+        conn.session().untagged(&response)?;
         Ok(Status::ok("sorted"))
     }
 
@@ -48,22 +53,30 @@ impl Talk<'_> {
         Ok(Status::ok("threaded"))
     }
 
-    async fn sorted(&self, account: AccountId, command: &Sort) -> Result<Vec<u32>, Error> {
+    /// UIDs in their order, and the highest modification number among them.
+    async fn sorted(&self, account: AccountId, command: &Sort) -> Result<(Vec<u32>, u64), Error> {
         let mut sorter = Sorter::new(&command.criteria);
+        let mut highest = 0;
         if !sorter.needs_structure() {
-            let found = self.find(account, &command.keys, |row| sorter.push(&row, None));
+            let found = self.find(account, &command.keys, |row| {
+                highest = highest.max(row.modseq);
+                sorter.push(&row, None);
+            });
             found.await?;
-            return Ok(sorter.sorted());
+            return Ok((sorter.sorted(), highest));
         }
         let mut rows = Vec::new();
-        self.find(account, &command.keys, |row| rows.push(row))
-            .await?;
+        let found = self.find(account, &command.keys, |row| {
+            highest = highest.max(row.modseq);
+            rows.push(row);
+        });
+        found.await?;
         for page in rows.chunks(PAGE) {
             for (row, structure) in self.with_structures(account, page).await? {
                 sorter.push(row, Some(&structure));
             }
         }
-        Ok(sorter.sorted())
+        Ok((sorter.sorted(), highest))
     }
 
     async fn threaded(&self, account: AccountId, command: &Thread) -> Result<Vec<Message>, Error> {

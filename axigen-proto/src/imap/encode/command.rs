@@ -4,9 +4,10 @@ use bytes::BufMut;
 
 use super::Encoder;
 use crate::imap::command::{
-    Append, Command, FetchAttribute, List, ListSelect, Partial, Search, SearchKey, SearchReturn,
-    StoreAction,
+    Append, Command, Fetch, FetchAttribute, List, ListSelect, Partial, Search, SearchKey,
+    SearchReturn, Select, Store, StoreAction,
 };
+use crate::imap::extensions::condstore::{ENTRY, Resync};
 use crate::imap::extensions::sort::SortCriterion;
 use crate::imap::types::{SpecialUse, StatusItem, Tag};
 use crate::imap::utf7;
@@ -38,8 +39,8 @@ impl Encoder<'_> {
             Command::Append(append) => return self.append(append),
             Command::Idle => self.put("IDLE"),
             Command::Noop => self.put("NOOP"),
-            Command::Select { mailbox } => self.of_mailbox("SELECT", mailbox.as_str()),
-            Command::Examine { mailbox } => self.of_mailbox("EXAMINE", mailbox.as_str()),
+            Command::Select(select) => self.select("SELECT", select),
+            Command::Examine(select) => self.select("EXAMINE", select),
             Command::Create {
                 mailbox,
                 special_use,
@@ -95,37 +96,8 @@ impl Encoder<'_> {
                 self.print(format_args!("{uid}THREAD {algorithm} UTF-8"));
                 self.search_keys(&thread.keys);
             }
-            Command::Fetch {
-                uid,
-                set,
-                attributes,
-            } => {
-                self.print(format_args!("{}FETCH {set} (", uid_prefix(*uid)));
-                for (index, attribute) in attributes.iter().enumerate() {
-                    if index > 0 {
-                        self.put(" ");
-                    }
-                    self.client_attribute(attribute);
-                }
-                self.put(")");
-            }
-            Command::Store {
-                uid,
-                set,
-                action,
-                silent,
-                flags,
-            } => {
-                let sign = match action {
-                    StoreAction::Replace => "",
-                    StoreAction::Add => "+",
-                    StoreAction::Remove => "-",
-                };
-                let silent = if *silent { ".SILENT" } else { "" };
-                let uid = uid_prefix(*uid);
-                self.print(format_args!("{uid}STORE {set} {sign}FLAGS{silent} "));
-                self.flags(flags, false);
-            }
+            Command::Fetch(fetch) => self.client_fetch(fetch),
+            Command::Store(store) => self.client_store(store),
             Command::Copy { uid, set, mailbox } => {
                 self.print(format_args!("{}COPY {set} ", uid_prefix(*uid)));
                 self.client_mailbox(mailbox.as_str());
@@ -136,6 +108,59 @@ impl Encoder<'_> {
             }
         }
         self.put("\r\n");
+    }
+
+    fn select(&mut self, name: &str, select: &Select) {
+        self.of_mailbox(name, select.mailbox.as_str());
+        let qresync = select.parameters.qresync.as_ref().map(written);
+        let qresync = qresync.unwrap_or_default();
+        let chosen = [
+            (select.parameters.condstore, "CONDSTORE"),
+            (!qresync.is_empty(), qresync.as_str()),
+        ];
+        self.parameters(&words(&chosen));
+    }
+
+    /// ` (…)`, or nothing.
+    fn parameters(&mut self, words: &str) {
+        if !words.is_empty() {
+            self.print(format_args!(" ({words})"));
+        }
+    }
+
+    fn client_fetch(&mut self, fetch: &Fetch) {
+        let Fetch { set, modifiers, .. } = fetch;
+        self.print(format_args!("{}FETCH {set} (", uid_prefix(fetch.uid)));
+        for (index, attribute) in fetch.attributes.iter().enumerate() {
+            if index > 0 {
+                self.put(" ");
+            }
+            self.client_attribute(attribute);
+        }
+        self.put(")");
+        let since = modifiers.changed_since;
+        let since = since.map(|since| format!("CHANGEDSINCE {since}"));
+        let since = since.unwrap_or_default();
+        let chosen = [
+            (!since.is_empty(), since.as_str()),
+            (modifiers.vanished, "VANISHED"),
+        ];
+        self.parameters(&words(&chosen));
+    }
+
+    fn client_store(&mut self, store: &Store) {
+        let sign = match store.action {
+            StoreAction::Replace => "",
+            StoreAction::Add => "+",
+            StoreAction::Remove => "-",
+        };
+        let silent = if store.silent { ".SILENT" } else { "" };
+        self.print(format_args!("{}STORE {}", uid_prefix(store.uid), store.set));
+        if let Some(since) = store.unchanged_since {
+            self.print(format_args!(" (UNCHANGEDSINCE {since})"));
+        }
+        self.print(format_args!(" {sign}FLAGS{silent} "));
+        self.flags(&store.flags, false);
     }
 
     fn append(&mut self, append: &Append) {
@@ -292,6 +317,14 @@ impl Encoder<'_> {
             SearchKey::SentSince(day) => return self.print(format_args!("SENTSINCE {day}")),
             SearchKey::Larger(size) => return self.print(format_args!("LARGER {size}")),
             SearchKey::Smaller(size) => return self.print(format_args!("SMALLER {size}")),
+            SearchKey::ModSeq { entry, since } => {
+                self.put("MODSEQ ");
+                if let Some(entry) = entry {
+                    self.quoted(format!("{ENTRY}{}", entry.flag).as_bytes());
+                    self.print(format_args!(" {} ", entry.kind.as_str()));
+                }
+                return self.print(format_args!("{since}"));
+            }
             SearchKey::Header(field, text) => {
                 self.put("HEADER ");
                 self.client_string(field.as_bytes());
@@ -367,6 +400,18 @@ impl Encoder<'_> {
 
 fn uid_prefix(uid: bool) -> &'static str {
     if uid { "UID " } else { "" }
+}
+
+fn written(resync: &Resync) -> String {
+    let mut text = format!("QRESYNC ({} {}", resync.uid_validity, resync.modseq);
+    if let Some(known) = &resync.known {
+        text.push_str(&format!(" {known}"));
+    }
+    if let Some((numbers, uids)) = &resync.matched {
+        text.push_str(&format!(" ({numbers} {uids})"));
+    }
+    text.push(')');
+    text
 }
 
 fn words(chosen: &[(bool, &str)]) -> String {

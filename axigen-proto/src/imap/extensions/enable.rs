@@ -1,5 +1,7 @@
 //! ENABLE ([RFC 5161](https://www.rfc-editor.org/rfc/rfc5161)).
 
+use std::borrow::Cow;
+
 use nom::Parser;
 use nom::combinator::map;
 use nom::sequence::preceded;
@@ -7,6 +9,39 @@ use nom::sequence::preceded;
 use crate::imap::command::Command;
 use crate::imap::parse::fault::{Parsed, expect};
 use crate::imap::parse::values::{atom, sp, spaced1};
+
+/// What a client has enabled, by ENABLE or by asking for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// IMAP4rev2 (RFC 9051).
+    pub rev2: bool,
+    /// CONDSTORE (RFC 7162): modification numbers are told.
+    pub condstore: bool,
+    /// QRESYNC (RFC 7162): VANISHED instead of EXPUNGE.
+    pub qresync: bool,
+}
+
+impl Enabled {
+    /// Enables what these names stand for, and gives the names of what was not
+    /// enabled before. Unknown names are ignored (RFC 5161 §3.1).
+    pub(crate) fn enable(&mut self, names: &[String], rev2: bool) -> Vec<Cow<'static, str>> {
+        let mut new = Vec::new();
+        for name in names {
+            let (known, flag) = match name.as_str() {
+                "IMAP4REV2" if rev2 => ("IMAP4rev2", &mut self.rev2),
+                "CONDSTORE" => ("CONDSTORE", &mut self.condstore),
+                "QRESYNC" => ("QRESYNC", &mut self.qresync),
+                _ => continue,
+            };
+            if !std::mem::replace(flag, true) {
+                new.push(known.into());
+            }
+        }
+        // RFC 7162 §3.2.3: ENABLE QRESYNC is a CONDSTORE enabling command.
+        self.condstore |= self.qresync;
+        new
+    }
+}
 
 /// `enable = "ENABLE" 1*(SP capability)`
 pub(crate) fn enable(input: &[u8]) -> Parsed<'_, Command> {

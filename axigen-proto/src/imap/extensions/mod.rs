@@ -1,6 +1,6 @@
 //! Extensions, one RFC a file where it can be told apart from the rest.
 //!
-//! IMAP4rev2 contains all of those below but SORT and THREAD. Each is always built in; a server
+//! IMAP4rev2 contains all of those below but SORT, THREAD, CONDSTORE and QRESYNC. Each is always built in; a server
 //! that offers IMAP4rev2 has to offer them all (RFC 9051 §6.1.1), and they are
 //! announced by name too, for clients of IMAP4rev1. MOVE, NAMESPACE, UIDPLUS and UNSELECT
 //! are plain commands and live with the other commands; SASL-IR is an argument of AUTHENTICATE.
@@ -9,6 +9,7 @@
 //! [`parse`](super::parse) calls at its place, and its name in [`AFTER_LOGIN`].
 
 pub mod binary;
+pub mod condstore;
 pub mod enable;
 pub mod esearch;
 pub mod id;
@@ -20,9 +21,10 @@ pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 19] = [
+pub const AFTER_LOGIN: [&str; 21] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
+    "CONDSTORE",             // RFC 7162
     "CREATE-SPECIAL-USE",    // RFC 6154
     "ESEARCH",               // RFC 4731
     "IDLE",                  // RFC 2177
@@ -30,6 +32,7 @@ pub const AFTER_LOGIN: [&str; 19] = [
     "LIST-STATUS",           // RFC 5819
     "MOVE",                  // RFC 6851
     "NAMESPACE",             // RFC 2342
+    "QRESYNC",               // RFC 7162
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256
     "SORT=DISPLAY",          // RFC 5957

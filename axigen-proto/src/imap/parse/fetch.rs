@@ -9,25 +9,26 @@ use nom::sequence::{delimited, preceded};
 
 use super::fault::{Parsed, expect, expected, refused};
 use super::values::{astring_text, list1, number64, nz_number, sequence_set, sp, word};
-use crate::imap::command::{Command, FetchAttribute, Partial, Section, SectionText};
-use crate::imap::extensions::binary;
+use crate::imap::command::{Command, Fetch, FetchAttribute, Partial, Section, SectionText};
+use crate::imap::extensions::{binary, condstore};
 use crate::imap::response::Status;
 
 /// ```text
 /// fetch = "FETCH" SP sequence-set SP
 ///         ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")
+///         [fetch-modifiers]
 /// ```
 pub(crate) fn fetch(uid: bool, input: &[u8]) -> Parsed<'_, Command> {
     let (rest, (set, attributes)) =
         (preceded(sp, sequence_set), preceded(sp, attributes)).parse(input)?;
-    Ok((
-        rest,
-        Command::Fetch {
-            uid,
-            set,
-            attributes,
-        },
-    ))
+    let (rest, modifiers) = condstore::fetch_modifiers(uid, rest)?;
+    let fetch = Fetch {
+        uid,
+        set,
+        attributes,
+        modifiers,
+    };
+    Ok((rest, Command::Fetch(fetch)))
 }
 
 fn attributes(input: &[u8]) -> Parsed<'_, Vec<FetchAttribute>> {
@@ -57,7 +58,7 @@ fn expand(name: &str) -> Option<Vec<FetchAttribute>> {
 /// fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
 ///             "BODY" ["STRUCTURE"] / "UID" / "BODY" section [partial] /
 ///             "BODY.PEEK" section [partial] / "BINARY" [".PEEK"] section-binary [partial] /
-///             "BINARY.SIZE" section-binary
+///             "BINARY.SIZE" section-binary / "MODSEQ"
 /// ```
 pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, FetchAttribute> {
     let (rest, name) = expect("a data item of FETCH", word).parse(input)?;
@@ -94,6 +95,7 @@ pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, FetchAttribute> {
         "ENVELOPE" => FetchAttribute::Envelope,
         "FLAGS" => FetchAttribute::Flags,
         "INTERNALDATE" => FetchAttribute::InternalDate,
+        "MODSEQ" => FetchAttribute::ModSeq,
         "RFC822" => FetchAttribute::Rfc822,
         "RFC822.HEADER" => FetchAttribute::Rfc822Header,
         "RFC822.SIZE" => FetchAttribute::Rfc822Size,

@@ -11,7 +11,7 @@ use super::values::{
     astring_text, atom, date, list1, number64, nz_number, sequence_set, sp, spaced1, word,
 };
 use crate::imap::command::{Command, Search, SearchKey};
-use crate::imap::extensions::esearch;
+use crate::imap::extensions::{condstore, esearch};
 use crate::imap::response::{Code, Status};
 use crate::imap::types::{Date, Flag};
 
@@ -118,6 +118,7 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         // RFC 5032 §2: search-key =/ ("OLDER" / "YOUNGER") SP nz-number
         "OLDER" => return map(preceded(sp, nz_number), SearchKey::Older).parse(rest),
         "YOUNGER" => return map(preceded(sp, nz_number), SearchKey::Younger).parse(rest),
+        "MODSEQ" => return condstore::search_key(rest),
         "UID" => return map(preceded(sp, sequence_set), SearchKey::Uid).parse(rest),
         "ALL" => SearchKey::All,
         "ANSWERED" => SearchKey::Answered,

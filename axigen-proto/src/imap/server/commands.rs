@@ -154,7 +154,7 @@ impl Server {
 
     pub(super) fn grammar(&self) -> Grammar {
         Grammar {
-            rev2: self.rev2,
+            rev2: self.enabled.rev2,
             nesting: self.config.limits.nesting,
         }
     }
@@ -200,6 +200,12 @@ impl Server {
     }
 
     fn run(&mut self, tag: Tag, command: Command) {
+        // RFC 7162 §3.2.3
+        if !self.enabled.qresync && command.needs_qresync() {
+            let status = Status::bad("This needs ENABLE QRESYNC before it");
+            return self.complain(Some(&tag), status);
+        }
+        self.enabled.condstore |= command.enables_condstore();
         match command {
             Command::Capability => {
                 let capabilities = self.capabilities();
@@ -219,7 +225,7 @@ impl Server {
             Command::Authenticate { mechanism, initial } => {
                 self.authenticate(tag, &mechanism, initial.as_ref());
             }
-            Command::Enable(names) => self.enable(&tag, &names),
+            Command::Enable(names) => self.enable(tag, names),
             Command::Id(pairs) => {
                 let ours = self.config.id.iter();
                 let ours = ours.map(|(name, value)| (name.clone(), Some(value.clone())));
@@ -233,8 +239,8 @@ impl Server {
                 Status::bad("Expected the message as a literal at the end of the line"),
             ),
             Command::Idle => self.idle(tag),
-            Command::Select { .. } => self.select(tag, command, false),
-            Command::Examine { .. } => self.select(tag, command, true),
+            Command::Select(_) => self.select(tag, command, false),
+            Command::Examine(_) => self.select(tag, command, true),
             Command::Close | Command::Unselect => self.hand_over(tag, command, Kind::Leave),
             _ => self.hand_over(tag, command, Kind::Plain),
         }
@@ -309,14 +315,14 @@ impl Server {
     }
 
     /// [RFC 9051 §6.3.1](https://www.rfc-editor.org/rfc/rfc9051#section-6.3.1): what is unknown is ignored.
-    fn enable(&mut self, tag: &Tag, names: &[String]) {
-        let mut enabled = Vec::new();
-        if self.config.rev2 && !self.rev2 && names.iter().any(|name| name == "IMAP4REV2") {
-            self.rev2 = true;
-            enabled.push("IMAP4rev2".into());
+    fn enable(&mut self, tag: Tag, names: Vec<String>) {
+        let new = self.enabled.enable(&names, self.config.rev2);
+        self.say(&Response::Enabled(new));
+        if self.selected.is_some() {
+            // The application may have something to say of the open mailbox.
+            return self.hand_over(tag, Command::Enable(names), Kind::Plain);
         }
-        self.say(&Response::Enabled(enabled));
-        self.tagged(tag, &Status::ok("ENABLE completed"));
+        self.tagged(&tag, &Status::ok("ENABLE completed"));
     }
 }
 

@@ -39,7 +39,7 @@ impl Server {
         if self.identity.is_none() {
             return Err(Misuse("an untagged response before the login"));
         }
-        self.out.fetch_begin(self.rev2, seq)
+        self.out.fetch_begin(self.enabled.rev2, seq)
     }
 
     /// One small item of a FETCH response begun with [`Server::fetch_begin`].
@@ -50,7 +50,7 @@ impl Server {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_item(self.rev2, item)
+        self.out.fetch_item(self.enabled.rev2, item)
     }
 
     /// An item of exactly `len` bytes, which follow by [`Server::body`].
@@ -64,7 +64,7 @@ impl Server {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_data(self.rev2, attribute, len)
+        self.out.fetch_data(self.enabled.rev2, attribute, len)
     }
 
     /// The next bytes announced by [`Server::fetch_data`], in pieces of any

@@ -4,9 +4,10 @@
 use imap_codec::CommandCodec;
 use imap_codec::decode::Decoder;
 use imap_codec::imap_types::IntoStatic;
-use imap_codec::imap_types::command::CommandBody;
+use imap_codec::imap_types::command::{CommandBody, FetchModifier, SelectParameter, StoreModifier};
 use imap_codec::imap_types::core::{AString, IString};
 use imap_codec::imap_types::datetime::NaiveDate;
+use imap_codec::imap_types::extensions::condstore_qresync::EntryTypeReq;
 use imap_codec::imap_types::extensions::thread::ThreadingAlgorithm;
 use imap_codec::imap_types::fetch::{
     MacroOrMessageDataItemNames, MessageDataItemName, Part, Section as TheirSection,
@@ -21,14 +22,17 @@ use proptest::prelude::*;
 use super::round_trip::written;
 use super::values;
 use crate::imap::command::{
-    Append, Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search,
-    SearchKey, Section, SectionText, StoreAction,
+    Append, Command, Fetch, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial,
+    Search, SearchKey, Section, SectionText, Select, Store, StoreAction,
+};
+use crate::imap::extensions::condstore::{
+    EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
 use crate::imap::extensions::literal::announced;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::parse::{self, Grammar, Rejection};
 use crate::imap::response::{Status, StatusKind};
-use crate::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
+use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, StatusItem};
 use crate::imap::utf7;
 
@@ -125,6 +129,7 @@ fn items(theirs: &[StatusDataItemName]) -> Result<Vec<StatusItem>, Different> {
                 StatusDataItemName::UidValidity => StatusItem::UidValidity,
                 StatusDataItemName::Unseen => StatusItem::Unseen,
                 StatusDataItemName::Deleted => StatusItem::Deleted,
+                StatusDataItemName::HighestModSeq => StatusItem::HighestModSeq,
                 _ => return Err("an extension of theirs"),
             })
         })
@@ -174,6 +179,17 @@ fn key(theirs: &TheirKey<'_>) -> Result<SearchKey, Different> {
         TheirKey::SentSince(day) => SearchKey::SentSince(date(day)),
         TheirKey::Larger(size) => SearchKey::Larger((*size).into()),
         TheirKey::Smaller(size) => SearchKey::Smaller((*size).into()),
+        TheirKey::ModSequence { entry, modseq } => SearchKey::ModSeq {
+            entry: entry.as_ref().map(|(theirs, kind)| ModSeqEntry {
+                flag: Flag::new(&theirs.to_string().replace("\\\\", "\\")).unwrap(),
+                kind: match kind {
+                    EntryTypeReq::Private => EntryType::Private,
+                    EntryTypeReq::Shared => EntryType::Shared,
+                    EntryTypeReq::All => EntryType::All,
+                },
+            }),
+            since: *modseq,
+        },
         #[allow(unreachable_patterns)]
         _ => return Err("an extension of theirs"),
     })
@@ -229,6 +245,7 @@ fn attribute(theirs: &MessageDataItemName<'_>) -> Result<FetchAttribute, Differe
         MessageDataItemName::Envelope => FetchAttribute::Envelope,
         MessageDataItemName::Flags => FetchAttribute::Flags,
         MessageDataItemName::InternalDate => FetchAttribute::InternalDate,
+        MessageDataItemName::ModSeq => FetchAttribute::ModSeq,
         MessageDataItemName::Rfc822 => FetchAttribute::Rfc822,
         MessageDataItemName::Rfc822Header => FetchAttribute::Rfc822Header,
         MessageDataItemName::Rfc822Size => FetchAttribute::Rfc822Size,
@@ -251,6 +268,69 @@ fn attribute(theirs: &MessageDataItemName<'_>) -> Result<FetchAttribute, Differe
     })
 }
 
+fn known(theirs: &TheirSet) -> Result<NumberSet, Different> {
+    let set = set(theirs);
+    match format!("{set}").contains('*') {
+        true => Err("RFC 7162: no * here"),
+        false => Ok(set.resolve(0)),
+    }
+}
+
+fn parameters(theirs: &[SelectParameter]) -> Result<SelectParameters, Different> {
+    let mut parameters = SelectParameters::default();
+    for one in theirs {
+        match one {
+            SelectParameter::CondStore => parameters.condstore = true,
+            SelectParameter::QResync { .. } if parameters.qresync.is_some() => {
+                return Err("they take QRESYNC twice");
+            }
+            SelectParameter::QResync {
+                uid_validity,
+                mod_sequence_value,
+                known_uids,
+                seq_match_data,
+            } => {
+                let matched = seq_match_data
+                    .as_ref()
+                    .map(|(numbers, uids)| Ok::<_, Different>((known(numbers)?, known(uids)?)))
+                    .transpose()?;
+                if matched
+                    .as_ref()
+                    .is_some_and(|(numbers, uids)| numbers.count() != uids.count())
+                {
+                    return Err("they do not compare how many there are");
+                }
+                parameters.qresync = Some(Resync {
+                    uid_validity: uid_validity.get(),
+                    modseq: mod_sequence_value.get(),
+                    known: known_uids.as_ref().map(known).transpose()?,
+                    matched,
+                });
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+fn modifiers(uid: bool, theirs: &[FetchModifier]) -> Result<FetchModifiers, Different> {
+    let mut modifiers = FetchModifiers::default();
+    for one in theirs {
+        let twice = match one {
+            FetchModifier::ChangedSince(since) => {
+                modifiers.changed_since.replace(since.get()).is_some()
+            }
+            FetchModifier::Vanished => std::mem::replace(&mut modifiers.vanished, true),
+        };
+        if twice {
+            return Err("they take a modifier twice");
+        }
+    }
+    if modifiers.vanished && (!uid || modifiers.changed_since.is_none()) {
+        return Err("RFC 7162: VANISHED goes with UID FETCH and CHANGEDSINCE");
+    }
+    Ok(modifiers)
+}
+
 /// Their command as ours.
 fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
     Ok(match theirs {
@@ -262,12 +342,20 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
             user: text(username)?,
             password: text(password.declassify())?.into(),
         },
-        CommandBody::Select { mailbox, .. } => Command::Select {
+        CommandBody::Select {
+            mailbox,
+            parameters: theirs,
+        } => Command::Select(Select {
             mailbox: name(mailbox)?,
-        },
-        CommandBody::Examine { mailbox, .. } => Command::Examine {
+            parameters: parameters(theirs)?,
+        }),
+        CommandBody::Examine {
+            mailbox,
+            parameters: theirs,
+        } => Command::Examine(Select {
             mailbox: name(mailbox)?,
-        },
+            parameters: parameters(theirs)?,
+        }),
         CommandBody::Unselect => Command::Unselect,
         CommandBody::Create { mailbox } => Command::Create {
             mailbox: name(mailbox)?,
@@ -386,10 +474,11 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
             sequence_set,
             macro_or_item_names,
             uid,
-            ..
-        } => Command::Fetch {
+            modifiers: theirs,
+        } => Command::Fetch(Fetch {
             uid: *uid,
             set: set(sequence_set),
+            modifiers: modifiers(*uid, theirs)?,
             attributes: match macro_or_item_names {
                 MacroOrMessageDataItemNames::Macro(short) => short
                     .expand()
@@ -400,17 +489,22 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
                     names.iter().map(attribute).collect::<Result<_, _>>()?
                 }
             },
-        },
+        }),
         CommandBody::Store {
             sequence_set,
             kind,
             response,
             flags: theirs,
             uid,
-            ..
-        } => Command::Store {
+            modifiers,
+        } => Command::Store(Store {
             uid: *uid,
             set: set(sequence_set),
+            unchanged_since: match modifiers.as_slice() {
+                [] => None,
+                [StoreModifier::UnchangedSince(since)] => Some(*since),
+                _ => return Err("they take a modifier twice"),
+            },
             action: match kind {
                 StoreType::Replace => StoreAction::Replace,
                 StoreType::Add => StoreAction::Add,
@@ -418,7 +512,7 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
             },
             silent: *response == StoreResponse::Silent,
             flags: flags(theirs),
-        },
+        }),
         CommandBody::Copy {
             sequence_set,
             mailbox,
@@ -506,8 +600,8 @@ fn same_sets(command: &mut Command) {
     }
     match command {
         Command::UidExpunge { set }
-        | Command::Fetch { set, .. }
-        | Command::Store { set, .. }
+        | Command::Fetch(Fetch { set, .. })
+        | Command::Store(Store { set, .. })
         | Command::Copy { set, .. }
         | Command::Move { set, .. } => settle(set),
         Command::Search(search) => {
@@ -639,7 +733,15 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
             Some("RFC 8438: SIZE")
         }
         Command::Sort(_) if debug.contains("by: Display") => Some("RFC 5957"),
-        Command::Search(_) | Command::Sort(_) | Command::Thread(_) | Command::Fetch { .. }
+        Command::Fetch(Fetch {
+            modifiers:
+                FetchModifiers {
+                    changed_since: Some(0),
+                    ..
+                },
+            ..
+        }) => Some("clients that know nothing yet send 0"),
+        Command::Search(_) | Command::Sort(_) | Command::Thread(_) | Command::Fetch(_)
             if debug.contains_large() =>
         {
             Some("RFC 9051: numbers of 63 bits")

@@ -1,8 +1,11 @@
 //! The commands in the examples of RFC 3501 §6, RFC 9051 §6 and the extensions.
 
 use crate::imap::command::{
-    Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search, SearchKey,
-    SearchReturn, Section, SectionText, StoreAction,
+    Command, Fetch, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search,
+    SearchKey, SearchReturn, Section, SectionText, Select, Store, StoreAction,
+};
+use crate::imap::extensions::condstore::{
+    EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::parse::{self, Grammar};
@@ -105,6 +108,25 @@ const EXAMPLES: &[&str] = &[
     "BBB LIST \"\" (\"INBOX\" \"Drafts\" \"Sent/%\")",
     "C01 LIST (RECURSIVEMATCH SUBSCRIBED) \"\" \"%\"",
     "A01 LIST \"\" % RETURN (STATUS (MESSAGES UNSEEN))",
+    // RFC 7162
+    "a103 UID STORE 6,4,8 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted)",
+    "a104 STORE * (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted $Processed)",
+    "c101 STORE 50 (UNCHANGEDSINCE 12121230045) -FLAGS.SILENT (\\Deleted)",
+    "a102 STORE 12 (UNCHANGEDSINCE 0) +FLAGS.SILENT ($MDNSent)",
+    "B001 STORE 1:7 (UNCHANGEDSINCE 320172338) +FLAGS (\\SEEN)",
+    "e105 STORE 7,3:9 (UNCHANGEDSINCE 12121230045) +FLAGS.SILENT (\\Deleted)",
+    "A150 STORE 1:2 (UNCHANGEDSINCE 96) +FLAGS.SILENT \\Seen",
+    "s100 UID FETCH 1:* (FLAGS) (CHANGEDSINCE 12345)",
+    "s100 UID FETCH 300:500 (FLAGS) (CHANGEDSINCE 12345 VANISHED)",
+    "a FETCH 1:3 (MODSEQ)",
+    "a SEARCH MODSEQ \"/flags/\\\\draft\" all 620162338",
+    "t SEARCH OR NOT MODSEQ 720162338 LARGER 50000",
+    "a SEARCH RETURN (ALL) MODSEQ 1234",
+    "A042 STATUS blurdybloop (UIDNEXT MESSAGES HIGHESTMODSEQ)",
+    "A142 SELECT INBOX (CONDSTORE)",
+    "A02 SELECT INBOX (QRESYNC (67890007 20050715194045000 41,43:211,214:541))",
+    "A03 SELECT INBOX (QRESYNC (67890007 90060115194045000 41:211,214:541))",
+    "B04 SELECT INBOX (QRESYNC (67890007 90060115194045000 1:29997 (5000,7500,9000,9990:9999 15000,22500,27000,29970,29973,29976,29979,29982,29985,29988,29991,29994,29997)))",
     "a1 FETCH 1 (BINARY.PEEK[1.2] BINARY.SIZE[3] BINARY[]<0.100>)",
 ];
 
@@ -176,9 +198,10 @@ fn what_they_mean() {
         read(
             "a fetch 1:5 (uid body.peek[1.2.header.fields (Subject \"x-y\")]<10.20> binary.size[2])"
         ),
-        Command::Fetch {
+        Command::Fetch(Fetch {
             uid: false,
             set: set("1:5"),
+            modifiers: FetchModifiers::default(),
             attributes: vec![
                 FetchAttribute::Uid,
                 FetchAttribute::BodySection {
@@ -194,7 +217,7 @@ fn what_they_mean() {
                 },
                 FetchAttribute::BinarySize { part: vec![2] },
             ],
-        }
+        })
     );
     assert_eq!(
         read("a FETCH 1 FULL"),
@@ -202,13 +225,14 @@ fn what_they_mean() {
     );
     assert_eq!(
         read("a UID STORE 4:* -flags.silent \\seen $Junk"),
-        Command::Store {
+        Command::Store(Store {
             uid: true,
             set: set("4:*"),
+            unchanged_since: None,
             action: StoreAction::Remove,
             silent: true,
             flags: vec![Flag::Seen, Flag::Keyword("$Junk".into())],
-        }
+        })
     );
     assert_eq!(
         read(
@@ -240,10 +264,111 @@ fn what_they_mean() {
     );
     assert_eq!(
         read("a SELECT \"InBoX\""),
-        Command::Select {
-            mailbox: "INBOX".into()
-        }
+        Command::Select(Select {
+            mailbox: "INBOX".into(),
+            parameters: SelectParameters::default(),
+        })
     );
+}
+
+#[test]
+fn what_condstore_and_qresync_mean() {
+    let numbers = |text: &str| set(text).resolve(0);
+    assert_eq!(
+        read("A SELECT INBOX (condstore QRESYNC (67890007 20050715 41,43:211 (1,5:6 2,8:9)))"),
+        Command::Select(Select {
+            mailbox: "INBOX".into(),
+            parameters: SelectParameters {
+                condstore: true,
+                qresync: Some(Resync {
+                    uid_validity: 67_890_007,
+                    modseq: 20_050_715,
+                    known: Some(numbers("41,43:211")),
+                    matched: Some((numbers("1,5:6"), numbers("2,8:9"))),
+                }),
+            },
+        })
+    );
+    assert_eq!(
+        read("A EXAMINE INBOX (QRESYNC (1 2 (3 4)))"),
+        Command::Examine(Select {
+            mailbox: "INBOX".into(),
+            parameters: SelectParameters {
+                condstore: false,
+                qresync: Some(Resync {
+                    uid_validity: 1,
+                    modseq: 2,
+                    known: None,
+                    matched: Some((numbers("3"), numbers("4"))),
+                }),
+            },
+        })
+    );
+    assert_eq!(
+        read("s UID FETCH 300:500 FLAGS (VANISHED CHANGEDSINCE 12345)"),
+        Command::Fetch(Fetch {
+            uid: true,
+            set: set("300:500"),
+            attributes: vec![FetchAttribute::Flags],
+            modifiers: FetchModifiers {
+                changed_since: Some(12345),
+                vanished: true,
+            },
+        })
+    );
+    assert_eq!(
+        read("a STORE 7 (UNCHANGEDSINCE 0) +FLAGS.SILENT ($MDNSent)"),
+        Command::Store(Store {
+            uid: false,
+            set: set("7"),
+            unchanged_since: Some(0),
+            action: StoreAction::Add,
+            silent: true,
+            flags: vec![Flag::Keyword("$MDNSent".into())],
+        })
+    );
+    assert_eq!(
+        read("a SEARCH NOT MODSEQ \"/flags/\\\\draft\" all 620162338"),
+        Command::Search(Search {
+            uid: false,
+            returns: None,
+            keys: vec![SearchKey::Not(Box::new(SearchKey::ModSeq {
+                entry: Some(ModSeqEntry {
+                    flag: Flag::Draft,
+                    kind: EntryType::All,
+                }),
+                since: 620_162_338,
+            }))],
+        })
+    );
+}
+
+#[test]
+fn what_enables_condstore() {
+    for line in [
+        "a SELECT x (CONDSTORE)",
+        "a EXAMINE x (CONDSTORE)",
+        "a SELECT x (QRESYNC (1 1))",
+        "a STATUS x (MESSAGES HIGHESTMODSEQ)",
+        "a LIST \"\" * RETURN (STATUS (HIGHESTMODSEQ))",
+        "a FETCH 1 MODSEQ",
+        "a FETCH 1 FLAGS (CHANGEDSINCE 1)",
+        "a STORE 1 (UNCHANGEDSINCE 1) FLAGS ()",
+        "a SEARCH OR NOT (SEEN MODSEQ 1) ALL",
+        "a SORT (DATE) UTF-8 MODSEQ 1",
+        "a THREAD REFERENCES UTF-8 MODSEQ 1",
+    ] {
+        assert!(read(line).enables_condstore(), "{line}");
+    }
+    for line in [
+        "a SELECT x",
+        "a STATUS x (MESSAGES)",
+        "a FETCH 1 FLAGS",
+        "a STORE 1 FLAGS ()",
+        "a SEARCH ALL",
+    ] {
+        assert!(!read(line).enables_condstore(), "{line}");
+    }
 }
 
 #[test]
@@ -256,9 +381,10 @@ fn utf8_names_only_with_rev2() {
     let (_, command) = parse::command(&rev2, line.as_bytes()).unwrap();
     assert_eq!(
         command,
-        Command::Select {
-            mailbox: "Entwürfe & mehr".into()
-        }
+        Command::Select(Select {
+            mailbox: "Entwürfe & mehr".into(),
+            parameters: SelectParameters::default(),
+        })
     );
     let (kind, code, _) = refused(line.as_bytes());
     assert_eq!((kind, code), (StatusKind::No, Some(Code::Cannot)));
@@ -310,6 +436,31 @@ fn wrong_ones_are_told_why() {
         (b"a ENABLE", "a space"),
         (b"a SELECT \"a\rb\"", "may hold"),
         (b"a COPY 1:2:3 x", "a space at column 11"),
+        (b"a SELECT x ()", "a parameter of SELECT"),
+        (b"a SELECT x (FOO)", "CONDSTORE or QRESYNC"),
+        (b"a SELECT x (QRESYNC)", "a space"),
+        (b"a SELECT x (QRESYNC (1))", "a space"),
+        (b"a SELECT x (QRESYNC (0 1))", "a UIDVALIDITY"),
+        (b"a SELECT x (QRESYNC (1 0))", "above 0"),
+        (b"a SELECT x (QRESYNC (1 9223372036854775808))", "below"),
+        (b"a SELECT x (QRESYNC (1 2 3:*))", "without * and $"),
+        (b"a SELECT x (QRESYNC (1 2 $))", "without * and $"),
+        (b"a SELECT x (QRESYNC (1 2 3 (1 *)))", "without * and $"),
+        (b"a SELECT x (QRESYNC (1 2 3 (1:2 4)))", "as many UIDs"),
+        (b"a SELECT x (QRESYNC (1 2) QRESYNC (1 2))", "twice"),
+        (b"a FETCH 1 FLAGS ()", "CHANGEDSINCE or VANISHED"),
+        (b"a FETCH 1 FLAGS (CHANGEDSINCE)", "a space"),
+        (b"a FETCH 1 FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 2)", "twice"),
+        (b"a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "UID FETCH"),
+        (b"a UID FETCH 1 FLAGS (VANISHED)", "CHANGEDSINCE only"),
+        (b"a STORE 1 (FOO 1) FLAGS ()", "UNCHANGEDSINCE"),
+        (b"a STORE 1 (UNCHANGEDSINCE -1) FLAGS ()", "a number"),
+        (b"a SEARCH MODSEQ \"/flagz/x\" all 1", "/flags/ and a flag"),
+        (
+            b"a SEARCH MODSEQ \"/flags/x\" some 1",
+            "priv, shared or all",
+        ),
+        (b"a SEARCH MODSEQ x", "a number"),
     ] {
         let (kind, _, text) = refused(line);
         assert_eq!(kind, StatusKind::Bad, "{}", line.escape_ascii());

@@ -14,7 +14,7 @@ use crate::imap::command::{
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::response::{
-    Code, Esearch, FetchItem, ListItem, MailboxAttribute, Namespace, Response, Status,
+    Code, Esearch, FetchItem, ListItem, MailboxAttribute, Namespace, Numbers, Response, Status,
 };
 use crate::imap::sequence::NumberSet;
 use crate::imap::structure::{
@@ -72,14 +72,69 @@ fn forest(above: Vec<(prop::sample::Index, bool)>) -> Response {
     Response::Thread(threads)
 }
 
+fn numbers(found: &[u32], modseq: Option<u64>) -> Numbers {
+    Numbers {
+        numbers: found.to_vec(),
+        modseq,
+    }
+}
+
 #[test]
 fn as_in_the_standards() {
     for (response, want) in [
         (Response::Exists(23), "* 23 EXISTS\r\n"),
-        (Response::Search(vec![2, 84, 882]), "* SEARCH 2 84 882\r\n"),
-        (Response::Search(vec![]), "* SEARCH\r\n"),
-        (Response::Sort(vec![84, 2]), "* SORT 84 2\r\n"),
-        (Response::Sort(vec![]), "* SORT\r\n"),
+        (
+            Response::Search(numbers(&[2, 84, 882], None)),
+            "* SEARCH 2 84 882\r\n",
+        ),
+        (Response::Search(numbers(&[], Some(7))), "* SEARCH\r\n"),
+        (Response::Sort(numbers(&[84, 2], None)), "* SORT 84 2\r\n"),
+        (Response::Sort(numbers(&[], None)), "* SORT\r\n"),
+        // RFC 7162
+        (
+            Response::Search(numbers(&[2, 5], Some(917_162_500))),
+            "* SEARCH 2 5 (MODSEQ 917162500)\r\n",
+        ),
+        (
+            Response::Sort(numbers(&[5, 2], Some(17))),
+            "* SORT 5 2 (MODSEQ 17)\r\n",
+        ),
+        (
+            Response::Vanished {
+                earlier: true,
+                uids: [41, 43, 44].into_iter().collect(),
+            },
+            "* VANISHED (EARLIER) 41,43:44\r\n",
+        ),
+        (
+            Response::Vanished {
+                earlier: false,
+                uids: [405].into_iter().collect(),
+            },
+            "* VANISHED 405\r\n",
+        ),
+        (
+            Response::Vanished {
+                earlier: false,
+                uids: NumberSet::new(),
+            },
+            "",
+        ),
+        (
+            Response::ok(Code::HighestModSeq(715_194_045_007), "x"),
+            "* OK [HIGHESTMODSEQ 715194045007] x\r\n",
+        ),
+        (
+            Response::ok(Code::Modified([7, 9].into_iter().collect()), "x"),
+            "* OK [MODIFIED 7,9] x\r\n",
+        ),
+        (
+            Response::Fetch {
+                seq: 7,
+                items: vec![FetchItem::Uid(8), FetchItem::ModSeq(2_121_231_000)],
+            },
+            "* 7 FETCH (UID 8 MODSEQ (2121231000))\r\n",
+        ),
         (Response::Thread(Threads::default()), "* THREAD\r\n"),
         (
             // RFC 5256 §4
@@ -159,8 +214,9 @@ fn as_in_the_standards() {
                 max: Some(47),
                 all: [2, 10, 11].into_iter().collect(),
                 count: Some(3),
+                modseq: Some(1236),
             }),
-            "* ESEARCH (TAG \"A282\") UID MIN 2 MAX 47 ALL 2,10:11 COUNT 3\r\n",
+            "* ESEARCH (TAG \"A282\") UID MIN 2 MAX 47 ALL 2,10:11 COUNT 3 MODSEQ 1236\r\n",
         ),
         (
             Response::ok(
@@ -380,7 +436,7 @@ fn what_search_returns() {
     };
     let found = [3, 4, 9];
     let some = |returns, rev2, found: &[u32]| {
-        Response::found(&tag, &search(returns), rev2, found).map(|r| wire(rev2, &r))
+        Response::found(&tag, &search(returns), rev2, found, None).map(|r| wire(rev2, &r))
     };
     assert_eq!(some(None, false, &found).unwrap(), "* SEARCH 3 4 9\r\n");
     assert_eq!(
@@ -563,6 +619,7 @@ fn response() -> impl Strategy<Value = Response> {
         (-60_000_000_000i64..250_000_000_000, -1439i16..1440)
             .prop_map(|(unix, zone)| FetchItem::InternalDate(DateTime { unix, zone })),
         any::<u32>().prop_map(|n| FetchItem::Rfc822Size(n.into())),
+        (1..1u64 << 63).prop_map(FetchItem::ModSeq),
         envelope().prop_map(FetchItem::Envelope),
         body().prop_map(FetchItem::Body),
         body().prop_map(FetchItem::BodyStructure),
@@ -591,8 +648,16 @@ fn response() -> impl Strategy<Value = Response> {
             }),
         1 => (name(), any::<u32>()).prop_map(|(mailbox, n)| Response::MailboxStatus {
             mailbox, items: vec![(StatusItem::Messages, n.into()), (StatusItem::Unseen, 0)] }),
-        1 => prop::collection::vec(1u32.., 1..5).prop_map(Response::Search),
-        1 => prop::collection::vec(1u32.., 1..5).prop_map(Response::Sort),
+        1 => (prop::collection::vec(1u32.., 1..5), any::<bool>(), prop::option::of(1..1u64 << 63))
+            .prop_map(|(found, sort, modseq)| {
+                let found = numbers(&found, modseq);
+                if sort { Response::Sort(found) } else { Response::Search(found) }
+            }),
+        1 => (prop::collection::vec(1u32.., 1..5), any::<bool>()).prop_map(|(mut uids, earlier)| {
+            uids.sort_unstable();
+            Response::Vanished { earlier, uids: uids.into_iter().collect() }
+        }),
+        1 => (1..1u64 << 63).prop_map(|n| Response::ok(Code::HighestModSeq(n), "x")),
         1 => prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 1..12).prop_map(forest),
         1 => any::<String>().prop_map(|text| Response::Status(Status::no(text).with(Code::TryCreate))),
         1 => any::<String>().prop_map(|text| Response::Status(Status::ok(text))),

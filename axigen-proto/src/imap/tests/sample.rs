@@ -1,7 +1,7 @@
 //! The sample connection of RFC 3501 §8, and the same with IMAP4rev2.
 
 use super::drive::{bytes, every_chunk, lines, open};
-use crate::imap::command::Command;
+use crate::imap::command::{Command, Fetch};
 use crate::imap::response::{Code, FetchItem, Response, Status};
 use crate::imap::server::{Event, Server};
 use crate::imap::structure::{Address, BodyStructure, Envelope, Extension, Part, PartKind};
@@ -59,7 +59,7 @@ fn sample(server: &mut Server, event: &Event) {
         return;
     };
     let done = match command {
-        Command::Select { .. } => {
+        Command::Select(_) => {
             let flags = vec![
                 Flag::Answered,
                 Flag::Flagged,
@@ -85,7 +85,7 @@ fn sample(server: &mut Server, event: &Event) {
             }
             "SELECT completed"
         }
-        Command::Fetch { attributes, .. } if attributes.len() == 5 => {
+        Command::Fetch(Fetch { attributes, .. }) if attributes.len() == 5 => {
             let date = Date::new(1996, 7, 17).unwrap();
             let items = vec![
                 FetchItem::Flags(vec![Flag::Seen]),
@@ -99,7 +99,7 @@ fn sample(server: &mut Server, event: &Event) {
                 .unwrap();
             "FETCH completed"
         }
-        Command::Fetch { attributes, .. } => {
+        Command::Fetch(Fetch { attributes, .. }) => {
             // Streamed, in pieces.
             server.fetch_begin(12).unwrap();
             server
@@ -113,13 +113,14 @@ fn sample(server: &mut Server, event: &Event) {
             server.fetch_end().unwrap();
             "FETCH completed"
         }
-        Command::Store { .. } => {
+        Command::Store(_) => {
             let items = vec![FetchItem::Flags(vec![Flag::Seen, Flag::Deleted])];
             server
                 .untagged(&Response::Fetch { seq: 12, items })
                 .unwrap();
             "+FLAGS completed"
         }
+        Command::Enable(_) => "ENABLE completed",
         other => panic!("{other:?}"),
     };
     server.finish(tag, Status::ok(done)).unwrap();
@@ -146,7 +147,7 @@ fn the_sample_connection_of_rfc_3501() {
         "* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ENABLE ID SASL-IR STARTTLS AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] imap.example.test IMAP server ready"
     );
     let want = format!(
-        "a001 OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ENABLE ID SASL-IR BINARY CHILDREN CREATE-SPECIAL-USE ESEARCH IDLE LIST-EXTENDED LIST-STATUS MOVE NAMESPACE SEARCHRES SORT SORT=DISPLAY SPECIAL-USE STATUS=SIZE THREAD=ORDEREDSUBJECT THREAD=REFERENCES UIDPLUS UNSELECT WITHIN] Logged in\r\n\
+        "a001 OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ENABLE ID SASL-IR BINARY CHILDREN CONDSTORE CREATE-SPECIAL-USE ESEARCH IDLE LIST-EXTENDED LIST-STATUS MOVE NAMESPACE QRESYNC SEARCHRES SORT SORT=DISPLAY SPECIAL-USE STATUS=SIZE THREAD=ORDEREDSUBJECT THREAD=REFERENCES UIDPLUS UNSELECT WITHIN] Logged in\r\n\
          * 18 EXISTS\r\n\
          * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n\
          * 2 RECENT\r\n\

@@ -1,7 +1,7 @@
 //! What each state allows, IDLE, ID.
 
 use super::drive::{every_chunk, lines, open, yes};
-use crate::imap::command::Command;
+use crate::imap::command::{Command, Select};
 use crate::imap::response::{Code, Response, Status};
 use crate::imap::server::{Config, Event, Server};
 
@@ -69,7 +69,7 @@ fn a_select_that_fails_selects_nothing() {
     let mut app = |server: &mut Server, event: &Event| match event {
         Event::Command {
             tag,
-            command: Command::Select { mailbox },
+            command: Command::Select(Select { mailbox, .. }),
         } if !mailbox.is_inbox() => server
             .finish(tag, Status::no("No such mailbox").with(Code::NonExistent))
             .unwrap(),

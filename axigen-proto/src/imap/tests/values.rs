@@ -5,11 +5,14 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::imap::command::{
-    Append, Command, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial, Search,
-    SearchKey, SearchReturn, Section, SectionText, StoreAction,
+    Append, Command, Fetch, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial,
+    Search, SearchKey, SearchReturn, Section, SectionText, Select, Store, StoreAction,
+};
+use crate::imap::extensions::condstore::{
+    EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
-use crate::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
+use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
 
 /// Any text without NUL.
@@ -91,6 +94,7 @@ fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
             StatusItem::Unseen,
             StatusItem::Deleted,
             StatusItem::Size,
+            StatusItem::HighestModSeq,
         ]),
         1..4,
     )
@@ -133,6 +137,42 @@ fn list() -> impl Strategy<Value = Command> {
         },
     );
     prop_oneof![basic, extended].prop_map(Command::List)
+}
+
+fn entry() -> impl Strategy<Value = ModSeqEntry> {
+    let kinds = vec![EntryType::Private, EntryType::Shared, EntryType::All];
+    (flag(), prop::sample::select(kinds)).prop_map(|(flag, kind)| ModSeqEntry { flag, kind })
+}
+
+fn numbers(count: usize) -> impl Strategy<Value = NumberSet> {
+    prop::collection::btree_set(1u32.., count).prop_map(|set| set.into_iter().collect())
+}
+
+fn select_parameters() -> impl Strategy<Value = SelectParameters> {
+    let matched = (1usize..4).prop_flat_map(|count| (numbers(count), numbers(count)));
+    let resync = (
+        1u32..,
+        1..1u64 << 63,
+        option::of(numbers(3)),
+        option::of(matched),
+    )
+        .prop_map(|(uid_validity, modseq, known, matched)| Resync {
+            uid_validity,
+            modseq,
+            known,
+            matched,
+        });
+    (any::<bool>(), option::of(resync))
+        .prop_map(|(condstore, qresync)| SelectParameters { condstore, qresync })
+}
+
+fn fetch_modifiers(uid: bool) -> impl Strategy<Value = FetchModifiers> {
+    (option::of(0..1u64 << 63), any::<bool>()).prop_map(move |(changed_since, vanished)| {
+        FetchModifiers {
+            changed_since,
+            vanished: uid && vanished && changed_since.is_some(),
+        }
+    })
 }
 
 pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
@@ -182,6 +222,8 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         (text(), text()).prop_map(|(field, text)| SearchKey::Header(field, text)),
         any::<u32>().prop_map(|n| SearchKey::Larger(n.into())),
         (0..1u64 << 63).prop_map(SearchKey::Smaller),
+        (option::of(entry()), 0..1u64 << 63)
+            .prop_map(|(entry, since)| SearchKey::ModSeq { entry, since }),
     ];
     leaf.prop_recursive(4, 12, 4, |inner| {
         prop_oneof![
@@ -272,6 +314,7 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
             FetchAttribute::Envelope,
             FetchAttribute::Flags,
             FetchAttribute::InternalDate,
+            FetchAttribute::ModSeq,
             FetchAttribute::Rfc822,
             FetchAttribute::Rfc822Header,
             FetchAttribute::Rfc822Size,
@@ -299,26 +342,38 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
 fn of_messages() -> impl Strategy<Value = Command> {
     prop_oneof![
         set().prop_map(|set| Command::UidExpunge { set }),
-        (any::<bool>(), set(), vec(attribute(), 1..4)).prop_map(|(uid, set, attributes)| {
-            Command::Fetch {
-                uid,
-                set,
-                attributes,
-            }
-        }),
+        any::<bool>()
+            .prop_flat_map(|uid| (
+                Just(uid),
+                set(),
+                vec(attribute(), 1..4),
+                fetch_modifiers(uid)
+            ))
+            .prop_map(|(uid, set, attributes, modifiers)| {
+                Command::Fetch(Fetch {
+                    uid,
+                    set,
+                    attributes,
+                    modifiers,
+                })
+            }),
         (
             any::<bool>(),
             set(),
+            option::of(0..1u64 << 63),
             0usize..3,
             any::<bool>(),
             vec(flag(), 0..4)
         )
-            .prop_map(|(uid, set, action, silent, flags)| Command::Store {
-                uid,
-                set,
-                action: [StoreAction::Replace, StoreAction::Add, StoreAction::Remove][action],
-                silent,
-                flags,
+            .prop_map(|(uid, set, unchanged_since, action, silent, flags)| {
+                Command::Store(Store {
+                    uid,
+                    set,
+                    unchanged_since,
+                    action: [StoreAction::Replace, StoreAction::Add, StoreAction::Remove][action],
+                    silent,
+                    flags,
+                })
             }),
         (any::<bool>(), set(), mailbox()).prop_map(|(uid, set, mailbox)| Command::Copy {
             uid,
@@ -335,9 +390,19 @@ fn of_messages() -> impl Strategy<Value = Command> {
 
 fn of_mailboxes() -> impl Strategy<Value = Command> {
     prop_oneof![
-        (0usize..5, mailbox()).prop_map(|(which, mailbox)| match which {
-            0 => Command::Select { mailbox },
-            1 => Command::Examine { mailbox },
+        (any::<bool>(), mailbox(), select_parameters()).prop_map(
+            |(examine, mailbox, parameters)| {
+                let select = Select {
+                    mailbox,
+                    parameters,
+                };
+                match examine {
+                    true => Command::Examine(select),
+                    false => Command::Select(select),
+                }
+            }
+        ),
+        (2usize..5, mailbox()).prop_map(|(which, mailbox)| match which {
             2 => Command::Delete { mailbox },
             3 => Command::Subscribe { mailbox },
             _ => Command::Unsubscribe { mailbox },
