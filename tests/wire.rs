@@ -6,6 +6,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
@@ -58,6 +61,19 @@ impl Wire {
         let tls = StreamOwned::new(session, self.tcp.try_clone().expect("clone"));
         Wire {
             stream: BufReader::new(Box::new(tls)),
+            tcp: self.tcp,
+        }
+    }
+
+    /// Compresses both directions from now on (RFC 4978).
+    pub fn start_deflate(self) -> Wire {
+        assert!(self.stream.buffer().is_empty(), "bytes before compression");
+        let stream = Deflated {
+            stream: DeflateDecoder::new(self.stream.into_inner()),
+            deflate: DeflateEncoder::new(Vec::new(), Compression::default()),
+        };
+        Wire {
+            stream: BufReader::new(Box::new(stream)),
             tcp: self.tcp,
         }
     }
@@ -251,6 +267,31 @@ impl Wire {
                 .collect::<String>();
             messages.push((uid.parse().expect("a UID"), body));
         }
+    }
+}
+
+/// A stream that is compressed in both directions.
+struct Deflated {
+    stream: DeflateDecoder<Box<dyn ReadWrite>>,
+    deflate: DeflateEncoder<Vec<u8>>,
+}
+
+impl Read for Deflated {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.read(buf)
+    }
+}
+
+impl Write for Deflated {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.deflate.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.deflate.flush()?;
+        let bytes = std::mem::take(self.deflate.get_mut());
+        self.stream.get_mut().write_all(&bytes)?;
+        self.stream.get_mut().flush()
     }
 }
 

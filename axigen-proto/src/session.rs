@@ -49,9 +49,10 @@ pub enum Output<E> {
     Transmit(Bytes),
     /// Something the application must know; many events wait for its answer.
     Event(E),
-    /// Flush all output, then change the transport and answer with
-    /// [`Input::Upgraded`]. Bytes that the peer sent before the handshake have
-    /// been discarded by the session (CVE-2011-0411).
+    /// Flush all output, then change the transport. TLS is answered with
+    /// [`Input::Upgraded`]; bytes that the peer sent before the handshake have
+    /// been discarded by the session (CVE-2011-0411). Compression needs no
+    /// answer.
     Upgrade(Upgrade),
     /// Nothing to do until new input, an application call, or the deadline.
     Wait(Wait),

@@ -27,6 +27,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
+use super::deflate::Deflated;
 use super::stream::{Io, Stream};
 use super::tls;
 
@@ -63,8 +64,8 @@ pub struct Conn<S: Session> {
     unsent_bytes: usize,
     /// The stream may keep bytes it took (TLS does) until it is flushed.
     unflushed: bool,
-    /// A handshake follows once all output has left.
-    upgrading: bool,
+    /// What follows once all output has left.
+    upgrading: Option<Upgrade>,
     /// When the patience with a peer ends that asks for much and reads nothing.
     stalled: Option<Instant>,
     large_reads: bool,
@@ -147,7 +148,7 @@ impl<S: Session> Conn<S> {
             unsent: VecDeque::new(),
             unsent_bytes: 0,
             unflushed: false,
-            upgrading: false,
+            upgrading: None,
             stalled: None,
             large_reads: false,
             eof: false,
@@ -276,17 +277,21 @@ impl<S: Session> Conn<S> {
             if let Some(close) = self.close {
                 return self.poll_close(cx, close);
             }
-            if self.upgrading {
+            if let Some(upgrade) = self.upgrading {
                 match self.poll_drain(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => return Poll::Pending,
                 }
-                self.upgrading = false;
-                if !self.begin_handshake() {
-                    return Poll::Ready(Err(io::Error::other(
-                        "TLS was started but is not configured",
-                    )));
+                self.upgrading = None;
+                match upgrade {
+                    Upgrade::Tls if !self.begin_handshake() => {
+                        return Poll::Ready(Err(io::Error::other(
+                            "TLS was started but is not configured",
+                        )));
+                    }
+                    Upgrade::Tls => {}
+                    Upgrade::Deflate => self.begin_deflate(),
                 }
                 continue;
             }
@@ -299,14 +304,9 @@ impl<S: Session> Conn<S> {
             match self.session.poll_output(Instant::now()) {
                 Output::Transmit(bytes) => self.enqueue(bytes),
                 Output::Event(event) => return Poll::Ready(Ok(Some(event))),
-                Output::Upgrade(Upgrade::Tls) => {
-                    // All output leaves before the handshake begins. The session
-                    // has said `Upgrade` once and will not again.
-                    self.upgrading = true;
-                }
-                Output::Upgrade(Upgrade::Deflate) => {
-                    return Poll::Ready(Err(io::Error::other("compression is not available")));
-                }
+                // All output leaves before. The session has said `Upgrade` once and will not
+                // again.
+                Output::Upgrade(upgrade) => self.upgrading = Some(upgrade),
                 Output::Close(close) => {
                     self.close = Some(close);
                     self.timer = None;
@@ -567,6 +567,15 @@ impl<S: Session> Conn<S> {
             Transport::Open(io) => Pin::new(io).poll_shutdown(cx),
             _ => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
+    }
+
+    /// All that is read and sent from now on is compressed.
+    fn begin_deflate(&mut self) {
+        let transport = std::mem::replace(&mut self.transport, Transport::Closed);
+        self.transport = match transport {
+            Transport::Open(io) => Transport::Open(Box::new(Deflated::new(io))),
+            other => other,
+        };
     }
 
     /// `false` if TLS is not configured.

@@ -2,6 +2,7 @@
 //! rules that accept or deny.
 
 pub mod conn;
+mod deflate;
 pub mod listener;
 pub mod rules;
 pub mod stream;

@@ -243,6 +243,8 @@ pub struct ImapSettings {
     pub idle_timeout: Span,
     /// Longest wait before login.
     pub login_timeout: Span,
+    /// Whether clients may have the connection compressed.
+    pub compress: bool,
 }
 
 impl Default for ImapSettings {
@@ -257,6 +259,7 @@ impl Default for ImapSettings {
             command_size: Size(limits.command as u64),
             idle_timeout: Span(limits.idle_timeout),
             login_timeout: Span(limits.login_timeout),
+            compress: true,
         }
     }
 }

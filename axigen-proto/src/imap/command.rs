@@ -46,10 +46,15 @@ pub enum Command {
     /// APPEND (§6.3.12) up to its message; the session makes
     /// [`Event::AppendStart`](super::server::Event::AppendStart) of it.
     Append(Append),
+    /// COMPRESS DEFLATE ([RFC 4978](https://www.rfc-editor.org/rfc/rfc4978))
+    Compress,
     /// IDLE (§6.3.13); the session makes
     /// [`Event::IdleStart`](super::server::Event::IdleStart) of it.
     Idle,
 
+    /// UNAUTHENTICATE ([RFC 8437](https://www.rfc-editor.org/rfc/rfc8437)): the
+    /// account is to be forgotten.
+    Unauthenticate,
     /// NOOP (§6.1.2). Reaches the application once the client has logged in.
     Noop,
     /// SELECT (§6.3.2)

@@ -370,6 +370,7 @@ impl<'a> Encoder<'a> {
             Code::Cannot => "CANNOT",
             Code::ClientBug => "CLIENTBUG",
             Code::Closed => "CLOSED",
+            Code::CompressionActive => "COMPRESSIONACTIVE",
             Code::ContactAdmin => "CONTACTADMIN",
             Code::Corruption => "CORRUPTION",
             Code::Expired => "EXPIRED",

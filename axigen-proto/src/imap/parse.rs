@@ -23,7 +23,7 @@ use self::values::{
 };
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
-use super::extensions::{condstore, enable, id, list_extended, sort, special_use};
+use super::extensions::{compress, condstore, enable, id, list_extended, sort, special_use};
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
 
@@ -156,6 +156,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Capability => Ok((input, Command::Capability)),
         Name::Check => Ok((input, Command::Check)),
         Name::Close => Ok((input, Command::Close)),
+        Name::Compress => compress::compress(input),
         Name::Copy => copy(grammar, false, input),
         Name::Create => create(grammar, input),
         Name::Delete => {
@@ -197,6 +198,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::UidSort => sort::sort(grammar, true, input),
         Name::UidStore => store(true, input),
         Name::UidThread => sort::thread(grammar, true, input),
+        Name::Unauthenticate => Ok((input, Command::Unauthenticate)),
         Name::Unselect => Ok((input, Command::Unselect)),
         Name::Unsubscribe => {
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Unsubscribe { mailbox }))
@@ -329,7 +331,7 @@ fn status<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Command> {
 
 /// ```text
 /// status-att = "MESSAGES" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" / "SIZE" / "RECENT" /
-///              "HIGHESTMODSEQ"
+///              "HIGHESTMODSEQ" / "APPENDLIMIT"
 /// ```
 pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
     let (rest, name) = expect("a STATUS item", word).parse(input)?;
@@ -342,6 +344,7 @@ pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
         "DELETED" => StatusItem::Deleted,
         "SIZE" => StatusItem::Size,
         "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
+        "APPENDLIMIT" => StatusItem::AppendLimit,
         _ => return Err(expected(input, "a STATUS item")),
     };
     Ok((rest, item))

@@ -240,6 +240,8 @@ pub enum Code {
     ClientBug,
     /// Sent by the session when SELECT leaves a mailbox.
     Closed,
+    /// COMPRESS is active already (RFC 4978).
+    CompressionActive,
     ContactAdmin,
     /// COPYUID (RFC 4315): the n-th of `from` became the n-th of `to`. Left out
     /// when empty.

@@ -21,7 +21,7 @@
 //! | `IdleEnd` | `finish` |
 //!
 //! The session does by itself: CAPABILITY, LOGOUT, STARTTLS, ENABLE, ID, the
-//! base64 of AUTHENTICATE, NOOP before login, the permission for literals, and
+//! base64 of AUTHENTICATE, COMPRESS, NOOP before login, the permission for literals, and
 //! every refusal of a command that is malformed, unknown, too large, or out of place.
 //!
 //! Once the session has closed, its methods do nothing and return `Ok`: a
@@ -76,6 +76,8 @@ pub struct Config {
     pub rev2: bool,
     /// LITERAL+ when true (any size), LITERAL- when false (at most 4096 bytes). RFC 7888.
     pub literal_plus: bool,
+    /// Whether COMPRESS is offered (RFC 4978).
+    pub compress: bool,
     /// What ID answers (RFC 2971), as name and value; empty for NIL.
     pub id: Vec<(String, String)>,
 }
@@ -91,6 +93,7 @@ impl Default for Config {
             mechanisms: vec![sasl::Mechanism::ScramSha256, sasl::Mechanism::Plain],
             rev2: true,
             literal_plus: true,
+            compress: true,
             id: Vec::new(),
         }
     }
@@ -176,9 +179,12 @@ pub struct Server {
     eof: bool,
     out: Outbox,
     events: VecDeque<Event>,
-    upgrade: bool,
+    upgrade: Option<Upgrade>,
     close: Option<Close>,
     phase: Phase,
+    compressed: bool,
+    /// Of the account that has logged in, where it is smaller than the session's.
+    append_limit: Option<u64>,
     tls: Option<TlsInfo>,
     identity: Option<sasl::Identity>,
     /// The selected mailbox, and whether it is read-only.
@@ -231,6 +237,8 @@ enum Kind {
     Select { examine: bool },
     /// CLOSE or UNSELECT.
     Leave,
+    /// UNAUTHENTICATE.
+    Forget,
     /// IDLE that something else than DONE has ended.
     BrokenIdle,
 }
@@ -254,7 +262,9 @@ impl Server {
             eof: false,
             out: Outbox::default(),
             events: VecDeque::new(),
-            upgrade: false,
+            upgrade: None,
+            compressed: false,
+            append_limit: None,
             close: None,
             tls: None,
             identity: None,
@@ -337,6 +347,19 @@ impl Server {
             }
             _ => Err(Misuse("no command of this tag awaits its end")),
         }
+    }
+
+    /// Largest message the account that has logged in may append, in bytes,
+    /// where that is less than the limit of the session
+    /// ([RFC 7889](https://www.rfc-editor.org/rfc/rfc7889)).
+    pub fn limit_append(&mut self, bytes: u64) {
+        self.append_limit = Some(bytes);
+    }
+
+    /// Largest message that can be appended now, in bytes.
+    pub fn append_limit(&self) -> u64 {
+        let of_account = self.append_limit.unwrap_or(u64::MAX);
+        self.config.limits.message_size.min(of_account)
     }
 
     /// Leaves the selected mailbox without the client's doing, for instance
@@ -448,7 +471,7 @@ impl Server {
         }
         self.out.close();
         self.events.clear();
-        self.upgrade = false;
+        self.upgrade = None;
         self.input.clear();
         self.phase = Phase::Closed;
         self.close = Some(close);
@@ -573,7 +596,7 @@ impl Session for Server {
         loop {
             let stop = self.out.len() >= FLUSH
                 || !self.events.is_empty()
-                || self.upgrade
+                || self.upgrade.is_some()
                 || self.is_closed();
             if !stop && self.advance() {
                 continue;
@@ -584,9 +607,8 @@ impl Session for Server {
             if let Some(event) = self.events.pop_front() {
                 return Output::Event(event);
             }
-            if self.upgrade {
-                self.upgrade = false;
-                return Output::Upgrade(Upgrade::Tls);
+            if let Some(upgrade) = self.upgrade.take() {
+                return Output::Upgrade(upgrade);
             }
             if let Some(close) = self.close {
                 return Output::Close(close);

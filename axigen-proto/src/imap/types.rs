@@ -227,6 +227,8 @@ pub enum StatusItem {
     Size,
     /// The modification number of the last change (RFC 7162).
     HighestModSeq,
+    /// Largest message that can be appended, in bytes (RFC 7889).
+    AppendLimit,
 }
 
 impl StatusItem {
@@ -241,6 +243,7 @@ impl StatusItem {
             StatusItem::Deleted => "DELETED",
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
+            StatusItem::AppendLimit => "APPENDLIMIT",
         }
     }
 }

@@ -103,7 +103,9 @@ impl Talk<'_> {
             Ok(info) => info,
             Err(error) => return Ok(status::of(&error, false)),
         };
-        match self.counters(account, mailbox, &info, items).await {
+        let append_limit = conn.session().append_limit();
+        let counters = self.counters(account, mailbox, &info, items, append_limit);
+        match counters.await {
             Ok(response) => conn.session().untagged(&response)?,
             Err(error) => return Ok(status::of(&error, false)),
         }
@@ -116,6 +118,7 @@ impl Talk<'_> {
         mailbox: MailboxName,
         info: &MailboxInfo,
         items: &[StatusItem],
+        append_limit: u64,
     ) -> crate::mailbox::Result<Response> {
         let mut values = Vec::with_capacity(items.len());
         for item in items {
@@ -127,6 +130,7 @@ impl Talk<'_> {
                 StatusItem::Deleted => u64::from(info.deleted),
                 StatusItem::Size => info.size,
                 // RFC 7162 §7: 0 would say that there are no such numbers.
+                StatusItem::AppendLimit => append_limit,
                 StatusItem::HighestModSeq => info.highest_modseq.max(1),
                 StatusItem::Recent => {
                     let floor = self
@@ -186,10 +190,10 @@ impl Talk<'_> {
             if !list.returns.status.is_empty()
                 && let Some(info) = &entry.info
             {
-                match self
-                    .counters(account, mailbox, info, &list.returns.status)
-                    .await
-                {
+                let append_limit = conn.session().append_limit();
+                let items = &list.returns.status;
+                let counters = self.counters(account, mailbox, info, items, append_limit);
+                match counters.await {
                     Ok(response) => conn.session().untagged(&response)?,
                     Err(error) => return Ok(status::of(&error, false)),
                 }

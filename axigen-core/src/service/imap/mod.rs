@@ -133,6 +133,7 @@ impl Service for Imap {
             implicit_tls: peer.implicit_tls(),
             starttls: peer.listener.tls == TlsMode::Starttls && self.context.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
+            compress: settings.imap.compress,
             mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login],
             id: vec![
                 ("name".into(), "Axigen in Rust".into()),
@@ -266,6 +267,13 @@ impl Talk<'_> {
                     Some(login) => self.admit(login).await,
                     None => answer,
                 };
+                let of_account = self
+                    .user
+                    .as_ref()
+                    .and_then(|user| user.settings.message_size);
+                if let Some(bytes) = of_account {
+                    conn.session().limit_append(bytes);
+                }
                 self.guesses.slow_down(&answer).await;
                 conn.session().answer(answer)?;
             }
@@ -374,6 +382,7 @@ impl Talk<'_> {
                 self.lsub(conn, account, &reference, &pattern).await?
             }
             Command::Namespace => self.namespace(conn)?,
+            Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {
                 self.mailbox_status(conn, account, mailbox, &items).await?
             }
@@ -399,6 +408,7 @@ impl Talk<'_> {
             | Command::Login { .. }
             | Command::Id(_)
             | Command::Append(_)
+            | Command::Compress
             | Command::Idle => Status::bad("not now"),
         };
         if !leaves {
@@ -460,6 +470,15 @@ impl Talk<'_> {
             Err(error) => tracing::error!(%error, "changes could not be read"),
         }
         Ok(false)
+    }
+
+    /// UNAUTHENTICATE (RFC 8437): as if nobody had logged in.
+    fn forget(&mut self) -> Status {
+        self.selected = None;
+        self.login = None;
+        self.user = None;
+        self.condstore = false;
+        Status::ok("log in again")
     }
 
     async fn select(

@@ -8,6 +8,7 @@ pub(crate) enum Name {
     Capability,
     Check,
     Close,
+    Compress,
     Copy,
     Create,
     Delete,
@@ -41,6 +42,7 @@ pub(crate) enum Name {
     UidSort,
     UidStore,
     UidThread,
+    Unauthenticate,
     Unselect,
     Unsubscribe,
 }
@@ -55,12 +57,13 @@ pub(crate) enum Needs {
     Selected,
 }
 
-const NAMES: [(&str, Name, Needs); 32] = [
+const NAMES: [(&str, Name, Needs); 34] = [
     ("APPEND", Name::Append, Needs::Authenticated),
     ("AUTHENTICATE", Name::Authenticate, Needs::NotAuthenticated),
     ("CAPABILITY", Name::Capability, Needs::Nothing),
     ("CHECK", Name::Check, Needs::Selected),
     ("CLOSE", Name::Close, Needs::Selected),
+    ("COMPRESS", Name::Compress, Needs::Authenticated),
     ("COPY", Name::Copy, Needs::Selected),
     ("CREATE", Name::Create, Needs::Authenticated),
     ("DELETE", Name::Delete, Needs::Authenticated),
@@ -86,6 +89,7 @@ const NAMES: [(&str, Name, Needs); 32] = [
     ("STORE", Name::Store, Needs::Selected),
     ("SUBSCRIBE", Name::Subscribe, Needs::Authenticated),
     ("THREAD", Name::Thread, Needs::Selected),
+    ("UNAUTHENTICATE", Name::Unauthenticate, Needs::Authenticated),
     ("UNSELECT", Name::Unselect, Needs::Selected),
     ("UNSUBSCRIBE", Name::Unsubscribe, Needs::Authenticated),
 ];

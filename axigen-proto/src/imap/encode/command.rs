@@ -37,6 +37,8 @@ impl Encoder<'_> {
             Command::Enable(names) => self.print(format_args!("ENABLE {}", names.join(" "))),
             Command::Id(pairs) => self.client_id(pairs),
             Command::Append(append) => return self.append(append),
+            Command::Compress => self.put("COMPRESS DEFLATE"),
+            Command::Unauthenticate => self.put("UNAUTHENTICATE"),
             Command::Idle => self.put("IDLE"),
             Command::Noop => self.put("NOOP"),
             Command::Select(select) => self.select("SELECT", select),

@@ -1,7 +1,6 @@
 //! Extensions, one RFC a file where it can be told apart from the rest.
 //!
-//! IMAP4rev2 contains all of those below but SORT, THREAD, CONDSTORE and QRESYNC. Each is always built in; a server
-//! that offers IMAP4rev2 has to offer them all (RFC 9051 §6.1.1), and they are
+//! Each is always built in. Those that IMAP4rev2 contains (RFC 9051 §6.1.1) are
 //! announced by name too, for clients of IMAP4rev1. MOVE, NAMESPACE, UIDPLUS and UNSELECT
 //! are plain commands and live with the other commands; SASL-IR is an argument of AUTHENTICATE.
 //!
@@ -9,6 +8,7 @@
 //! [`parse`](super::parse) calls at its place, and its name in [`AFTER_LOGIN`].
 
 pub mod binary;
+pub mod compress;
 pub mod condstore;
 pub mod enable;
 pub mod esearch;
@@ -21,7 +21,7 @@ pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 21] = [
+pub const AFTER_LOGIN: [&str; 22] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
@@ -41,6 +41,7 @@ pub const AFTER_LOGIN: [&str; 21] = [
     "THREAD=ORDEREDSUBJECT", // RFC 5256
     "THREAD=REFERENCES",     // RFC 5256
     "UIDPLUS",               // RFC 4315
+    "UNAUTHENTICATE",        // RFC 8437
     "UNSELECT",              // RFC 3691
     "WITHIN",                // RFC 5032
 ];

@@ -37,7 +37,7 @@ impl Server {
 
     /// APPEND has come to its message.
     pub(super) fn append(&mut self, tag: Tag, append: Append, literal: Literal) {
-        let limit = self.config.limits.message_size;
+        let limit = self.append_limit();
         if literal.size > limit {
             // RFC 7889 §5
             let status = Status::no(format!("A message may have at most {limit} bytes"));

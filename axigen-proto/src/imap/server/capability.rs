@@ -24,6 +24,11 @@ impl Server {
         names.extend(["ENABLE", "ID", "SASL-IR"].map(Cow::from));
         if self.identity.is_some() {
             names.extend(AFTER_LOGIN.map(Cow::from));
+            // RFC 7889 §3
+            names.push(format!("APPENDLIMIT={}", self.append_limit()).into());
+            if config.compress && !self.compressed {
+                names.push("COMPRESS=DEFLATE".into());
+            }
             return names;
         }
         if config.starttls && self.tls.is_none() {

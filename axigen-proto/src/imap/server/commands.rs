@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::{Event, Kind, Phase, Server};
 use crate::imap::command::Command;
 use crate::imap::command::name::{Name, Needs};
+use crate::imap::extensions::enable::Enabled;
 use crate::imap::extensions::literal::{LITERAL_MINUS, Literal};
 use crate::imap::frame::Frame;
 use crate::imap::parse::{self, Grammar, Head};
 use crate::imap::response::{Code, Response, Status, StatusKind};
 use crate::imap::types::Tag;
-use crate::session::{Close, Violation};
+use crate::session::{Close, Upgrade, Violation};
 
 impl Server {
     /// Reads on in a command; whether anything happened.
@@ -238,6 +239,8 @@ impl Server {
                 Some(&tag),
                 Status::bad("Expected the message as a literal at the end of the line"),
             ),
+            Command::Compress => self.compress(&tag),
+            Command::Unauthenticate => self.hand_over(tag, command, Kind::Forget),
             Command::Idle => self.idle(tag),
             Command::Select(_) => self.select(tag, command, false),
             Command::Examine(_) => self.select(tag, command, true),
@@ -283,6 +286,8 @@ impl Server {
             }
             Kind::Select { .. } => self.selected = None,
             Kind::Leave if ok => self.selected = None,
+            Kind::Forget if ok => return self.forget(tag, &status),
+            Kind::Forget => {}
             Kind::Leave => {}
             Kind::BrokenIdle => {
                 return self.complain(Some(tag), Status::bad("Expected DONE to end IDLE"));
@@ -311,7 +316,40 @@ impl Server {
         self.tagged(tag, &Status::ok("Begin TLS now"));
         self.input.clear();
         self.phase = Phase::Handshake { greeted: true };
-        self.upgrade = true;
+        self.upgrade = Some(Upgrade::Tls);
+    }
+
+    /// [RFC 4978 §3](https://www.rfc-editor.org/rfc/rfc4978#section-3)
+    fn compress(&mut self, tag: &Tag) {
+        if self.compressed {
+            let status = Status::no("Compression is active already");
+            return self.complain(Some(tag), status.with(Code::CompressionActive));
+        }
+        if !self.config.compress {
+            return self.complain(Some(tag), Status::no("Compression is not available"));
+        }
+        if !self.input.is_empty() {
+            // Nobody could tell whether it is compressed.
+            let status = Status::bad("Nothing may follow COMPRESS before its answer");
+            return self.complain(Some(tag), status);
+        }
+        self.tagged(tag, &Status::ok("All that follows is compressed"));
+        self.compressed = true;
+        self.upgrade = Some(Upgrade::Deflate);
+    }
+
+    /// UNAUTHENTICATE has ended: all that came with the login is void, TLS and
+    /// compression stay
+    /// ([RFC 8437 §4.1](https://www.rfc-editor.org/rfc/rfc8437#section-4.1)).
+    fn forget(&mut self, tag: &Tag, status: &Status) {
+        self.identity = None;
+        self.selected = None;
+        self.append_limit = None;
+        self.enabled = Enabled::default();
+        // The time for the next login begins now.
+        self.started = None;
+        let code = Code::Capability(self.capabilities());
+        self.tagged(tag, &status.clone().with(code));
     }
 
     /// [RFC 9051 §6.3.1](https://www.rfc-editor.org/rfc/rfc9051#section-6.3.1): what is unknown is ignored.

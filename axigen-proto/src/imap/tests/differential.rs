@@ -532,6 +532,7 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
             mailbox: name(mailbox)?,
         },
         CommandBody::Idle => Command::Idle,
+        CommandBody::Compress { .. } => Command::Compress,
         CommandBody::Namespace => Command::Namespace,
         CommandBody::Enable { capabilities } => Command::Enable(
             capabilities
@@ -732,6 +733,10 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         Command::Status { items, .. } if items.contains(&StatusItem::Size) => {
             Some("RFC 8438: SIZE")
         }
+        Command::Status { items, .. } if items.contains(&StatusItem::AppendLimit) => {
+            Some("RFC 7889: APPENDLIMIT")
+        }
+        Command::Unauthenticate => Some("RFC 8437"),
         Command::Sort(_) if debug.contains("by: Display") => Some("RFC 5957"),
         Command::Fetch(Fetch {
             modifiers:

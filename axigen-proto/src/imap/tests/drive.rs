@@ -25,6 +25,7 @@ pub(super) enum Act {
 pub(super) struct Outcome {
     pub(super) sent: Vec<u8>,
     pub(super) events: Vec<Event>,
+    pub(super) upgrades: Vec<Upgrade>,
     pub(super) close: Option<Close>,
 }
 
@@ -110,7 +111,7 @@ fn poll(
                 decide(server, &event, app);
                 outcome.note(event);
             }
-            Output::Upgrade(upgrade) => assert_eq!(upgrade, Upgrade::Tls),
+            Output::Upgrade(upgrade) => outcome.upgrades.push(upgrade),
             Output::Wait(_) => return,
             Output::Close(close) => {
                 outcome.close = Some(close);

@@ -3,6 +3,7 @@
 
 mod abuse;
 mod append;
+mod compress;
 mod differential;
 mod drive;
 mod driving;

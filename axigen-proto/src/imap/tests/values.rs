@@ -95,6 +95,7 @@ fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
             StatusItem::Deleted,
             StatusItem::Size,
             StatusItem::HighestModSeq,
+            StatusItem::AppendLimit,
         ]),
         1..4,
     )
@@ -436,6 +437,8 @@ fn of_sessions() -> impl Strategy<Value = Command> {
             Command::Logout,
             Command::StartTls,
             Command::Idle,
+            Command::Compress,
+            Command::Unauthenticate,
             Command::Noop,
             Command::Namespace,
             Command::Check,
