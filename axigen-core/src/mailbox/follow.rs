@@ -20,8 +20,7 @@ const PAGE: usize = 1000;
 /// UIDs by mailbox.
 pub type Places = BTreeMap<MailboxId, BTreeSet<u32>>;
 
-/// A stretch of an account's change log, flags left out. What came may be gone
-/// again.
+/// A stretch of an account's change log. What came may be gone again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stretch {
     /// It holds all changes up to this number.
@@ -32,8 +31,12 @@ pub struct Stretch {
     pub came: Places,
     /// Messages that went.
     pub gone: Places,
+    /// Mailboxes in which flags changed.
+    pub flagged: BTreeSet<MailboxId>,
     /// Mailboxes that were made, renamed or deleted.
     pub folders: BTreeSet<MailboxId>,
+    /// Whether a subscription changed.
+    pub subscriptions: bool,
 }
 
 impl Mailboxes {
@@ -173,12 +176,16 @@ impl Stretch {
                 count
             }
             Record::Folder { mailbox } => {
-                if mailbox.0 != 0 {
-                    self.folders.insert(mailbox);
+                match mailbox.0 {
+                    0 => self.subscriptions = true,
+                    _ => drop(self.folders.insert(mailbox)),
                 }
                 0
             }
-            Record::Flags { .. } => 0,
+            Record::Flags { mailbox, .. } => {
+                self.flagged.insert(mailbox);
+                0
+            }
         }
     }
 }

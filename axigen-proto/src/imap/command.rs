@@ -8,6 +8,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
+use super::extensions::notify::Notify;
 use super::extensions::sort::{Sort, Thread};
 use super::sequence::SequenceSet;
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -102,6 +103,8 @@ pub enum Command {
     },
     /// NAMESPACE (§6.3.10)
     Namespace,
+    /// NOTIFY ([RFC 5465](https://www.rfc-editor.org/rfc/rfc5465))
+    Notify(Notify),
     /// STATUS (§6.3.11)
     Status {
         /// Which mailbox.

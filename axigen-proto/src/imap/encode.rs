@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 
 use super::command::{FetchAttribute, Section, SectionText};
+use super::extensions::notify::NotifyEvent;
 use super::response::{
     Code, Esearch, FetchItem, ListItem, Namespace, Numbers, Response, Status, StatusKind,
 };
@@ -333,6 +334,11 @@ impl<'a> Encoder<'a> {
                 self.print(format_args!("[BADCHARSET ({})] ", names.join(" ")));
                 return true;
             }
+            Code::BadEvent => {
+                let names = NotifyEvent::NAMES.join(" ");
+                self.print(format_args!("[BADEVENT ({names})] "));
+                return true;
+            }
             Code::Capability(names) => {
                 self.print(format_args!("[CAPABILITY {}] ", names.join(" ")));
                 return true;
@@ -380,6 +386,7 @@ impl<'a> Encoder<'a> {
             Code::Limit => "LIMIT",
             Code::NonExistent => "NONEXISTENT",
             Code::NoPerm => "NOPERM",
+            Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Code::NotSaved => "NOTSAVED",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",

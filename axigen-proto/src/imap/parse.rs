@@ -5,7 +5,7 @@
 //! collected under limits before. Each function's doc is its ABNF rule.
 
 pub(crate) mod fault;
-mod fetch;
+pub(crate) mod fetch;
 pub(crate) mod search;
 pub(crate) mod values;
 
@@ -23,7 +23,9 @@ use self::values::{
 };
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
-use super::extensions::{compress, condstore, enable, id, list_extended, sort, special_use};
+use super::extensions::{
+    compress, condstore, enable, id, list_extended, notify, sort, special_use,
+};
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
 
@@ -175,6 +177,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Move => move_messages(grammar, false, input),
         Name::Namespace => Ok((input, Command::Namespace)),
         Name::Noop => Ok((input, Command::Noop)),
+        Name::Notify => notify::notify(grammar, input),
         Name::Rename => rename(grammar, input),
         Name::Search => search::search(grammar, false, input),
         Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),

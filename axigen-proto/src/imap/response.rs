@@ -233,6 +233,8 @@ pub enum Code {
     },
     AuthenticationFailed,
     AuthorizationFailed,
+    /// The events of NOTIFY that are known (RFC 5465).
+    BadEvent,
     /// The charsets that are understood.
     BadCharset(Vec<&'static str>),
     Cannot,
@@ -263,6 +265,8 @@ pub enum Code {
     Modified(NumberSet),
     NonExistent,
     NoPerm,
+    /// NOTIFY is off from now on (RFC 5465).
+    NotificationOverflow,
     NotSaved,
     OverQuota,
     Parse,

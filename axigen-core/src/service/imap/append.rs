@@ -141,17 +141,21 @@ impl Talk<'_> {
             quota,
         };
         let status = match self.context.mailboxes.append(message, &[target]).await {
-            Ok(appended) => match appended.first() {
-                Some(at) => Status::ok("appended").with(Code::AppendUid {
-                    uid_validity: at.uid_validity,
-                    uid: at.uid,
-                }),
-                None => Status::ok("appended"),
-            },
+            Ok(appended) => {
+                self.brought(mailbox, appended.iter().map(|at| at.uid));
+                match appended.first() {
+                    Some(at) => Status::ok("appended").with(Code::AppendUid {
+                        uid_validity: at.uid_validity,
+                        uid: at.uid,
+                    }),
+                    None => Status::ok("appended"),
+                }
+            }
             Err(error) => status::of(&error, true),
         };
         drop(share);
         self.update(conn, true).await?;
+        self.tell_others(conn).await?;
         conn.session().finish(&tag, status)?;
         Ok(())
     }

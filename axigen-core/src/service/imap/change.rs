@@ -113,10 +113,13 @@ impl Talk<'_> {
             .copy(account, from, &uids, to, quota)
             .await
         {
-            Ok(copied) => match copied.uids.is_empty() {
-                true => Status::ok("nothing to copy"),
-                false => Status::ok("copied").with(copy_uid(&copied)),
-            },
+            Ok(copied) => {
+                self.brought(to, copied.uids.iter().map(|(_, new)| *new));
+                match copied.uids.is_empty() {
+                    true => Status::ok("nothing to copy"),
+                    false => Status::ok("copied").with(copy_uid(&copied)),
+                }
+            }
             Err(error) => status::of(&error, true),
         }
     }
@@ -135,6 +138,11 @@ impl Talk<'_> {
         };
         match self.context.mailboxes.move_(account, from, &uids, to).await {
             Ok(copied) => {
+                self.brought(to, copied.uids.iter().map(|(_, new)| *new));
+                let gone: Vec<u32> = copied.uids.iter().map(|(old, _)| *old).collect();
+                if let Some(selected) = &mut self.selected {
+                    selected.removed(&gone);
+                }
                 if !copied.uids.is_empty() {
                     // RFC 6851 §4.3: COPYUID comes before the EXPUNGE responses.
                     conn.session()
@@ -143,6 +151,17 @@ impl Talk<'_> {
                 Ok(Status::ok("done"))
             }
             Err(error) => Ok(status::of(&error, true)),
+        }
+    }
+
+    /// This connection put messages into a mailbox.
+    pub(super) fn brought(&mut self, to: MailboxId, uids: impl Iterator<Item = u32>) {
+        if let Some(notify) = &mut self.notify {
+            let open = self
+                .selected
+                .as_ref()
+                .is_some_and(|open| open.mailbox == to);
+            notify.brought(to, open, &uids.collect::<Vec<_>>());
         }
     }
 
@@ -174,7 +193,7 @@ impl Talk<'_> {
         account: AccountId,
         set: Option<&SequenceSet>,
     ) -> Status {
-        let Some(selected) = &self.selected else {
+        let Some(selected) = &mut self.selected else {
             return Status::bad(NONE_OPEN);
         };
         let uids = match set {
@@ -190,7 +209,10 @@ impl Talk<'_> {
             .expunge(account, selected.mailbox, uids.as_deref())
             .await
         {
-            Ok(_) => Status::ok("expunged"),
+            Ok(removed) => {
+                selected.removed(&removed);
+                Status::ok("expunged")
+            }
             Err(error) => status::of(&error, false),
         }
     }

@@ -7,10 +7,11 @@ use axigen_proto::imap::response::{Code, ListItem, MailboxAttribute, Namespace, 
 use axigen_proto::imap::types::{MailboxName, SpecialUse as Use, StatusItem};
 use axigen_store::AccountId;
 
+use super::notify::Notify;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::{MailboxInfo, SpecialUse, names};
 
-const DELIMITER: char = '/';
+pub(super) const DELIMITER: char = '/';
 
 fn use_of(special: Use) -> SpecialUse {
     match special {
@@ -52,30 +53,50 @@ impl Talk<'_> {
             [one] => Some(use_of(*one)),
             _ => return Status::no("a mailbox has one use").with(Code::UseAttr),
         };
-        match self.context.mailboxes.create(account, name, special).await {
-            Ok(_) => Status::ok("made"),
-            Err(error) => status::of(&error, false),
+        let mailboxes = &self.context.mailboxes;
+        if let Err(error) = mailboxes.create(account, name, special).await {
+            return status::of(&error, false);
         }
+        if let (Some(notify), Ok(info)) = (&mut self.notify, mailboxes.find(account, name).await) {
+            notify.made(info);
+        }
+        Status::ok("made")
     }
 
     pub(super) async fn delete(&mut self, account: AccountId, name: &str) -> Status {
         match self.context.mailboxes.delete(account, name).await {
-            Ok(()) => Status::ok("deleted"),
+            Ok(()) => {
+                self.own_change(|notify| notify.removed(&normalised(name)));
+                Status::ok("deleted")
+            }
             Err(error) => status::of(&error, false),
         }
     }
 
     pub(super) async fn rename(&mut self, account: AccountId, from: &str, to: &str) -> Status {
         match self.context.mailboxes.rename(account, from, to).await {
-            Ok(()) => Status::ok("renamed"),
+            Ok(()) => {
+                self.own_change(|notify| notify.renamed(&normalised(from), &normalised(to)));
+                Status::ok("renamed")
+            }
             Err(error) => status::of(&error, false),
         }
     }
 
     pub(super) async fn subscribe(&mut self, account: AccountId, name: &str, on: bool) -> Status {
         match self.context.mailboxes.subscribe(account, name, on).await {
-            Ok(()) => Status::ok(if on { "subscribed" } else { "unsubscribed" }),
+            Ok(()) => {
+                self.own_change(|notify| notify.subscribed(&normalised(name), on));
+                Status::ok(if on { "subscribed" } else { "unsubscribed" })
+            }
             Err(error) => status::of(&error, false),
+        }
+    }
+
+    /// RFC 5465 §5: what this client did itself is no news for it.
+    fn own_change(&mut self, change: impl FnOnce(&mut Notify)) {
+        if let Some(notify) = &mut self.notify {
+            change(notify);
         }
     }
 
@@ -183,7 +204,7 @@ impl Talk<'_> {
             {
                 continue;
             }
-            let Some(response) = entry_response(name, entry, list) else {
+            let Some(response) = selected_response(name, entry, list) else {
                 continue;
             };
             conn.session().untagged(&Response::List(response))?;
@@ -248,7 +269,10 @@ impl Talk<'_> {
     }
 
     /// Every name there is something to say of.
-    async fn all(&self, account: AccountId) -> crate::mailbox::Result<BTreeMap<String, Entry>> {
+    pub(super) async fn all(
+        &self,
+        account: AccountId,
+    ) -> crate::mailbox::Result<BTreeMap<String, Entry>> {
         let mailboxes = self.context.mailboxes.list(account).await?;
         let subscribed: BTreeSet<String> = self
             .context
@@ -284,11 +308,16 @@ impl Talk<'_> {
     }
 }
 
+/// A name as it is kept.
+fn normalised(name: &str) -> String {
+    names::normalise(name).map_or_else(|_| name.to_owned(), Into::into)
+}
+
 /// What is known of a name.
 #[derive(Debug, Default)]
-struct Entry {
+pub(super) struct Entry {
     /// The mailbox; `None` for a name that is only a parent, or only subscribed.
-    info: Option<MailboxInfo>,
+    pub(super) info: Option<MailboxInfo>,
     special_use: Option<SpecialUse>,
     children: bool,
     subscribed: bool,
@@ -305,8 +334,16 @@ fn item(attributes: Vec<MailboxAttribute>, name: &str) -> ListItem {
     }
 }
 
+/// The response for a name, with all there is to say; `None` for a name that
+/// nothing is known of.
+pub(super) fn entry_response(name: &str, entry: Option<&Entry>) -> ListItem {
+    let unknown = Entry::default();
+    let entry = entry.unwrap_or(&unknown);
+    item(attributes(entry, true), name)
+}
+
 /// The response for a name, or none if the selection leaves it out.
-fn entry_response(name: &str, entry: &Entry, list: &List) -> Option<ListItem> {
+fn selected_response(name: &str, entry: &Entry, list: &List) -> Option<ListItem> {
     let select = &list.select;
     let mut child_subscribed = false;
     if select.subscribed {
@@ -322,6 +359,14 @@ fn entry_response(name: &str, entry: &Entry, list: &List) -> Option<ListItem> {
     if select.special_use && entry.special_use.is_none() {
         return None;
     }
+    let subscribed = select.subscribed || list.returns.subscribed;
+    Some(ListItem {
+        child_subscribed,
+        ..item(attributes(entry, subscribed), name)
+    })
+}
+
+fn attributes(entry: &Entry, subscribed: bool) -> Vec<MailboxAttribute> {
     let mut attributes = Vec::new();
     if entry.info.is_none() {
         attributes.push(MailboxAttribute::NonExistent);
@@ -332,14 +377,11 @@ fn entry_response(name: &str, entry: &Entry, list: &List) -> Option<ListItem> {
         true => MailboxAttribute::HasChildren,
         false => MailboxAttribute::HasNoChildren,
     });
-    if entry.subscribed && (select.subscribed || list.returns.subscribed) {
+    if entry.subscribed && subscribed {
         attributes.push(MailboxAttribute::Subscribed);
     }
     if let Some(special) = entry.special_use {
         attributes.push(MailboxAttribute::SpecialUse(shown(special)));
     }
-    Some(ListItem {
-        child_subscribed,
-        ..item(attributes, name)
-    })
+    attributes
 }

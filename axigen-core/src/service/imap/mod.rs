@@ -6,6 +6,7 @@
 //! | `selected` | the mailbox that is open, and what changed in it |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
+//! | `notify` | NOTIFY: what is told of other mailboxes |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
@@ -17,6 +18,7 @@ mod change;
 mod data;
 mod fetch;
 mod list;
+mod notify;
 mod resync;
 mod search;
 mod selected;
@@ -29,8 +31,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
-use axigen_proto::imap::command::{Command, SearchKey, Select};
+use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
+use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
+use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
 use axigen_proto::imap::server::{Config, Event, Server};
 use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Mechanism, Refusal};
@@ -46,7 +50,8 @@ use crate::net::{Conn, Stream};
 use crate::settings::{Effective, TlsMode};
 
 use append::Appending;
-use selected::Selected;
+use notify::Notify;
+use selected::{Selected, Told};
 
 /// IMAP.
 #[derive(Debug)]
@@ -156,6 +161,7 @@ impl Service for Imap {
             appending: None,
             idle: false,
             condstore: false,
+            notify: None,
             guesses: Guesses::default(),
         };
         let mut stopping = false;
@@ -163,9 +169,9 @@ impl Service for Imap {
             let event = tokio::select! {
                 biased;
                 event = conn.next() => event,
-                () = changed(&mut talk.user), if talk.idle => {
-                    match talk.update(&mut conn, true).await {
-                        Ok(_) => continue,
+                () = changed(&mut talk.user), if talk.listens(&mut conn) => {
+                    match talk.tell(&mut conn).await {
+                        Ok(()) => continue,
                         Err(broken) => return end(&peer, broken),
                     }
                 }
@@ -243,6 +249,8 @@ struct Talk<'c> {
     idle: bool,
     /// Whether the client is known to want modification numbers.
     condstore: bool,
+    /// What NOTIFY asked for, once it was used.
+    notify: Option<Notify>,
     guesses: Guesses,
 }
 
@@ -290,11 +298,11 @@ impl Talk<'_> {
             Event::AppendAborted => self.appending = None,
             Event::IdleStart { .. } => {
                 self.idle = true;
-                self.update(conn, true).await?;
+                self.tell(conn).await?;
             }
             Event::IdleEnd { tag } => {
                 self.idle = false;
-                self.update(conn, true).await?;
+                self.tell(conn).await?;
                 conn.session().finish(&tag, Status::ok("IDLE is over"))?;
             }
         }
@@ -382,6 +390,7 @@ impl Talk<'_> {
                 self.lsub(conn, account, &reference, &pattern).await?
             }
             Command::Namespace => self.namespace(conn)?,
+            Command::Notify(notify) => self.notify(conn, account, &notify).await?,
             Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {
                 self.mailbox_status(conn, account, mailbox, &items).await?
@@ -423,8 +432,21 @@ impl Talk<'_> {
                 status = status.with(Code::HighestModSeq(selected.highest_modseq()));
             }
         }
+        self.tell_others(conn).await?;
         conn.session().finish(&tag, status)?;
         Ok(())
+    }
+
+    /// Whether changes are told now, without a command that asks for them.
+    fn listens(&self, conn: &mut ImapConn) -> bool {
+        self.idle || (self.is_notified() && conn.session().is_idle())
+    }
+
+    /// Tells what changed, in IDLE or between commands.
+    async fn tell(&mut self, conn: &mut ImapConn) -> Done {
+        let immediate = self.notify.as_ref().is_some_and(Notify::is_immediate);
+        self.update(conn, self.idle || immediate).await?;
+        self.tell_others(conn).await
     }
 
     /// RFC 7162 §3.1: the first command by which a client shows that it wants
@@ -449,18 +471,17 @@ impl Talk<'_> {
             return Ok(false);
         };
         let enabled = conn.session().enabled();
+        let told = self.notify.as_ref().map_or(Told::All, Notify::of_selected);
         match selected
-            .update(&self.context.mailboxes, expunge_allowed, enabled)
+            .update(&self.context.mailboxes, expunge_allowed, enabled, told)
             .await
         {
-            Ok(responses) => {
-                for response in &responses {
+            Ok(update) => {
+                for response in &update.responses {
                     conn.session().untagged(response)?;
                 }
-                let gone = |response: &Response| {
-                    matches!(response, Response::Expunge(_) | Response::Vanished { .. })
-                };
-                return Ok(responses.iter().any(gone));
+                self.tell_items(conn, update.new).await?;
+                return Ok(update.expunged);
             }
             Err(crate::mailbox::Error::NoSuchMailbox) => {
                 // Somebody deleted it; RFC 9051 §7.1: CLOSED.
@@ -478,7 +499,36 @@ impl Talk<'_> {
         self.login = None;
         self.user = None;
         self.condstore = false;
+        self.notify = None;
         Status::ok("log in again")
+    }
+
+    /// What NOTIFY wants to be told of each new message.
+    async fn tell_items(&mut self, conn: &mut ImapConn, new: Vec<u32>) -> Done {
+        let (Some(notify), Some(user)) = (&mut self.notify, &self.user) else {
+            return Ok(());
+        };
+        let new = notify.of_others(new);
+        let attributes = notify.items().to_vec();
+        if new.is_empty() || attributes.is_empty() {
+            return Ok(());
+        }
+        let ranges = new.into_iter().map(|uid| SequenceRange {
+            from: SequenceNumber::Number(uid),
+            to: SequenceNumber::Number(uid),
+        });
+        let fetch = Fetch {
+            uid: true,
+            set: SequenceSet::Ranges(ranges.collect()),
+            attributes,
+            modifiers: FetchModifiers::default(),
+        };
+        let account = user.account;
+        let status = self.fetch(conn, account, &fetch).await?;
+        if status.kind != StatusKind::Ok {
+            tracing::debug!(status = %status.text, "a new message could not be shown");
+        }
+        Ok(())
     }
 
     async fn select(

@@ -16,6 +16,28 @@ use crate::mailbox::{Flags, MailboxId, Mailboxes, Result, Row};
 /// Messages looked at together for the first unseen one.
 const PAGE: usize = 1000;
 
+/// What the client wants to be told unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nothing but what its own commands removed.
+    Nothing,
+    /// What came and went.
+    Messages,
+    /// That, and flags.
+    All,
+}
+
+/// What is to be told.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    /// In their order.
+    pub(super) responses: Vec<Response>,
+    /// Whether messages are gone.
+    pub(super) expunged: bool,
+    /// UIDs of messages that came.
+    pub(super) new: Vec<u32>,
+}
+
 /// The mailbox that is open.
 #[derive(Debug)]
 pub(super) struct Selected {
@@ -245,11 +267,21 @@ impl Selected {
         mailboxes: &Mailboxes,
         expunge_allowed: bool,
         enabled: Enabled,
-    ) -> Result<Vec<Response>> {
+        told: Told,
+    ) -> Result<Update> {
+        let mut update = Update::default();
+        let responses = &mut update.responses;
+        if told == Told::Nothing {
+            if expunge_allowed && !self.gone.is_empty() {
+                self.tell_gone(enabled.qresync, responses);
+                update.expunged = true;
+            }
+            self.tell_known(responses);
+            return Ok(update);
+        }
         let changes = mailboxes
             .changes(self.account, self.mailbox, self.modseq)
             .await?;
-        let mut responses = Vec::new();
         if changes.modseq != self.modseq || (expunge_allowed && !self.gone.is_empty()) {
             self.modseq = changes.modseq;
             self.gone.extend(
@@ -259,21 +291,36 @@ impl Selected {
                     .filter(|uid| self.uids.binary_search(uid).is_ok()),
             );
             if expunge_allowed && !self.gone.is_empty() {
-                self.tell_gone(enabled.qresync, &mut responses);
+                self.tell_gone(enabled.qresync, responses);
+                update.expunged = true;
             }
-            self.tell_changed(mailboxes, &changes.rows, enabled, &mut responses)
+            let flags = told == Told::All;
+            update.new = self
+                .tell_changed(mailboxes, &changes.rows, enabled, flags, responses)
                 .await?;
             if self.gone.is_empty() {
                 self.known = self.known.max(changes.highest_modseq);
             }
         }
-        // RFC 7162 §3.2: a client that was shown a higher number than one of a
-        // change not told yet must not go on from there.
+        self.tell_known(responses);
+        Ok(update)
+    }
+
+    /// RFC 7162 §3.2: a client that was shown a higher number than one of a
+    /// change not told yet must not go on from there.
+    fn tell_known(&mut self, responses: &mut Vec<Response>) {
         if std::mem::take(&mut self.shown) > self.known {
             let code = Code::HighestModSeq(self.highest_modseq());
             responses.push(Response::ok(code, "up to here all changes were told"));
         }
-        Ok(responses)
+    }
+
+    /// The client's own command removed these.
+    pub(super) fn removed(&mut self, uids: &[u32]) {
+        let counted = uids
+            .iter()
+            .filter(|uid| self.uids.binary_search(uid).is_ok());
+        self.gone.extend(counted);
     }
 
     fn tell_gone(&mut self, vanished: bool, responses: &mut Vec<Response>) {
@@ -308,8 +355,9 @@ impl Selected {
         mailboxes: &Mailboxes,
         rows: &[Row],
         enabled: Enabled,
+        flags: bool,
         responses: &mut Vec<Response>,
-    ) -> Result<()> {
+    ) -> Result<Vec<u32>> {
         let largest = self.largest_uid();
         let mut fetches = Vec::new();
         let mut new = Vec::new();
@@ -325,7 +373,10 @@ impl Selected {
             }
             if row.uid > largest {
                 new.push(row.uid);
-            } else if !told && let Some(seq) = self.seq(row.uid) {
+            } else if flags
+                && !told
+                && let Some(seq) = self.seq(row.uid)
+            {
                 fetches.push((seq, row));
             }
         }
@@ -348,7 +399,7 @@ impl Selected {
             let items = self.flags_of(row, enabled);
             responses.push(Response::Fetch { seq, items });
         }
-        Ok(())
+        Ok(new)
     }
 
     /// A row's flags as the client sees them.

@@ -25,6 +25,7 @@ pub(crate) enum Name {
     Move,
     Namespace,
     Noop,
+    Notify,
     Rename,
     Search,
     Select,
@@ -57,7 +58,7 @@ pub(crate) enum Needs {
     Selected,
 }
 
-const NAMES: [(&str, Name, Needs); 34] = [
+const NAMES: [(&str, Name, Needs); 35] = [
     ("APPEND", Name::Append, Needs::Authenticated),
     ("AUTHENTICATE", Name::Authenticate, Needs::NotAuthenticated),
     ("CAPABILITY", Name::Capability, Needs::Nothing),
@@ -80,6 +81,7 @@ const NAMES: [(&str, Name, Needs); 34] = [
     ("MOVE", Name::Move, Needs::Selected),
     ("NAMESPACE", Name::Namespace, Needs::Authenticated),
     ("NOOP", Name::Noop, Needs::Nothing),
+    ("NOTIFY", Name::Notify, Needs::Authenticated),
     ("RENAME", Name::Rename, Needs::Authenticated),
     ("SEARCH", Name::Search, Needs::Selected),
     ("SELECT", Name::Select, Needs::Authenticated),

@@ -8,8 +8,9 @@ use crate::imap::command::{
     SearchReturn, Select, Store, StoreAction,
 };
 use crate::imap::extensions::condstore::{ENTRY, Resync};
+use crate::imap::extensions::notify::{Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::SortCriterion;
-use crate::imap::types::{SpecialUse, StatusItem, Tag};
+use crate::imap::types::{MailboxName, SpecialUse, StatusItem, Tag};
 use crate::imap::utf7;
 
 impl Encoder<'_> {
@@ -72,6 +73,7 @@ impl Encoder<'_> {
                 self.client_mailbox(&pattern.0);
             }
             Command::Namespace => self.put("NAMESPACE"),
+            Command::Notify(notify) => self.client_notify(notify),
             Command::Status { mailbox, items } => {
                 self.of_mailbox("STATUS", mailbox.as_str());
                 self.print(format_args!(" ({})", status_items(items)));
@@ -132,14 +134,8 @@ impl Encoder<'_> {
 
     fn client_fetch(&mut self, fetch: &Fetch) {
         let Fetch { set, modifiers, .. } = fetch;
-        self.print(format_args!("{}FETCH {set} (", uid_prefix(fetch.uid)));
-        for (index, attribute) in fetch.attributes.iter().enumerate() {
-            if index > 0 {
-                self.put(" ");
-            }
-            self.client_attribute(attribute);
-        }
-        self.put(")");
+        self.print(format_args!("{}FETCH {set} ", uid_prefix(fetch.uid)));
+        self.in_parentheses(&fetch.attributes, |out, item| out.client_attribute(item));
         let since = modifiers.changed_since;
         let since = since.map(|since| format!("CHANGEDSINCE {since}"));
         let since = since.unwrap_or_default();
@@ -212,14 +208,9 @@ impl Encoder<'_> {
         if let [pattern] = list.patterns.as_slice() {
             self.client_mailbox(&pattern.0);
         } else {
-            self.put("(");
-            for (index, pattern) in list.patterns.iter().enumerate() {
-                if index > 0 {
-                    self.put(" ");
-                }
-                self.client_mailbox(&pattern.0);
-            }
-            self.put(")");
+            self.in_parentheses(&list.patterns, |out, pattern| {
+                out.client_mailbox(&pattern.0)
+            });
         }
         if !list.extended {
             return;
@@ -237,6 +228,58 @@ impl Encoder<'_> {
             (!status.is_empty(), status.as_str()),
         ];
         self.print(format_args!(" RETURN ({})", words(&chosen)));
+    }
+
+    fn client_notify(&mut self, notify: &Notify) {
+        let Notify::Set { status, groups } = notify else {
+            return self.put("NOTIFY NONE");
+        };
+        self.put(if *status {
+            "NOTIFY SET STATUS"
+        } else {
+            "NOTIFY SET"
+        });
+        for group in groups {
+            let (name, mailboxes): (_, &[MailboxName]) = match &group.mailboxes {
+                NotifyMailboxes::Selected => ("selected", &[]),
+                NotifyMailboxes::SelectedDelayed => ("selected-delayed", &[]),
+                NotifyMailboxes::Inboxes => ("inboxes", &[]),
+                NotifyMailboxes::Personal => ("personal", &[]),
+                NotifyMailboxes::Subscribed => ("subscribed", &[]),
+                NotifyMailboxes::Subtree(names) => ("subtree", names),
+                NotifyMailboxes::Mailboxes(names) => ("mailboxes", names),
+            };
+            self.print(format_args!(" ({name} "));
+            if !mailboxes.is_empty() {
+                self.in_parentheses(mailboxes, |out, name| out.client_mailbox(name.as_str()));
+                self.put(" ");
+            }
+            if group.events.is_empty() {
+                self.put("NONE");
+            } else {
+                self.in_parentheses(&group.events, |out, event| {
+                    out.put(event.as_str());
+                    if let NotifyEvent::MessageNew(items) = event
+                        && !items.is_empty()
+                    {
+                        out.put(" ");
+                        out.in_parentheses(items, |out, item| out.client_attribute(item));
+                    }
+                });
+            }
+            self.put(")");
+        }
+    }
+
+    fn in_parentheses<T>(&mut self, items: &[T], mut one: impl FnMut(&mut Self, &T)) {
+        self.put("(");
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.put(" ");
+            }
+            one(self, item);
+        }
+        self.put(")");
     }
 
     fn client_search(&mut self, search: &Search) {
@@ -272,14 +315,7 @@ impl Encoder<'_> {
     fn search_key(&mut self, key: &SearchKey) {
         let (name, text) = match key {
             SearchKey::And(keys) => {
-                self.put("(");
-                for (index, key) in keys.iter().enumerate() {
-                    if index > 0 {
-                        self.put(" ");
-                    }
-                    self.search_key(key);
-                }
-                return self.put(")");
+                return self.in_parentheses(keys, Self::search_key);
             }
             SearchKey::Not(key) => {
                 self.put("NOT ");

@@ -16,12 +16,13 @@ pub mod id;
 pub mod idle;
 pub mod list_extended;
 pub mod literal;
+pub mod notify;
 pub mod sort;
 pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 22] = [
+pub const AFTER_LOGIN: [&str; 23] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
@@ -32,6 +33,7 @@ pub const AFTER_LOGIN: [&str; 22] = [
     "LIST-STATUS",           // RFC 5819
     "MOVE",                  // RFC 6851
     "NAMESPACE",             // RFC 2342
+    "NOTIFY",                // RFC 5465
     "QRESYNC",               // RFC 7162
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256

@@ -737,6 +737,7 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
             Some("RFC 7889: APPENDLIMIT")
         }
         Command::Unauthenticate => Some("RFC 8437"),
+        Command::Notify(_) => Some("RFC 5465"),
         Command::Sort(_) if debug.contains("by: Display") => Some("RFC 5957"),
         Command::Fetch(Fetch {
             modifiers:

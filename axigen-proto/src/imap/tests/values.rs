@@ -11,6 +11,7 @@ use crate::imap::command::{
 use crate::imap::extensions::condstore::{
     EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
+use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -430,6 +431,54 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn notify() -> impl Strategy<Value = Command> {
+    let names = || vec(mailbox(), 1..3);
+    let selected = prop::sample::select(vec![
+        NotifyMailboxes::Selected,
+        NotifyMailboxes::SelectedDelayed,
+    ]);
+    let others = prop_oneof![
+        prop::sample::select(vec![
+            NotifyMailboxes::Inboxes,
+            NotifyMailboxes::Personal,
+            NotifyMailboxes::Subscribed,
+        ]),
+        names().prop_map(NotifyMailboxes::Subtree),
+        names().prop_map(NotifyMailboxes::Mailboxes),
+    ];
+    let of_messages = |level: usize, items: Vec<FetchAttribute>| {
+        let mut events = vec![
+            NotifyEvent::FlagChange,
+            NotifyEvent::MessageExpunge,
+            NotifyEvent::MessageNew(items),
+        ];
+        events.split_off(3 - level)
+    };
+    let selected =
+        (selected, 0usize..3, vec(attribute(), 0..3)).prop_map(move |(mailboxes, level, items)| {
+            EventGroup {
+                mailboxes,
+                events: of_messages(if level == 0 { 0 } else { level + 1 }, items),
+            }
+        });
+    let others = (others, 0usize..3, any::<[bool; 2]>()).prop_map(
+        move |(mailboxes, level, [names, subscriptions])| {
+            let mut events = of_messages(if level == 0 { 0 } else { level + 1 }, Vec::new());
+            events.extend(names.then_some(NotifyEvent::MailboxName));
+            events.extend(subscriptions.then_some(NotifyEvent::SubscriptionChange));
+            EventGroup { mailboxes, events }
+        },
+    );
+    let set = (any::<bool>(), option::of(selected), vec(others, 0..3)).prop_filter_map(
+        "a group",
+        |(status, selected, mut groups)| {
+            groups.extend(selected);
+            (!groups.is_empty()).then_some(Notify::Set { status, groups })
+        },
+    );
+    prop_oneof![1 => Just(Notify::Silent), 9 => set].prop_map(Command::Notify)
+}
+
 fn of_sessions() -> impl Strategy<Value = Command> {
     prop_oneof![
         prop::sample::select(vec![
@@ -475,6 +524,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         search(),
         sort(),
         thread(),
-        of_messages()
+        of_messages(),
+        notify()
     ]
 }
