@@ -8,7 +8,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use axigen_core::mailbox::{FlagChange, Flags, MailboxId, Mailboxes, NewMessage, Place, Target};
+use axigen_core::mailbox::{
+    FlagChange, Flags, MailboxId, Mailboxes, NewMessage, Place, Quota, Target,
+};
 use axigen_store::{AccountId, Store};
 use bytes::Bytes;
 
@@ -36,7 +38,7 @@ fn target(mailbox: &str) -> Target {
         account: ACCOUNT,
         mailbox: Place::Named(mailbox.into()),
         flags: Flags::default(),
-        quota: None,
+        quota: Quota::NONE,
     }
 }
 
@@ -73,7 +75,7 @@ async fn fill(mailboxes: &Mailboxes, wanted: usize) -> MailboxId {
     let (uids, _) = mailboxes.uids(ACCOUNT, seed).await.unwrap();
     for _ in 0..wanted.div_ceil(1000) {
         mailboxes
-            .copy(ACCOUNT, seed, &uids, inbox, None)
+            .copy(ACCOUNT, seed, &uids, inbox, Quota::NONE)
             .await
             .unwrap();
     }

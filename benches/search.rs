@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use axigen_core::directory::{Directory, NewAccount};
 use axigen_core::mailbox::search::{Context, Search};
-use axigen_core::mailbox::{Flags, MailboxId, Mailboxes, NewMessage, Place, Target};
+use axigen_core::mailbox::{Flags, MailboxId, Mailboxes, NewMessage, Place, Quota, Target};
 use axigen_core::search::SearchIndex;
 use axigen_core::search::feed::Feeder;
 use axigen_core::settings::SearchSettings;
@@ -127,7 +127,7 @@ async fn fill(mailboxes: &Mailboxes, account: AccountId, wanted: usize) {
                     account,
                     mailbox: Place::Named("INBOX".into()),
                     flags: Flags::default(),
-                    quota: None,
+                    quota: Quota::NONE,
                 };
                 mailboxes
                     .append(message(n, &words), &[target])

@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axigen_core::mailbox::{
-    self, Error, FlagChange, Flags, Mailboxes, NewMessage, Options, Place, Target,
+    self, Error, FlagChange, Flags, Mailboxes, NewMessage, Options, Place, Quota, Target,
 };
 use axigen_store::blob::SweepOptions;
 use axigen_store::pack::Packs;
@@ -198,7 +198,7 @@ impl Act {
                         account: *account,
                         mailbox: Place::Named("INBOX".into()),
                         flags: Flags::default(),
-                        quota: None,
+                        quota: Quota::NONE,
                     })
                     .collect();
                 mailboxes.append(message, &targets).await.map(drop)
@@ -214,7 +214,7 @@ impl Act {
             Act::Copy(account, name, uids, to) => {
                 let (from, to) = (id(account, name).await?, id(account, to).await?);
                 mailboxes
-                    .copy(*account, from, uids, to, None)
+                    .copy(*account, from, uids, to, Quota::NONE)
                     .await
                     .map(drop)
             }

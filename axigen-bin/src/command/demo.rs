@@ -7,7 +7,7 @@ use std::path::Path;
 use axigen_core::directory;
 use axigen_core::engine::Engine;
 use axigen_core::error::Error;
-use axigen_core::mailbox::{Flags, NewMessage, Place, Target};
+use axigen_core::mailbox::{Flags, NewMessage, Place, Quota, Target};
 use axigen_core::net::tls;
 use axigen_core::settings::{Common, ListenerSettings, Settings, TlsMode};
 use axigen_core::store::Store;
@@ -198,7 +198,7 @@ async fn welcome(engine: &Engine) -> Result<(), Failure> {
             account: alice.id,
             mailbox: Place::Named("INBOX".into()),
             flags: Flags::default(),
-            quota: None,
+            quota: Quota::NONE,
         };
         let message = NewMessage {
             raw: raw.into(),

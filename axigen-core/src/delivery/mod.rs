@@ -22,7 +22,7 @@ mod tests;
 
 use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
-use crate::mailbox::Mailboxes;
+use crate::mailbox::{Mailboxes, Quota};
 use crate::settings::{AccountSettings, OverQuota};
 
 pub use plan::{Answers, Outcome};
@@ -155,11 +155,12 @@ impl Delivery {
         {
             return Err(Refused::TooLarge);
         }
-        let Some(quota) = settings.quota else {
+        let quota = settings.quota;
+        if quota == Quota::NONE {
             return Ok(());
-        };
+        }
         match self.mailboxes.usage(delivery.account).await {
-            Ok((held, _)) if held >= quota || held.saturating_add(size.unwrap_or(0)) > quota => {
+            Ok(held) if !quota.admits(held, (size.unwrap_or(1).max(1), 1)) => {
                 Err(Refused::OverQuota(settings.over_quota))
             }
             Ok(_) => Ok(()),

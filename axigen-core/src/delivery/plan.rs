@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Accepted, Delivery};
 use crate::directory;
 use crate::filter::{Disposition, Message, Recipient};
-use crate::mailbox::{self, Flags, NewMessage, Place, Target, names};
+use crate::mailbox::{self, Flags, NewMessage, Place, Quota, Target, names};
 use crate::settings::OverQuota;
 
 /// How many answers the peer gets.
@@ -169,7 +169,7 @@ impl Delivery {
                 Answers::Each => planned.wanted.iter().all(alone),
             };
             if !has_answer {
-                planned.target.quota = None;
+                planned.target.quota = Quota::NONE;
             }
         }
         (plan, outcomes)
@@ -238,9 +238,10 @@ impl Delivery {
         let size = message.raw.len() as u64;
         let mut full = BTreeSet::new();
         for planned in plan.iter() {
-            if let Some(quota) = planned.target.quota
-                && let Ok((held, _)) = self.mailboxes.usage(planned.target.account).await
-                && held.saturating_add(size) > quota
+            let quota = planned.target.quota;
+            if quota != Quota::NONE
+                && let Ok(held) = self.mailboxes.usage(planned.target.account).await
+                && !quota.admits(held, (size, 1))
             {
                 full.insert(planned.target.account);
                 set(

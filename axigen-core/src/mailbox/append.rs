@@ -140,21 +140,23 @@ impl Mailboxes {
     /// a mailbox came or went between two looks: look again.
     async fn plan(&self, group: &Group<'_>, message: &NewMessage) -> Result<Option<Plan>> {
         let account = group.account;
-        let mut wanted = vec![keys::account(Account::Bytes)];
+        let mut wanted = vec![
+            keys::account(Account::Bytes),
+            keys::account(Account::Messages),
+        ];
         wanted.extend(group.wanted.iter().map(|(_, place, _)| match place {
             Place::Id(id) => keys::mailbox(*id),
             Place::Named(name) => keys::name(name),
         }));
         let mut got = self.store.get(account, &wanted).await?.into_iter();
-        let held = keys::number(&got.next().flatten()).max(0) as u64;
+        let mut held = || keys::number(&got.next().flatten()).max(0) as u64;
+        let held = (held(), held());
         // The store enforces the quota; this only saves writing the content
         // of a message that will be refused.
-        let more = (group.wanted.len() as u64).saturating_mul(message.raw.len() as u64);
+        let count = group.wanted.len() as u64;
+        let more = (count.saturating_mul(message.raw.len() as u64), count);
         for (target, _, wanted) in &group.wanted {
-            if wanted
-                .quota
-                .is_some_and(|quota| held.saturating_add(more) > quota)
-            {
+            if !wanted.quota.admits(held, more) {
                 return Err(Error::OverQuota { target: *target });
             }
         }

@@ -13,7 +13,7 @@ use super::{
     log::Record,
     row::Read,
     select::ascending,
-    types::{Copied, MailboxId},
+    types::{Copied, MailboxId, Quota},
 };
 
 const UID: u8 = 0;
@@ -40,7 +40,7 @@ impl Mailboxes {
         from: MailboxId,
         uids: &[u32],
         to: MailboxId,
-        quota: Option<u64>,
+        quota: Quota,
     ) -> Result<Copied> {
         let source = self.record(account, from).await?.name;
         let target = self.record(account, to).await?;
@@ -127,7 +127,7 @@ impl Mailboxes {
         from: MailboxId,
         uids: &[u32],
         to: MailboxId,
-        quota: Option<u64>,
+        quota: Quota,
         event: &Event,
     ) -> Result<(usize, Vec<(u32, u32)>)> {
         let chunk = uids.get(..CHUNK).unwrap_or(uids);

@@ -17,7 +17,7 @@ use super::{
     keys::{self, Account, Counter},
     label::{self, Event},
     row::{Origin, Read, Stored},
-    types::MailboxId,
+    types::{MailboxId, Quota},
 };
 
 /// How often a change is tried again after others were faster.
@@ -32,7 +32,10 @@ pub(super) struct Draft {
     records: u16,
     mailboxes: BTreeMap<MailboxId, Delta>,
     bounds: Vec<(usize, Bound)>,
-    quota: Option<(u64, usize)>,
+    /// Most bytes, and who is to blame.
+    quota_bytes: Option<(u64, usize)>,
+    /// Most messages, and who is to blame.
+    quota_messages: Option<(u64, usize)>,
     gone: Option<MailboxId>,
     /// What happened, for the day the metadata is lost.
     notes: Vec<(Event, Vec<[u8; 32]>)>,
@@ -69,7 +72,8 @@ impl Draft {
             records: 0,
             mailboxes: BTreeMap::new(),
             bounds: Vec::new(),
-            quota: None,
+            quota_bytes: None,
+            quota_messages: None,
             gone: None,
             notes: Vec::new(),
             block: None,
@@ -86,14 +90,18 @@ impl Draft {
         self
     }
 
-    /// The account may hold this many bytes afterwards; if it would hold more,
+    /// The account may hold this much afterwards; if it would hold more,
     /// `target` is to blame. The smallest of several counts.
-    pub(super) fn quota(&mut self, quota: Option<u64>, target: usize) {
-        if let Some(quota) = quota
-            && self.quota.is_none_or(|(least, _)| quota < least)
-        {
-            self.quota = Some((quota, target));
-        }
+    pub(super) fn quota(&mut self, quota: Quota, target: usize) {
+        let tighten = |known: &mut Option<(u64, usize)>, limit: Option<u64>| {
+            if let Some(limit) = limit
+                && known.is_none_or(|(least, _)| limit < least)
+            {
+                *known = Some((limit, target));
+            }
+        };
+        tighten(&mut self.quota_bytes, quota.bytes);
+        tighten(&mut self.quota_messages, quota.messages);
     }
 
     pub(super) fn expect(&mut self, key: Key, expect: Expect) {
@@ -304,20 +312,24 @@ impl Draft {
                 );
             }
         }
-        if messages != 0 {
-            self.add(Account::Messages, messages);
-        }
-        if bytes != 0 {
-            // What makes room is always allowed, also above the quota.
-            let quota = self.quota.filter(|_| bytes > 0);
-            if let Some((_, target)) = quota {
-                self.bounds
-                    .push((self.part.ops.len(), Bound::Quota { target }));
-            }
-            let max = quota.map(|(max, _)| i64::try_from(max).unwrap_or(i64::MAX));
-            self.add_to(keys::account(Account::Bytes), bytes, max, None);
-        }
+        self.add_to_quota(Account::Messages, messages, self.quota_messages);
+        self.add_to_quota(Account::Bytes, bytes, self.quota_bytes);
         (self.part, self.bounds)
+    }
+
+    /// Adds to a counter of the account that has a quota.
+    fn add_to_quota(&mut self, which: Account, delta: i64, quota: Option<(u64, usize)>) {
+        if delta == 0 {
+            return;
+        }
+        // What makes room is always allowed, also above the quota.
+        let quota = quota.filter(|_| delta > 0);
+        if let Some((_, target)) = quota {
+            self.bounds
+                .push((self.part.ops.len(), Bound::Quota { target }));
+        }
+        let max = quota.map(|(max, _)| i64::try_from(max).unwrap_or(i64::MAX));
+        self.add_to(keys::account(which), delta, max, None);
     }
 
     fn count(&mut self, mailbox: MailboxId, row: &Stored, sign: i64) {

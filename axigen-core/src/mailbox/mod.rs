@@ -75,7 +75,7 @@ pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
 pub use types::{
     Appended, Changes, Copied, FlagChange, Flagged, Flags, ItemId, MailboxId, MailboxInfo,
-    NewMessage, Options, Place, Row, SpecialUse, Target, Touched,
+    NewMessage, Options, Place, Quota, Row, SpecialUse, Target, Touched,
 };
 
 /// All mailboxes of all accounts. Cheap to clone.

@@ -18,7 +18,7 @@ use super::{
     keys::{self, Account, COUNTERS, Counter},
     names::{self, INBOX},
     row::{Origin, Read, Stored},
-    types::{Flags, MailboxId, NewMessage, Place, Target},
+    types::{Flags, MailboxId, NewMessage, Place, Quota, Target},
 };
 
 /// Keys set or deleted in one batch.
@@ -498,7 +498,7 @@ impl Mailboxes {
             account,
             mailbox: Place::Named(INBOX.to_owned()),
             flags: Flags::default(),
-            quota: None,
+            quota: Quota::NONE,
         };
         self.append(message, &[inbox]).await?;
         mend.report.recovered += 1;

@@ -166,8 +166,42 @@ pub struct Target {
     pub mailbox: Place,
     /// Flags the message begins with.
     pub flags: Flags,
-    /// Most bytes the account may hold after this; `None` is no limit.
-    pub quota: Option<u64>,
+    /// What the account may hold after this.
+    pub quota: Quota,
+}
+
+/// What an account may hold; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of all messages.
+    pub bytes: Option<u64>,
+    /// How many messages.
+    pub messages: Option<u64>,
+}
+
+impl Quota {
+    /// No limit.
+    pub const NONE: Quota = Quota {
+        bytes: None,
+        messages: None,
+    };
+
+    /// A limit on bytes alone.
+    pub fn of_bytes(bytes: u64) -> Quota {
+        Quota {
+            bytes: Some(bytes),
+            ..Quota::NONE
+        }
+    }
+
+    /// Whether an account that holds so many bytes and messages may get so
+    /// many more.
+    pub fn admits(&self, held: (u64, u64), more: (u64, u64)) -> bool {
+        let within = |limit: Option<u64>, held: u64, more: u64| {
+            limit.is_none_or(|limit| held.saturating_add(more) <= limit)
+        };
+        within(self.bytes, held.0, more.0) && within(self.messages, held.1, more.1)
+    }
 }
 
 /// A mailbox by id or by name.

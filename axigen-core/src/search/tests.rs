@@ -15,7 +15,7 @@ use super::feed::Feeder;
 use super::*;
 use crate::directory::{Directory, NewAccount};
 use crate::mailbox::search::Context;
-use crate::mailbox::{FlagChange, Flags, NewMessage, Place, Target};
+use crate::mailbox::{FlagChange, Flags, NewMessage, Place, Quota, Target};
 
 struct World {
     mailboxes: Mailboxes,
@@ -63,7 +63,7 @@ impl World {
             account,
             mailbox: Place::Named(mailbox.into()),
             flags: Flags::default(),
-            quota: None,
+            quota: Quota::NONE,
         };
         let done = self.mailboxes.append(message, &[target]).await.unwrap();
         done[0].uid
@@ -246,7 +246,7 @@ async fn moved_removed_and_deleted_messages_follow() {
     m.create(of, "New", None).await.unwrap();
     let new = world.id("New").await;
     m.move_(of, inbox, &[1, 2], new).await.unwrap();
-    m.copy(of, inbox, &[3], new, None).await.unwrap();
+    m.copy(of, inbox, &[3], new, Quota::NONE).await.unwrap();
     m.remove(of, inbox, &[4, 5]).await.unwrap();
     m.store_flags(of, inbox, &[6], &seen, None).await.unwrap();
     m.delete(of, "Old").await.unwrap();

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Problem;
 use super::file::closest;
 use super::values::Size;
+use crate::mailbox::Quota;
 
 /// What the sender of a mail is told when the account is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,9 @@ pub struct AccountSettings {
     /// Most bytes an account may hold; "0" is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota: Option<Size>,
+    /// Most messages an account may hold; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota_messages: Option<u64>,
     /// What the sender of a mail is told when the account is full: "defer" (452:
     /// keep it and try again) or "refuse" (552: it goes back at once).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,8 +61,8 @@ pub struct AccountSettings {
 /// An account's settings with nothing left open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Effective {
-    /// Most bytes; `None` is no limit.
-    pub quota: Option<u64>,
+    /// Most bytes and messages.
+    pub quota: Quota,
     /// What a sender is told of a full account.
     pub over_quota: OverQuota,
     /// Largest message, in bytes; `None` is the service's limit.
@@ -81,6 +85,7 @@ impl AccountSettings {
     pub fn or(self, parent: &AccountSettings) -> AccountSettings {
         AccountSettings {
             quota: self.quota.or(parent.quota),
+            quota_messages: self.quota_messages.or(parent.quota_messages),
             over_quota: self.over_quota.or(parent.over_quota),
             message_size: self.message_size.or(parent.message_size),
             imap: self.imap.or(parent.imap),
@@ -95,7 +100,10 @@ impl AccountSettings {
     pub fn effective(&self, server: &AccountSettings) -> Effective {
         let all = self.clone().or(server);
         Effective {
-            quota: limit(all.quota),
+            quota: Quota {
+                bytes: limit(all.quota),
+                messages: all.quota_messages.filter(|&most| most > 0),
+            },
             over_quota: all.over_quota.unwrap_or_default(),
             message_size: limit(all.message_size),
             imap: all.imap.unwrap_or(true),
@@ -192,7 +200,8 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
     let built_in = AccountSettings::default().effective(&AccountSettings::default());
     let size = |size: Option<u64>| Some(Size(size.unwrap_or(0)));
     let defaults = AccountSettings {
-        quota: size(built_in.quota),
+        quota: size(built_in.quota.bytes),
+        quota_messages: Some(built_in.quota.messages.unwrap_or(0)),
         over_quota: Some(built_in.over_quota),
         message_size: size(built_in.message_size),
         imap: Some(built_in.imap),
@@ -237,7 +246,11 @@ mod tests {
         };
         let effective = account.clone().or(&class).effective(&server);
         assert!(!effective.imap && !effective.pop3 && effective.submission);
-        assert_eq!(effective.quota, None, "the class lifts the server's quota");
+        assert_eq!(
+            effective.quota,
+            Quota::NONE,
+            "the class lifts the server's quota"
+        );
         let levels = [
             ("account", &account),
             ("class", &class),
@@ -274,6 +287,7 @@ mod tests {
         let mut settings = AccountSettings::default();
         for (option, value) in [
             ("quota", "1GB"),
+            ("quota_messages", "100"),
             ("over_quota", "refuse"),
             ("message_size", "1000"),
             ("imap", "false"),
@@ -283,6 +297,7 @@ mod tests {
         }
         let want = AccountSettings {
             quota: Some(Size(1 << 30)),
+            quota_messages: Some(100),
             over_quota: Some(OverQuota::Refuse),
             message_size: Some(Size(1000)),
             imap: Some(false),

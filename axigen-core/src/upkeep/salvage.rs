@@ -18,7 +18,7 @@ use futures_util::StreamExt;
 use super::{Progress, Result};
 use crate::directory::Directory;
 use crate::mailbox::label::{Event, Label};
-use crate::mailbox::{self, Flags, Mailboxes, NewMessage, Place, Target, names::INBOX};
+use crate::mailbox::{self, Flags, Mailboxes, NewMessage, Place, Quota, Target, names::INBOX};
 
 /// Blobs and notes read at a time.
 const PAGE: usize = 1000;
@@ -309,7 +309,7 @@ async fn fill(
                 account: id,
                 mailbox: Place::Named(mailbox.to_owned()),
                 flags: Flags::new(message.flags, []),
-                quota: None,
+                quota: Quota::NONE,
             };
             let put = mailboxes.append_known(new.clone(), &[target(&name)]).await;
             match put {

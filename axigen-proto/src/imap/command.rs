@@ -103,6 +103,17 @@ pub enum Command {
     },
     /// NAMESPACE (§6.3.10)
     Namespace,
+    /// GETQUOTA ([RFC 9208](https://www.rfc-editor.org/rfc/rfc9208))
+    GetQuota {
+        /// The name of a quota root.
+        root: String,
+    },
+    /// GETQUOTAROOT ([RFC 9208](https://www.rfc-editor.org/rfc/rfc9208)). The
+    /// mailbox need not be there.
+    GetQuotaRoot {
+        /// Which mailbox.
+        mailbox: MailboxName,
+    },
     /// NOTIFY ([RFC 5465](https://www.rfc-editor.org/rfc/rfc5465))
     Notify(Notify),
     /// STATUS (§6.3.11)

@@ -89,6 +89,25 @@ impl<'a> Encoder<'a> {
                 let earlier = if *earlier { " (EARLIER)" } else { "" };
                 self.print(format_args!("* VANISHED{earlier} {uids}"));
             }
+            Response::Quota { root, resources } => {
+                self.put("* QUOTA ");
+                self.string(root.as_bytes());
+                self.put(" (");
+                for (index, of) in resources.iter().enumerate() {
+                    let space = if index > 0 { " " } else { "" };
+                    let name = of.resource.as_str();
+                    self.print(format_args!("{space}{name} {} {}", of.used, of.limit));
+                }
+                self.put(")");
+            }
+            Response::QuotaRoot { mailbox, roots } => {
+                self.put("* QUOTAROOT ");
+                self.mailbox(mailbox);
+                for root in roots {
+                    self.put(" ");
+                    self.string(root.as_bytes());
+                }
+            }
             Response::Search(found) => self.numbers("* SEARCH", found),
             Response::Sort(found) => self.numbers("* SORT", found),
             Response::Thread(threads) => threads.write(self.out),

@@ -24,7 +24,7 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
 use super::extensions::{
-    compress, condstore, enable, id, list_extended, notify, sort, special_use,
+    compress, condstore, enable, id, list_extended, notify, quota, sort, special_use,
 };
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
@@ -168,6 +168,8 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Examine => map(|i| select(grammar, i), Command::Examine).parse(input),
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),
+        Name::GetQuota => quota::get_quota(input),
+        Name::GetQuotaRoot => quota::get_quota_root(grammar, input),
         Name::Id => id::id(input),
         Name::Idle => Ok((input, Command::Idle)),
         Name::List => list_extended::list(grammar, input),
@@ -334,7 +336,7 @@ fn status<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Command> {
 
 /// ```text
 /// status-att = "MESSAGES" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" / "SIZE" / "RECENT" /
-///              "HIGHESTMODSEQ" / "APPENDLIMIT"
+///              "HIGHESTMODSEQ" / "APPENDLIMIT" / "DELETED-STORAGE"
 /// ```
 pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
     let (rest, name) = expect("a STATUS item", word).parse(input)?;
@@ -348,6 +350,7 @@ pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
         "SIZE" => StatusItem::Size,
         "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
         "APPENDLIMIT" => StatusItem::AppendLimit,
+        "DELETED-STORAGE" => StatusItem::DeletedStorage,
         _ => return Err(expected(input, "a STATUS item")),
     };
     Ok((rest, item))

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
+use super::extensions::quota::ResourceUse;
 use super::extensions::sort::Threads;
 use super::sequence::NumberSet;
 use super::structure::{BodyStructure, Envelope};
@@ -51,6 +52,20 @@ pub enum Response {
         earlier: bool,
         /// The UIDs.
         uids: NumberSet,
+    },
+    /// `* QUOTA` ([RFC 9208 §4.2.1](https://www.rfc-editor.org/rfc/rfc9208#section-4.2.1))
+    Quota {
+        /// The name of the quota root.
+        root: String,
+        /// What is limited.
+        resources: Vec<ResourceUse>,
+    },
+    /// `* QUOTAROOT` ([RFC 9208 §4.2.2](https://www.rfc-editor.org/rfc/rfc9208#section-4.2.2))
+    QuotaRoot {
+        /// Which mailbox.
+        mailbox: MailboxName,
+        /// Names of its quota roots.
+        roots: Vec<String>,
     },
     /// `* SEARCH` (RFC 3501). [`Response::found`] chooses between this and ESEARCH.
     Search(Numbers),

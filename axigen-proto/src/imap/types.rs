@@ -229,6 +229,8 @@ pub enum StatusItem {
     HighestModSeq,
     /// Largest message that can be appended, in bytes (RFC 7889).
     AppendLimit,
+    /// Bytes that EXPUNGE would free, in units of 1024 (RFC 9208).
+    DeletedStorage,
 }
 
 impl StatusItem {
@@ -244,6 +246,7 @@ impl StatusItem {
             StatusItem::Size => "SIZE",
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::AppendLimit => "APPENDLIMIT",
+            StatusItem::DeletedStorage => "DELETED-STORAGE",
         }
     }
 }

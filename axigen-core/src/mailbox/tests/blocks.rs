@@ -104,7 +104,9 @@ async fn a_mailbox_with_blocks_is_copied_moved_and_deleted() {
     let work = fill(&m, "Work", 9).await;
     m.fold(ALICE, work).await.unwrap();
     let inbox = m.find(ALICE, "INBOX").await.unwrap().id;
-    m.copy(ALICE, work, &[2, 3], inbox, None).await.unwrap();
+    m.copy(ALICE, work, &[2, 3], inbox, Quota::NONE)
+        .await
+        .unwrap();
     let moved = m.move_(ALICE, work, &[5, 9], inbox).await.unwrap();
     assert_eq!(moved.uids.len(), 2);
     let flag = FlagChange::Add(Flags::from(Flags::FLAGGED));

@@ -50,7 +50,7 @@ async fn all_or_nothing() {
         ..to(BOB, "")
     };
     let full = Target {
-        quota: Some(10),
+        quota: Quota::of_bytes(10),
         ..to(BOB, "INBOX")
     };
     let named = |name: &str| [to(ALICE, "INBOX"), to(BOB, name)];
@@ -105,7 +105,7 @@ async fn quota_to_the_byte() {
     let size = message("x").raw.len() as u64;
     let within = |quota: u64| {
         [Target {
-            quota: Some(quota),
+            quota: Quota::of_bytes(quota),
             ..to(ALICE, "INBOX")
         }]
     };
@@ -116,16 +116,57 @@ async fn quota_to_the_byte() {
     let inbox = m.find(ALICE, "INBOX").await.unwrap().id;
     let archive = m.find(ALICE, "Archive").await.unwrap().id;
     let got = m
-        .copy(ALICE, inbox, &[1, 2], archive, Some(4 * size - 1))
+        .copy(
+            ALICE,
+            inbox,
+            &[1, 2],
+            archive,
+            Quota::of_bytes(4 * size - 1),
+        )
         .await;
     assert!(matches!(got, Err(Error::OverQuota { target: 0 })));
-    m.copy(ALICE, inbox, &[1, 2], archive, Some(4 * size))
+    m.copy(ALICE, inbox, &[1, 2], archive, Quota::of_bytes(4 * size))
         .await
         .unwrap();
     // Above a quota that was lowered, everything that makes room still works.
     m.move_(ALICE, inbox, &[1], archive).await.unwrap();
     m.remove(ALICE, archive, &[1, 2]).await.unwrap();
     assert_eq!(m.usage(ALICE).await.unwrap(), (2 * size, 2));
+    sound(&m, ALICE).await;
+}
+
+#[tokio::test]
+async fn a_quota_of_messages() {
+    let m = fresh().await;
+    let inbox = fill(&m, "INBOX", 2).await;
+    let archive = m.find(ALICE, "Archive").await.unwrap().id;
+    let most = |messages| Quota {
+        bytes: None,
+        messages: Some(messages),
+    };
+    let target = |messages| Target {
+        quota: most(messages),
+        ..to(ALICE, "INBOX")
+    };
+    let got = m.append(message("x"), &[target(2)]).await;
+    assert!(matches!(got, Err(Error::OverQuota { target: 0 })));
+    m.append(message("x"), &[target(3)]).await.unwrap();
+    let got = m.copy(ALICE, inbox, &[1, 2], archive, most(4)).await;
+    assert!(matches!(got, Err(Error::OverQuota { target: 0 })));
+    m.copy(ALICE, inbox, &[1, 2], archive, most(5))
+        .await
+        .unwrap();
+    assert_eq!(m.usage(ALICE).await.unwrap().1, 5);
+    let flags = FlagChange::Add(Flags::from(Flags::DELETED));
+    m.store_flags(ALICE, inbox, &[1, 3], &flags, None)
+        .await
+        .unwrap();
+    let rows = m.rows(ALICE, inbox, &[1, 3]).await.unwrap();
+    let size = rows.iter().map(|row| row.size).sum::<u64>();
+    assert_eq!(m.deleted_size(ALICE, inbox).await.unwrap(), size);
+    assert_eq!(m.deleted_size(ALICE, archive).await.unwrap(), 0);
+    let all = m.list(ALICE).await.unwrap();
+    assert_eq!(m.count(ALICE).await.unwrap() as usize, all.len());
     sound(&m, ALICE).await;
 }
 
@@ -252,7 +293,7 @@ async fn copies_are_new_items_with_the_same_content() {
         .await
         .unwrap();
     let copied = m
-        .copy(ALICE, inbox, &[3, 1, 77], archive.id, None)
+        .copy(ALICE, inbox, &[3, 1, 77], archive.id, Quota::NONE)
         .await
         .unwrap();
     assert_eq!(copied.uid_validity, archive.uid_validity);
@@ -270,9 +311,14 @@ async fn copies_are_new_items_with_the_same_content() {
     assert!(matches!(gone, Err(Error::NoSuchMessage)));
     let body = m.body(ALICE, new[1].item, 0..u64::MAX).await.unwrap();
     assert_eq!(body, message("message 2").raw);
-    let got = m.copy(ALICE, inbox, &[1], MailboxId(999), None).await;
+    let got = m
+        .copy(ALICE, inbox, &[1], MailboxId(999), Quota::NONE)
+        .await;
     assert!(matches!(got, Err(Error::NoSuchMailbox)));
-    let none = m.copy(ALICE, inbox, &[77], archive.id, None).await.unwrap();
+    let none = m
+        .copy(ALICE, inbox, &[77], archive.id, Quota::NONE)
+        .await
+        .unwrap();
     assert!(none.uids.is_empty());
     sound(&m, ALICE).await;
 }
@@ -286,14 +332,23 @@ async fn a_large_copy_is_all_or_nothing() {
         let all = uids(&m, inbox).await;
         let room = 2500 - all.len();
         let some = &all[..all.len().min(room)];
-        let copied = m.copy(ALICE, inbox, some, inbox, None).await.unwrap();
+        let copied = m
+            .copy(ALICE, inbox, some, inbox, Quota::NONE)
+            .await
+            .unwrap();
         assert_eq!(copied.uids.len(), some.len());
     }
     let all = uids(&m, inbox).await;
     assert_eq!(all, (1..=2500).collect::<Vec<_>>());
     let (bytes, _) = m.usage(ALICE).await.unwrap();
     let got = m
-        .copy(ALICE, inbox, &all, archive, Some(bytes + bytes / 2))
+        .copy(
+            ALICE,
+            inbox,
+            &all,
+            archive,
+            Quota::of_bytes(bytes + bytes / 2),
+        )
         .await;
     assert!(matches!(got, Err(Error::OverQuota { .. })));
     assert_eq!(m.info(ALICE, archive).await.unwrap().messages, 0);
@@ -413,7 +468,9 @@ async fn a_large_structure_is_kept_once() {
     let targets = [to(ALICE, "INBOX"), to(BOB, "INBOX")];
     let got = m.append(large, &targets).await.unwrap();
     let archive = m.find(ALICE, "Archive").await.unwrap().id;
-    let copied = m.copy(ALICE, got[0].mailbox, &[1], archive, None).await;
+    let copied = m
+        .copy(ALICE, got[0].mailbox, &[1], archive, Quota::NONE)
+        .await;
     assert_eq!(copied.unwrap().uids, [(1, 1)]);
     // Two blobs, content and structure, however many items.
     let blobs = m.store.space().await.unwrap().blobs;

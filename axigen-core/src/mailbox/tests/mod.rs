@@ -49,7 +49,7 @@ fn to(account: AccountId, mailbox: &str) -> Target {
         account,
         mailbox: Place::Named(mailbox.to_owned()),
         flags: Flags::default(),
-        quota: None,
+        quota: Quota::NONE,
     }
 }
 

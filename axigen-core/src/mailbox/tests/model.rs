@@ -282,8 +282,12 @@ impl World {
                 quota,
             } => {
                 let uids = self.pick(from, pick);
+                let within = Quota {
+                    bytes: quota,
+                    messages: None,
+                };
                 let got = real
-                    .copy(ALICE, self.id(from), &uids, self.id(to), quota)
+                    .copy(ALICE, self.id(from), &uids, self.id(to), within)
                     .await;
                 let Some(moved) = self.taken(from, to, &uids) else {
                     assert!(matches!(got, Err(Error::NoSuchMailbox)));
@@ -387,7 +391,10 @@ impl World {
         let targets: Vec<Target> = into
             .iter()
             .map(|&name| Target {
-                quota,
+                quota: Quota {
+                    bytes: quota,
+                    messages: None,
+                },
                 ..flagged(ALICE, NAMES[name], flags.clone())
             })
             .collect();

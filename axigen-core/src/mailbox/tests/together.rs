@@ -23,7 +23,7 @@ async fn fifty_deliver_into_one_mailbox_until_it_is_full() {
             for number in 0..EACH {
                 let message = message(&format!("same size {:03}", task * EACH + number));
                 let target = Target {
-                    quota: Some(size * ROOM as u64),
+                    quota: Quota::of_bytes(size * ROOM as u64),
                     ..to(ALICE, "INBOX")
                 };
                 match m.append(message, &[target]).await {
@@ -100,7 +100,11 @@ async fn everyone_does_everything() {
                 let (from, into) = if round % 2 == 0 { (a, b) } else { (b, a) };
                 match task % 8 {
                     0 => drop(m.append(message("new"), &[to(ALICE, "a")]).await.unwrap()),
-                    1 => drop(m.copy(ALICE, from, &pick[..3], into, None).await.unwrap()),
+                    1 => drop(
+                        m.copy(ALICE, from, &pick[..3], into, Quota::NONE)
+                            .await
+                            .unwrap(),
+                    ),
                     2 => drop(m.move_(ALICE, from, &pick, into).await.unwrap()),
                     3 => drop(m.expunge(ALICE, from, None).await.unwrap()),
                     4 => {

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Flags, MailboxId, NewMessage, Place, Target};
+use crate::mailbox::{Flags, MailboxId, NewMessage, Place, Quota, Target};
 use crate::service::Share;
 
 /// A message that is coming.
@@ -22,7 +22,7 @@ pub(super) struct Appending {
     internal_zone: i16,
     raw: BytesMut,
     share: Share,
-    quota: Option<u64>,
+    quota: Quota,
 }
 
 impl Talk<'_> {
@@ -61,12 +61,13 @@ impl Talk<'_> {
                 Status::no("the message is larger than this account may append").with(Code::TooBig),
             );
         }
-        if let Some(quota) = user.settings.quota {
-            let (bytes, _) = mailboxes
+        let quota = user.settings.quota;
+        if quota != Quota::NONE {
+            let held = mailboxes
                 .usage(user.account)
                 .await
                 .map_err(|error| status::of(&error, true))?;
-            if bytes.saturating_add(size) > quota {
+            if !quota.admits(held, (size, 1)) {
                 return Err(Status::no("the account is over its quota").with(Code::OverQuota));
             }
         }
@@ -89,7 +90,7 @@ impl Talk<'_> {
             internal_zone,
             raw: BytesMut::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 20)),
             share,
-            quota: user.settings.quota,
+            quota,
         })
     }
 

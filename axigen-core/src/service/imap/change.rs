@@ -7,7 +7,7 @@ use axigen_store::AccountId;
 
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Copied, FlagChange, MailboxId};
+use crate::mailbox::{Copied, FlagChange, MailboxId, Quota};
 
 const NONE_OPEN: &str = "no mailbox is open";
 const BEYOND: &str = "there is no message of that number";
@@ -106,7 +106,10 @@ impl Talk<'_> {
             Ok(both) => both,
             Err(status) => return status,
         };
-        let quota = self.user.as_ref().and_then(|user| user.settings.quota);
+        let quota = self
+            .user
+            .as_ref()
+            .map_or(Quota::NONE, |user| user.settings.quota);
         match self
             .context
             .mailboxes

@@ -8,6 +8,7 @@ use axigen_proto::imap::types::{MailboxName, SpecialUse as Use, StatusItem};
 use axigen_store::AccountId;
 
 use super::notify::Notify;
+use super::quota::units;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::{MailboxInfo, SpecialUse, names};
 
@@ -151,6 +152,10 @@ impl Talk<'_> {
                 StatusItem::Deleted => u64::from(info.deleted),
                 StatusItem::Size => info.size,
                 // RFC 7162 §7: 0 would say that there are no such numbers.
+                StatusItem::DeletedStorage => {
+                    let deleted = self.context.mailboxes.deleted_size(account, info.id);
+                    units(deleted.await?)
+                }
                 StatusItem::AppendLimit => append_limit,
                 StatusItem::HighestModSeq => info.highest_modseq.max(1),
                 StatusItem::Recent => {

@@ -7,6 +7,7 @@
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
 //! | `notify` | NOTIFY: what is told of other mailboxes |
+//! | `quota` | QUOTA |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
@@ -19,6 +20,7 @@ mod data;
 mod fetch;
 mod list;
 mod notify;
+mod quota;
 mod resync;
 mod search;
 mod selected;
@@ -390,6 +392,10 @@ impl Talk<'_> {
                 self.lsub(conn, account, &reference, &pattern).await?
             }
             Command::Namespace => self.namespace(conn)?,
+            Command::GetQuota { root } => self.get_quota(conn, account, &root).await?,
+            Command::GetQuotaRoot { mailbox } => {
+                self.get_quota_root(conn, account, mailbox).await?
+            }
             Command::Notify(notify) => self.notify(conn, account, &notify).await?,
             Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {

@@ -16,6 +16,8 @@ pub(crate) enum Name {
     Examine,
     Expunge,
     Fetch,
+    GetQuota,
+    GetQuotaRoot,
     Id,
     Idle,
     List,
@@ -58,7 +60,7 @@ pub(crate) enum Needs {
     Selected,
 }
 
-const NAMES: [(&str, Name, Needs); 35] = [
+const NAMES: [(&str, Name, Needs); 37] = [
     ("APPEND", Name::Append, Needs::Authenticated),
     ("AUTHENTICATE", Name::Authenticate, Needs::NotAuthenticated),
     ("CAPABILITY", Name::Capability, Needs::Nothing),
@@ -72,6 +74,8 @@ const NAMES: [(&str, Name, Needs); 35] = [
     ("EXAMINE", Name::Examine, Needs::Authenticated),
     ("EXPUNGE", Name::Expunge, Needs::Selected),
     ("FETCH", Name::Fetch, Needs::Selected),
+    ("GETQUOTA", Name::GetQuota, Needs::Authenticated),
+    ("GETQUOTAROOT", Name::GetQuotaRoot, Needs::Authenticated),
     ("ID", Name::Id, Needs::Nothing),
     ("IDLE", Name::Idle, Needs::Authenticated),
     ("LIST", Name::List, Needs::Authenticated),

@@ -73,6 +73,13 @@ impl Encoder<'_> {
                 self.client_mailbox(&pattern.0);
             }
             Command::Namespace => self.put("NAMESPACE"),
+            Command::GetQuota { root } => {
+                self.put("GETQUOTA ");
+                self.client_string(root.as_bytes());
+            }
+            Command::GetQuotaRoot { mailbox } => {
+                self.of_mailbox("GETQUOTAROOT", mailbox.as_str());
+            }
             Command::Notify(notify) => self.client_notify(notify),
             Command::Status { mailbox, items } => {
                 self.of_mailbox("STATUS", mailbox.as_str());

@@ -17,12 +17,13 @@ pub mod idle;
 pub mod list_extended;
 pub mod literal;
 pub mod notify;
+pub mod quota;
 pub mod sort;
 pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 23] = [
+pub const AFTER_LOGIN: [&str; 27] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
@@ -35,6 +36,10 @@ pub const AFTER_LOGIN: [&str; 23] = [
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465
     "QRESYNC",               // RFC 7162
+    "QUOTA",                 // RFC 9208
+    "QUOTA=RES-MAILBOX",     // RFC 9208
+    "QUOTA=RES-MESSAGE",     // RFC 9208
+    "QUOTA=RES-STORAGE",     // RFC 9208
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256
     "SORT=DISPLAY",          // RFC 5957

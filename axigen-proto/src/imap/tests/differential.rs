@@ -129,7 +129,9 @@ fn items(theirs: &[StatusDataItemName]) -> Result<Vec<StatusItem>, Different> {
                 StatusDataItemName::UidValidity => StatusItem::UidValidity,
                 StatusDataItemName::Unseen => StatusItem::Unseen,
                 StatusDataItemName::Deleted => StatusItem::Deleted,
+                StatusDataItemName::DeletedStorage => StatusItem::DeletedStorage,
                 StatusDataItemName::HighestModSeq => StatusItem::HighestModSeq,
+                #[allow(unreachable_patterns)]
                 _ => return Err("an extension of theirs"),
             })
         })
@@ -529,6 +531,10 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
         } => Command::Move {
             uid: *uid,
             set: set(sequence_set),
+            mailbox: name(mailbox)?,
+        },
+        CommandBody::GetQuota { root } => Command::GetQuota { root: text(root)? },
+        CommandBody::GetQuotaRoot { mailbox } => Command::GetQuotaRoot {
             mailbox: name(mailbox)?,
         },
         CommandBody::Idle => Command::Idle,

@@ -113,6 +113,10 @@ const EXAMPLES: &[&str] = &[
     "t1 STATUS INBOX (APPENDLIMIT)",
     "t2 LIST \"\" % RETURN (STATUS (APPENDLIMIT))",
     "4 UNAUTHENTICATE",
+    // RFC 9208
+    "G0001 GETQUOTA \"!partition/sda4\"",
+    "G0002 GETQUOTAROOT INBOX",
+    "S0003 STATUS INBOX (MESSAGES DELETED DELETED-STORAGE)",
     // RFC 5465
     "b notify set status (selected (MessageNew (uid body.peek[header.fields (from to subject)]) MessageExpunge)) (subtree Lists NONE)",
     "a notify set (mailboxes INBOX (Messagenew messageExpunge)) (personal (SubscriptionChange))",
@@ -447,6 +451,8 @@ fn wrong_ones_are_told_why() {
         (b"a ENABLE", "a space"),
         (b"a SELECT \"a\rb\"", "may hold"),
         (b"a COPY 1:2:3 x", "a space at column 11"),
+        (b"a GETQUOTA", "a space"),
+        (b"a GETQUOTA (", "a quota root"),
         (b"a NOTIFY", "a space"),
         (b"a NOTIFY FOO", "SET or NONE"),
         (b"a NOTIFY SET", "a space"),

@@ -12,6 +12,7 @@ use crate::imap::command::{
     FetchAttribute, Partial, Search, SearchKey, SearchReturn, Section, SectionText,
 };
 use crate::imap::encode::Encoder;
+use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::response::{
     Code, Esearch, FetchItem, ListItem, MailboxAttribute, Namespace, Numbers, Response, Status,
@@ -98,6 +99,39 @@ fn as_in_the_standards() {
         (
             Response::Sort(numbers(&[5, 2], Some(17))),
             "* SORT 5 2 (MODSEQ 17)\r\n",
+        ),
+        // RFC 9208
+        (
+            Response::Quota {
+                root: "#user/alice".to_owned(),
+                resources: vec![
+                    ResourceUse {
+                        resource: Resource::Storage,
+                        used: 54,
+                        limit: 111,
+                    },
+                    ResourceUse {
+                        resource: Resource::Message,
+                        used: 42,
+                        limit: 1000,
+                    },
+                ],
+            },
+            "* QUOTA \"#user/alice\" (STORAGE 54 111 MESSAGE 42 1000)\r\n",
+        ),
+        (
+            Response::Quota {
+                root: String::new(),
+                resources: Vec::new(),
+            },
+            "* QUOTA \"\" ()\r\n",
+        ),
+        (
+            Response::QuotaRoot {
+                mailbox: "INBOX".into(),
+                roots: vec!["#user/alice".to_owned(), String::new()],
+            },
+            "* QUOTAROOT INBOX \"#user/alice\" \"\"\r\n",
         ),
         (
             Response::Vanished {

@@ -97,6 +97,7 @@ fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
             StatusItem::Size,
             StatusItem::HighestModSeq,
             StatusItem::AppendLimit,
+            StatusItem::DeletedStorage,
         ]),
         1..4,
     )
@@ -417,6 +418,8 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
                 mailbox,
                 special_use
             }),
+        text().prop_map(|root| Command::GetQuota { root }),
+        mailbox().prop_map(|mailbox| Command::GetQuotaRoot { mailbox }),
         (mailbox(), mailbox()).prop_map(|(from, to)| Command::Rename { from, to }),
         (name_text(), pattern())
             .prop_map(|(reference, pattern)| Command::Lsub { reference, pattern }),
