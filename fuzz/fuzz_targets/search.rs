@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let structure = Structure::parse(raw);
     let header = structure.header();
     let search = Search::new(&search.keys, &context);
-    let mut candidate = Candidate { seq: 2, row: &row, structure: None, header: None, raw: None };
+    let mut candidate = Candidate { seq: 2, row: &row, email_id: None, structure: None, header: None, raw: None };
     for _ in 0..4 {
         match search.matches(&candidate) {
             Answer::Yes | Answer::No => return,

@@ -22,11 +22,12 @@ impl Mailboxes {
         seq: u32,
         row: &Row,
     ) -> Result<bool> {
-        let (mut structure, mut header, mut raw) = (None, None, None);
+        let (mut email_id, mut structure, mut header, mut raw) = (None, None, None, None);
         loop {
             let candidate = Candidate {
                 seq,
                 row,
+                email_id: email_id.as_ref(),
                 structure: structure.as_deref(),
                 header: header.as_deref(),
                 raw: raw.as_deref(),
@@ -34,6 +35,14 @@ impl Mailboxes {
             let answer = search.matches(&candidate);
             if matches!(answer, Answer::Yes | Answer::No) {
                 return Ok(answer == Answer::Yes);
+            }
+            if answer == Answer::NeedsEmailId {
+                email_id = match self.email_id(account, row.item).await {
+                    Ok(id) => Some(id),
+                    Err(Error::NoSuchMessage) => return Ok(false),
+                    Err(error) => return Err(error),
+                };
+                continue;
             }
             if structure.is_none() {
                 structure = match self.structure(account, row.item).await {

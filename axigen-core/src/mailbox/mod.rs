@@ -21,6 +21,7 @@
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
 //! | [`sort`], [`thread`], `subject`, `casemap` | found messages in an order, in trees |
+//! | `objectid`, `preview` | what a mailbox and a message are called for ever; how a message begins |
 //! | `quota` | what an account holds |
 //! | [`verify`], [`repair`] | counting again, setting right |
 //! | [`label`] | what salvage reads |
@@ -55,7 +56,9 @@ pub mod label;
 mod log;
 mod matches;
 pub mod names;
+mod objectid;
 mod parts;
+mod preview;
 mod quota;
 mod rename;
 pub mod repair;
@@ -73,6 +76,8 @@ pub mod verify;
 
 pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
+pub use objectid::mailbox_object;
+pub use preview::PREVIEW;
 pub use types::{
     Appended, Changes, Copied, FlagChange, Flagged, Flags, ItemId, MailboxId, MailboxInfo,
     NewMessage, Options, Place, Quota, Row, SpecialUse, Target, Touched,

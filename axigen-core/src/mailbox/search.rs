@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use axigen_proto::imap::command::SearchKey;
+use axigen_proto::imap::extensions::objectid::ObjectId;
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Date, Flag};
 
@@ -44,6 +45,8 @@ pub struct Candidate<'m> {
     pub seq: u32,
     /// Its row.
     pub row: &'m Row,
+    /// Its identifier, once it was asked for.
+    pub email_id: Option<&'m ObjectId>,
     /// Its structure, once it was asked for.
     pub structure: Option<&'m Structure>,
     /// Its header block, once it was asked for.
@@ -59,6 +62,8 @@ pub enum Answer {
     No,
     /// It does.
     Yes,
+    /// Load the identifier and ask again.
+    NeedsEmailId,
     /// Load the structure and ask again.
     NeedsStructure,
     /// Load the header block and ask again.
@@ -94,6 +99,7 @@ enum Key {
     Smaller(u64),
     /// Changed at this number or later.
     Changed(u64),
+    EmailId(ObjectId),
     Header(String, String),
     Body(String),
     Text(String),
@@ -245,6 +251,9 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::Older(seconds) => Key::Arrived(i64::MIN, context.now - i64::from(*seconds)),
         SearchKey::Larger(size) => Key::Larger(*size),
         SearchKey::Smaller(size) => Key::Smaller(*size),
+        SearchKey::EmailId(id) => Key::EmailId(id.clone()),
+        // Messages have no such identifier here: RFC 8474 §5.2.
+        SearchKey::ThreadId(_) => Key::Not(Box::new(Key::All)),
         // One number for all flags: which of them is meant makes no difference.
         SearchKey::ModSeq { since, .. } => Key::Changed(*since),
     }
@@ -307,6 +316,10 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
         Key::Arrived(from, to) => Answer::of((*from..=*to).contains(&of.row.internal_date)),
         Key::Larger(size) => Answer::of(of.row.size > *size),
         Key::Smaller(size) => Answer::of(of.row.size < *size),
+        Key::EmailId(id) => match of.email_id {
+            None => Answer::NeedsEmailId,
+            Some(of) => Answer::of(of == id),
+        },
         Key::Changed(since) => Answer::of(of.row.modseq >= *since),
         Key::Header(name, text) => match of.header {
             None => Answer::NeedsHeader,
@@ -350,14 +363,22 @@ fn in_leaves(structure: &Structure, raw: &[u8], text: &str, with_mime: bool) -> 
 
 /// What a leaf's text gives; false for one that has none.
 fn leaf_text(leaf: &Leaf<'_>, raw: &[u8], see: impl FnOnce(&str) -> bool) -> bool {
-    let content = slice(raw, leaf.content.clone());
     if !leaf.media_type.eq_ignore_ascii_case(b"text")
         && !leaf.media_type.eq_ignore_ascii_case(b"message")
     {
         return false;
     }
-    let content = transfer_decoded(leaf.encoding, content).unwrap_or(Cow::Borrowed(content));
-    see(&charset_decoded(leaf.charset.map(|c| &c[..]), &content))
+    see(&text_of(leaf, slice(raw, leaf.content.clone())))
+}
+
+/// The text of a leaf, of whose content this was read.
+pub(super) fn text_of<'c>(leaf: &Leaf<'_>, content: &'c [u8]) -> Cow<'c, str> {
+    let charset = leaf.charset.map(|c| &c[..]);
+    match transfer_decoded(leaf.encoding, content) {
+        None => charset_decoded(charset, content),
+        Some(Cow::Borrowed(content)) => charset_decoded(charset, content),
+        Some(Cow::Owned(content)) => Cow::Owned(charset_decoded(charset, &content).into_owned()),
+    }
 }
 
 /// Shows every text that [`Search::matches`] looks for strings in, folded as
@@ -581,14 +602,17 @@ mod tests {
         let mut candidate = Candidate {
             seq: 2,
             row: &row,
+            email_id: None,
             structure: None,
             header: None,
             raw: None,
         };
+        let email_id = ObjectId::new("M0123").unwrap();
         for _ in 0..4 {
             match search.matches(&candidate) {
                 Answer::Yes => return true,
                 Answer::No => return false,
+                Answer::NeedsEmailId => candidate.email_id = Some(&email_id),
                 Answer::NeedsStructure => candidate.structure = Some(&structure),
                 Answer::NeedsHeader => candidate.header = Some(header),
                 Answer::NeedsBody => {
@@ -678,6 +702,7 @@ mod tests {
         let candidate = Candidate {
             seq: 2,
             row: &row,
+            email_id: None,
             structure: None,
             header: None,
             raw: None,

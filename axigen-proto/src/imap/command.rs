@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::notify::Notify;
+use super::extensions::objectid::ObjectId;
 use super::extensions::sort::{Sort, Thread};
 use super::sequence::SequenceSet;
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -402,6 +403,12 @@ pub enum SearchKey {
     Larger(u64),
     /// Fewer bytes than this.
     Smaller(u64),
+    /// The message of this identifier
+    /// ([RFC 8474](https://www.rfc-editor.org/rfc/rfc8474)).
+    EmailId(ObjectId),
+    /// Messages of the thread of this identifier
+    /// ([RFC 8474](https://www.rfc-editor.org/rfc/rfc8474)).
+    ThreadId(ObjectId),
     /// Changed at this modification number or later
     /// ([RFC 7162](https://www.rfc-editor.org/rfc/rfc7162)).
     ModSeq {
@@ -473,6 +480,15 @@ pub enum FetchAttribute {
     InternalDate,
     /// MODSEQ ([RFC 7162](https://www.rfc-editor.org/rfc/rfc7162))
     ModSeq,
+    /// EMAILID ([RFC 8474](https://www.rfc-editor.org/rfc/rfc8474))
+    EmailId,
+    /// THREADID ([RFC 8474](https://www.rfc-editor.org/rfc/rfc8474))
+    ThreadId,
+    /// PREVIEW ([RFC 8970](https://www.rfc-editor.org/rfc/rfc8970))
+    Preview {
+        /// Only if it is at hand.
+        lazy: bool,
+    },
     /// RFC822 (RFC 3501): as `BODY[]`.
     Rfc822,
     /// RFC822.HEADER (RFC 3501): as `BODY.PEEK[HEADER]`.

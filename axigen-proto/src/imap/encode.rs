@@ -70,7 +70,7 @@ impl<'a> Encoder<'a> {
             }
             Response::List(item) => self.list("* LIST ", item),
             Response::Lsub(item) => self.list("* LSUB ", item),
-            Response::MailboxStatus { mailbox, items } => {
+            Response::MailboxStatus { mailbox, items, id } => {
                 self.put("* STATUS ");
                 self.mailbox(mailbox);
                 self.put(" (");
@@ -81,6 +81,10 @@ impl<'a> Encoder<'a> {
                 for (index, (item, value)) in sent.enumerate() {
                     let space = if index > 0 { " " } else { "" };
                     let _ = write!(self.out, "{space}{} {value}", item.as_str());
+                }
+                if let Some(id) = id {
+                    let space = if self.out.ends_with(b"(") { "" } else { " " };
+                    self.print(format_args!("{space}MAILBOXID ({id})"));
                 }
                 self.put(")");
             }
@@ -173,6 +177,13 @@ impl<'a> Encoder<'a> {
             FetchItem::Uid(uid) => self.print(format_args!("UID {uid}")),
             FetchItem::InternalDate(at) => self.print(format_args!("INTERNALDATE \"{at}\"")),
             FetchItem::ModSeq(modseq) => self.print(format_args!("MODSEQ ({modseq})")),
+            FetchItem::EmailId(id) => self.print(format_args!("EMAILID ({id})")),
+            FetchItem::ThreadId(Some(id)) => self.print(format_args!("THREADID ({id})")),
+            FetchItem::ThreadId(None) => self.put("THREADID NIL"),
+            FetchItem::Preview(text) => {
+                self.put("PREVIEW ");
+                self.nstring(text.as_ref().map(String::as_bytes));
+            }
             FetchItem::Rfc822Size(size) => self.print(format_args!("RFC822.SIZE {size}")),
             FetchItem::Envelope(envelope) => {
                 self.put("ENVELOPE ");
@@ -252,6 +263,10 @@ impl<'a> Encoder<'a> {
             FetchAttribute::Envelope => "ENVELOPE",
             FetchAttribute::Flags => "FLAGS",
             FetchAttribute::InternalDate => "INTERNALDATE",
+            FetchAttribute::EmailId => "EMAILID",
+            FetchAttribute::ThreadId => "THREADID",
+            FetchAttribute::Preview { lazy: false } => "PREVIEW",
+            FetchAttribute::Preview { lazy: true } => "PREVIEW (LAZY)",
             FetchAttribute::ModSeq => "MODSEQ",
             FetchAttribute::Rfc822 => "RFC822",
             FetchAttribute::Rfc822Header => "RFC822.HEADER",
@@ -370,6 +385,10 @@ impl<'a> Encoder<'a> {
             }
             Code::HighestModSeq(n) => {
                 self.print(format_args!("[HIGHESTMODSEQ {n}] "));
+                return true;
+            }
+            Code::MailboxId(id) => {
+                self.print(format_args!("[MAILBOXID ({id})] "));
                 return true;
             }
             Code::Modified(set) => {

@@ -336,7 +336,7 @@ fn status<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Command> {
 
 /// ```text
 /// status-att = "MESSAGES" / "UIDNEXT" / "UIDVALIDITY" / "UNSEEN" / "DELETED" / "SIZE" / "RECENT" /
-///              "HIGHESTMODSEQ" / "APPENDLIMIT" / "DELETED-STORAGE"
+///              "HIGHESTMODSEQ" / "APPENDLIMIT" / "DELETED-STORAGE" / "MAILBOXID"
 /// ```
 pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
     let (rest, name) = expect("a STATUS item", word).parse(input)?;
@@ -350,6 +350,7 @@ pub(crate) fn status_item(input: &[u8]) -> Parsed<'_, StatusItem> {
         "SIZE" => StatusItem::Size,
         "HIGHESTMODSEQ" => StatusItem::HighestModSeq,
         "APPENDLIMIT" => StatusItem::AppendLimit,
+        "MAILBOXID" => StatusItem::MailboxId,
         "DELETED-STORAGE" => StatusItem::DeletedStorage,
         _ => return Err(expected(input, "a STATUS item")),
     };

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
+use super::extensions::objectid::ObjectId;
 use super::extensions::quota::ResourceUse;
 use super::extensions::sort::Threads;
 use super::sequence::NumberSet;
@@ -43,6 +44,8 @@ pub enum Response {
         mailbox: MailboxName,
         /// The items that were asked for, with their values.
         items: Vec<(StatusItem, u64)>,
+        /// MAILBOXID, if it was asked for (RFC 8474).
+        id: Option<ObjectId>,
     },
     /// `* VANISHED` ([RFC 7162 §3.2.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.2.10)):
     /// these UIDs are gone. Nothing is sent if there are none.
@@ -275,6 +278,8 @@ pub enum Code {
     HighestModSeq(u64),
     InUse,
     Limit,
+    /// The mailbox's identifier (RFC 8474).
+    MailboxId(ObjectId),
     /// Messages that a conditional STORE left alone (RFC 7162), as sequence
     /// numbers or UIDs.
     Modified(NumberSet),
@@ -377,6 +382,12 @@ pub enum FetchItem {
     InternalDate(DateTime),
     /// MODSEQ (RFC 7162)
     ModSeq(u64),
+    /// EMAILID (RFC 8474)
+    EmailId(ObjectId),
+    /// THREADID (RFC 8474); `None` is NIL.
+    ThreadId(Option<ObjectId>),
+    /// PREVIEW (RFC 8970); `None` is NIL.
+    Preview(Option<String>),
     /// RFC822.SIZE
     Rfc822Size(u64),
     /// ENVELOPE

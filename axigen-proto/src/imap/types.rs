@@ -231,6 +231,8 @@ pub enum StatusItem {
     AppendLimit,
     /// Bytes that EXPUNGE would free, in units of 1024 (RFC 9208).
     DeletedStorage,
+    /// The mailbox's identifier (RFC 8474), which is no number.
+    MailboxId,
 }
 
 impl StatusItem {
@@ -247,6 +249,7 @@ impl StatusItem {
             StatusItem::HighestModSeq => "HIGHESTMODSEQ",
             StatusItem::AppendLimit => "APPENDLIMIT",
             StatusItem::DeletedStorage => "DELETED-STORAGE",
+            StatusItem::MailboxId => "MAILBOXID",
         }
     }
 }

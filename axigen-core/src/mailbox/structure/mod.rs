@@ -162,6 +162,8 @@ impl Structure {
             match &node.inner {
                 Inner::Nothing => leaves.push(Leaf {
                     media_type: &node.media_type,
+                    subtype: &node.subtype,
+                    is_attachment: is_attachment(&node.extension),
                     charset: param(&node.params, b"charset"),
                     encoding: &node.encoding,
                     mime: node.header..node.body,
@@ -203,6 +205,10 @@ impl Structure {
 pub struct Leaf<'s> {
     /// Media type, as in `text`.
     pub media_type: &'s Bytes,
+    /// Subtype, as in `plain`.
+    pub subtype: &'s Bytes,
+    /// Whether Content-Disposition calls it an attachment.
+    pub is_attachment: bool,
     /// The charset parameter.
     pub charset: Option<&'s Bytes>,
     /// Content-Transfer-Encoding.
@@ -211,6 +217,11 @@ pub struct Leaf<'s> {
     pub mime: Range<u64>,
     /// Its content, as transferred.
     pub content: Range<u64>,
+}
+
+fn is_attachment(extension: &Extension) -> bool {
+    let disposition = extension.disposition.as_ref();
+    disposition.is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(b"attachment"))
 }
 
 fn param<'p>(params: &'p [(Bytes, Bytes)], name: &[u8]) -> Option<&'p Bytes> {

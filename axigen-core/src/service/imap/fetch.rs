@@ -64,6 +64,8 @@ impl Talk<'_> {
                 FetchAttribute::Flags
                     | FetchAttribute::InternalDate
                     | FetchAttribute::ModSeq
+                    | FetchAttribute::EmailId
+                    | FetchAttribute::ThreadId
                     | FetchAttribute::Rfc822Size
                     | FetchAttribute::Uid
             )
@@ -204,6 +206,26 @@ impl Talk<'_> {
                     items.push(FetchItem::Flags(selected.flags(row, enabled.rev2)));
                 }
                 FetchAttribute::ModSeq => items.push(selected.modseq_of(row)),
+                FetchAttribute::EmailId => {
+                    match self.context.mailboxes.email_id(account, row.item).await {
+                        Ok(id) => items.push(FetchItem::EmailId(id)),
+                        Err(Error::NoSuchMessage) => return Ok(None),
+                        Err(error) => return Ok(Some(status::of(&error, false))),
+                    }
+                }
+                // RFC 8474 §5.2: NIL where there is no such identifier.
+                FetchAttribute::ThreadId => items.push(FetchItem::ThreadId(None)),
+                FetchAttribute::Preview { .. } => {
+                    let Some(structure) = &structure else {
+                        continue;
+                    };
+                    let preview = self.context.mailboxes.preview(account, row.item, structure);
+                    match preview.await {
+                        Ok(text) => items.push(FetchItem::Preview(Some(text))),
+                        Err(Error::NoSuchMessage) => return Ok(None),
+                        Err(error) => return Ok(Some(status::of(&error, false))),
+                    }
+                }
                 FetchAttribute::Uid => items.push(FetchItem::Uid(row.uid)),
                 FetchAttribute::InternalDate => items.push(FetchItem::InternalDate(DateTime {
                     unix: row.internal_date,

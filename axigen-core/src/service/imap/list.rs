@@ -10,7 +10,7 @@ use axigen_store::AccountId;
 use super::notify::Notify;
 use super::quota::units;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{MailboxInfo, SpecialUse, names};
+use crate::mailbox::{MailboxInfo, SpecialUse, mailbox_object, names};
 
 pub(super) const DELIMITER: char = '/';
 
@@ -55,13 +55,20 @@ impl Talk<'_> {
             _ => return Status::no("a mailbox has one use").with(Code::UseAttr),
         };
         let mailboxes = &self.context.mailboxes;
-        if let Err(error) = mailboxes.create(account, name, special).await {
-            return status::of(&error, false);
-        }
-        if let (Some(notify), Ok(info)) = (&mut self.notify, mailboxes.find(account, name).await) {
+        let info = match mailboxes.create(account, name, special).await {
+            Ok(info) => info,
+            Err(error) => return status::of(&error, false),
+        };
+        let id = mailbox_object(account, info.id);
+        if let Some(notify) = &mut self.notify {
             notify.made(info);
         }
-        Status::ok("made")
+        let made = Status::ok("made");
+        match id {
+            // RFC 8474 §4.1
+            Some(id) => made.with(Code::MailboxId(id)),
+            None => made,
+        }
     }
 
     pub(super) async fn delete(&mut self, account: AccountId, name: &str) -> Status {
@@ -143,8 +150,13 @@ impl Talk<'_> {
         append_limit: u64,
     ) -> crate::mailbox::Result<Response> {
         let mut values = Vec::with_capacity(items.len());
+        let mut id = None;
         for item in items {
             let value = match item {
+                StatusItem::MailboxId => {
+                    id = mailbox_object(account, info.id);
+                    continue;
+                }
                 StatusItem::Messages => u64::from(info.messages),
                 StatusItem::UidNext => u64::from(info.uid_next),
                 StatusItem::UidValidity => u64::from(info.uid_validity),
@@ -178,6 +190,7 @@ impl Talk<'_> {
         Ok(Response::MailboxStatus {
             mailbox,
             items: values,
+            id,
         })
     }
 

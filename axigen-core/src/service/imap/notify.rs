@@ -207,6 +207,7 @@ impl Notify {
         (!items.is_empty()).then(|| Response::MailboxStatus {
             mailbox: MailboxName::new(now.name),
             items,
+            id: None,
         })
     }
 }
@@ -251,8 +252,11 @@ impl Talk<'_> {
                 items.push((StatusItem::HighestModSeq, info.highest_modseq.max(1)));
             }
             let mailbox = MailboxName::new(info.name.clone());
-            conn.session()
-                .untagged(&Response::MailboxStatus { mailbox, items })?;
+            conn.session().untagged(&Response::MailboxStatus {
+                mailbox,
+                items,
+                id: None,
+            })?;
             if conn.session().pending_output() > UNSENT_LOW {
                 conn.flush().await?;
             }

@@ -11,7 +11,7 @@ use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Flag, MailboxName};
 use axigen_store::AccountId;
 
-use crate::mailbox::{Flags, MailboxId, Mailboxes, Result, Row};
+use crate::mailbox::{Flags, MailboxId, Mailboxes, Result, Row, mailbox_object};
 
 /// Messages looked at together for the first unseen one.
 const PAGE: usize = 1000;
@@ -128,6 +128,10 @@ impl Selected {
         responses.push(Response::ok(Code::UidNext(uid_next), "is the next UID"));
         let highest = Code::HighestModSeq(selected.highest_modseq());
         responses.push(Response::ok(highest, "is the last change"));
+        if let Some(id) = mailbox_object(account, info.id) {
+            // RFC 8474 §4.2
+            responses.push(Response::ok(Code::MailboxId(id), "is its identifier"));
+        }
         let permanent = match read_only {
             true => Code::PermanentFlags {
                 flags: Vec::new(),

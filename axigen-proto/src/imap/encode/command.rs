@@ -362,6 +362,8 @@ impl Encoder<'_> {
             SearchKey::SentSince(day) => return self.print(format_args!("SENTSINCE {day}")),
             SearchKey::Larger(size) => return self.print(format_args!("LARGER {size}")),
             SearchKey::Smaller(size) => return self.print(format_args!("SMALLER {size}")),
+            SearchKey::EmailId(id) => return self.print(format_args!("EMAILID {id}")),
+            SearchKey::ThreadId(id) => return self.print(format_args!("THREADID {id}")),
             SearchKey::ModSeq { entry, since } => {
                 self.put("MODSEQ ");
                 if let Some(entry) = entry {

@@ -17,13 +17,15 @@ pub mod idle;
 pub mod list_extended;
 pub mod literal;
 pub mod notify;
+pub mod objectid;
+pub mod preview;
 pub mod quota;
 pub mod sort;
 pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 27] = [
+pub const AFTER_LOGIN: [&str; 29] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
@@ -35,6 +37,8 @@ pub const AFTER_LOGIN: [&str; 27] = [
     "MOVE",                  // RFC 6851
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465
+    "OBJECTID",              // RFC 8474
+    "PREVIEW",               // RFC 8970
     "QRESYNC",               // RFC 7162
     "QUOTA",                 // RFC 9208
     "QUOTA=RES-MAILBOX",     // RFC 9208

@@ -10,7 +10,7 @@ use nom::sequence::{delimited, preceded};
 use super::fault::{Parsed, expect, expected, refused};
 use super::values::{astring_text, list1, number64, nz_number, sequence_set, sp, word};
 use crate::imap::command::{Command, Fetch, FetchAttribute, Partial, Section, SectionText};
-use crate::imap::extensions::{binary, condstore};
+use crate::imap::extensions::{binary, condstore, preview};
 use crate::imap::response::Status;
 
 /// ```text
@@ -58,7 +58,7 @@ fn expand(name: &str) -> Option<Vec<FetchAttribute>> {
 /// fetch-att = "ENVELOPE" / "FLAGS" / "INTERNALDATE" / "RFC822" [".HEADER" / ".SIZE" / ".TEXT"] /
 ///             "BODY" ["STRUCTURE"] / "UID" / "BODY" section [partial] /
 ///             "BODY.PEEK" section [partial] / "BINARY" [".PEEK"] section-binary [partial] /
-///             "BINARY.SIZE" section-binary / "MODSEQ"
+///             "BINARY.SIZE" section-binary / "MODSEQ" / "EMAILID" / "THREADID" / preview
 /// ```
 pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, FetchAttribute> {
     let (rest, name) = expect("a data item of FETCH", word).parse(input)?;
@@ -95,6 +95,9 @@ pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, FetchAttribute> {
         "ENVELOPE" => FetchAttribute::Envelope,
         "FLAGS" => FetchAttribute::Flags,
         "INTERNALDATE" => FetchAttribute::InternalDate,
+        "EMAILID" => FetchAttribute::EmailId,
+        "THREADID" => FetchAttribute::ThreadId,
+        "PREVIEW" => return preview::preview(rest),
         "MODSEQ" => FetchAttribute::ModSeq,
         "RFC822" => FetchAttribute::Rfc822,
         "RFC822.HEADER" => FetchAttribute::Rfc822Header,

@@ -11,7 +11,7 @@ use super::values::{
     astring_text, atom, date, list1, number64, nz_number, sequence_set, sp, spaced1, word,
 };
 use crate::imap::command::{Command, Search, SearchKey};
-use crate::imap::extensions::{condstore, esearch};
+use crate::imap::extensions::{condstore, esearch, objectid};
 use crate::imap::response::{Code, Status};
 use crate::imap::types::{Date, Flag};
 
@@ -118,6 +118,9 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         // RFC 5032 §2: search-key =/ ("OLDER" / "YOUNGER") SP nz-number
         "OLDER" => return map(preceded(sp, nz_number), SearchKey::Older).parse(rest),
         "YOUNGER" => return map(preceded(sp, nz_number), SearchKey::Younger).parse(rest),
+        // RFC 8474 §5.4
+        "EMAILID" => return map(objectid::object_id, SearchKey::EmailId).parse(rest),
+        "THREADID" => return map(objectid::object_id, SearchKey::ThreadId).parse(rest),
         "MODSEQ" => return condstore::search_key(rest),
         "UID" => return map(preceded(sp, sequence_set), SearchKey::Uid).parse(rest),
         "ALL" => SearchKey::All,

@@ -723,6 +723,16 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
     if debug.contains("Saved") {
         return Some("RFC 5182: $");
     }
+    for (word, why) in [
+        ("EmailId", "RFC 8474"),
+        ("ThreadId", "RFC 8474"),
+        ("MailboxId", "RFC 8474"),
+        ("Preview {", "RFC 8970"),
+    ] {
+        if debug.contains(word) {
+            return Some(why);
+        }
+    }
     match ours {
         Command::Authenticate {
             initial: Some(initial),

@@ -113,6 +113,15 @@ const EXAMPLES: &[&str] = &[
     "t1 STATUS INBOX (APPENDLIMIT)",
     "t2 LIST \"\" % RETURN (STATUS (APPENDLIMIT))",
     "4 UNAUTHENTICATE",
+    // RFC 8474
+    "7 STATUS foo (MAILBOXID)",
+    "27 FETCH 1:* (UID EMAILID THREADID)",
+    "28 SEARCH EMAILID M6d99ac3275bb4e",
+    "29 SEARCH OR EMAILID M6d99ac3275bb4e THREADID T64b478a75b7ea9",
+    "1 LIST \"\" \"*\" RETURN (STATUS (MAILBOXID))",
+    // RFC 8970
+    "A1 FETCH 1 (RFC822.SIZE PREVIEW)",
+    "B1 FETCH 1:4 (UID PREVIEW (LAZY))",
     // RFC 9208
     "G0001 GETQUOTA \"!partition/sda4\"",
     "G0002 GETQUOTAROOT INBOX",
@@ -453,6 +462,9 @@ fn wrong_ones_are_told_why() {
         (b"a COPY 1:2:3 x", "a space at column 11"),
         (b"a GETQUOTA", "a space"),
         (b"a GETQUOTA (", "a quota root"),
+        (b"a SEARCH EMAILID", "a space"),
+        (b"a SEARCH EMAILID x.y", "an object identifier"),
+        (b"a FETCH 1 (PREVIEW (FOO))", "LAZY"),
         (b"a NOTIFY", "a space"),
         (b"a NOTIFY FOO", "SET or NONE"),
         (b"a NOTIFY SET", "a space"),

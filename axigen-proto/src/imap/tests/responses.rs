@@ -12,6 +12,7 @@ use crate::imap::command::{
     FetchAttribute, Partial, Search, SearchKey, SearchReturn, Section, SectionText,
 };
 use crate::imap::encode::Encoder;
+use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::response::{
@@ -99,6 +100,40 @@ fn as_in_the_standards() {
         (
             Response::Sort(numbers(&[5, 2], Some(17))),
             "* SORT 5 2 (MODSEQ 17)\r\n",
+        ),
+        // RFC 8474, RFC 8970
+        (
+            Response::MailboxStatus {
+                mailbox: "foo".into(),
+                items: vec![(StatusItem::Messages, 2)],
+                id: ObjectId::new("F2212ea87-6097"),
+            },
+            "* STATUS foo (MESSAGES 2 MAILBOXID (F2212ea87-6097))\r\n",
+        ),
+        (
+            Response::MailboxStatus {
+                mailbox: "foo".into(),
+                items: Vec::new(),
+                id: ObjectId::new("F1"),
+            },
+            "* STATUS foo (MAILBOXID (F1))\r\n",
+        ),
+        (
+            Response::ok(Code::MailboxId(ObjectId::new("F1").unwrap()), "Ok"),
+            "* OK [MAILBOXID (F1)] Ok\r\n",
+        ),
+        (
+            Response::Fetch {
+                seq: 3,
+                items: vec![
+                    FetchItem::EmailId(ObjectId::new("M5fdc09b49ea703").unwrap()),
+                    FetchItem::ThreadId(ObjectId::new("T11863d02dd95b5")),
+                    FetchItem::ThreadId(None),
+                    FetchItem::Preview(Some("Hi \"you\"".to_owned())),
+                    FetchItem::Preview(None),
+                ],
+            },
+            "* 3 FETCH (EMAILID (M5fdc09b49ea703) THREADID (T11863d02dd95b5) THREADID NIL PREVIEW \"Hi \\\"you\\\"\" PREVIEW NIL)\r\n",
         ),
         // RFC 9208
         (
@@ -223,6 +258,7 @@ fn as_in_the_standards() {
             Response::MailboxStatus {
                 mailbox: "blurdybloop".into(),
                 items: vec![(StatusItem::Messages, 231), (StatusItem::UidNext, 44292)],
+                id: None,
             },
             "* STATUS blurdybloop (MESSAGES 231 UIDNEXT 44292)\r\n",
         ),
@@ -346,6 +382,7 @@ fn nothing_recent_after_enable() {
     let status = |items: &[StatusItem]| Response::MailboxStatus {
         mailbox: "x".into(),
         items: items.iter().map(|&item| (item, 7)).collect(),
+        id: None,
     };
     let permanent = Code::PermanentFlags {
         flags: vec![Flag::Recent],
@@ -681,7 +718,7 @@ fn response() -> impl Strategy<Value = Response> {
                 if lsub { Response::Lsub(item) } else { Response::List(item) }
             }),
         1 => (name(), any::<u32>()).prop_map(|(mailbox, n)| Response::MailboxStatus {
-            mailbox, items: vec![(StatusItem::Messages, n.into()), (StatusItem::Unseen, 0)] }),
+            mailbox, items: vec![(StatusItem::Messages, n.into()), (StatusItem::Unseen, 0)], id: None }),
         1 => (prop::collection::vec(1u32.., 1..5), any::<bool>(), prop::option::of(1..1u64 << 63))
             .prop_map(|(found, sort, modseq)| {
                 let found = numbers(&found, modseq);

@@ -12,6 +12,7 @@ use crate::imap::extensions::condstore::{
     EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
 use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMailboxes};
+use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -98,6 +99,7 @@ fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
             StatusItem::HighestModSeq,
             StatusItem::AppendLimit,
             StatusItem::DeletedStorage,
+            StatusItem::MailboxId,
         ]),
         1..4,
     )
@@ -140,6 +142,10 @@ fn list() -> impl Strategy<Value = Command> {
         },
     );
     prop_oneof![basic, extended].prop_map(Command::List)
+}
+
+pub(super) fn object_id() -> impl Strategy<Value = ObjectId> {
+    "[A-Za-z0-9_-]{1,20}".prop_map(|text| ObjectId::new(&text).unwrap())
 }
 
 fn entry() -> impl Strategy<Value = ModSeqEntry> {
@@ -225,6 +231,8 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         (text(), text()).prop_map(|(field, text)| SearchKey::Header(field, text)),
         any::<u32>().prop_map(|n| SearchKey::Larger(n.into())),
         (0..1u64 << 63).prop_map(SearchKey::Smaller),
+        object_id().prop_map(SearchKey::EmailId),
+        object_id().prop_map(SearchKey::ThreadId),
         (option::of(entry()), 0..1u64 << 63)
             .prop_map(|(entry, since)| SearchKey::ModSeq { entry, since }),
     ];
@@ -318,6 +326,10 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
             FetchAttribute::Flags,
             FetchAttribute::InternalDate,
             FetchAttribute::ModSeq,
+            FetchAttribute::EmailId,
+            FetchAttribute::ThreadId,
+            FetchAttribute::Preview { lazy: false },
+            FetchAttribute::Preview { lazy: true },
             FetchAttribute::Rfc822,
             FetchAttribute::Rfc822Header,
             FetchAttribute::Rfc822Size,
