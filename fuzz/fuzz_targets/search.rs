@@ -4,6 +4,7 @@
 use axigen_core::mailbox::search::{Answer, Candidate, Context, Search};
 use axigen_core::mailbox::structure::Structure;
 use axigen_core::mailbox::{Flags, ItemId, Row};
+use axigen_proto::imap::extensions::objectid::ObjectId;
 use axigen_proto::imap::command::Command;
 use axigen_proto::imap::parse::{self, Grammar};
 use axigen_proto::imap::sequence::NumberSet;
@@ -30,10 +31,12 @@ fuzz_target!(|data: &[u8]| {
     let structure = Structure::parse(raw);
     let header = structure.header();
     let search = Search::new(&search.keys, &context);
+    let email_id = ObjectId::new("M0123");
     let mut candidate = Candidate { seq: 2, row: &row, email_id: None, structure: None, header: None, raw: None };
-    for _ in 0..4 {
+    for _ in 0..5 {
         match search.matches(&candidate) {
             Answer::Yes | Answer::No => return,
+            Answer::NeedsEmailId => candidate.email_id = email_id.as_ref(),
             Answer::NeedsStructure => candidate.structure = Some(&structure),
             Answer::NeedsHeader => candidate.header = Some(&raw[header.start as usize..header.end as usize]),
             Answer::NeedsBody => (candidate.structure, candidate.raw) = (Some(&structure), Some(raw)),

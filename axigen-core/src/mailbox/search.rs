@@ -608,7 +608,7 @@ mod tests {
             raw: None,
         };
         let email_id = ObjectId::new("M0123").unwrap();
-        for _ in 0..4 {
+        for _ in 0..5 {
             match search.matches(&candidate) {
                 Answer::Yes => return true,
                 Answer::No => return false,
@@ -651,6 +651,7 @@ mod tests {
             SearchKey::SentOn(date(2)),
             SearchKey::SentSince(date(1)),
             SearchKey::Larger(10),
+            SearchKey::EmailId(ObjectId::new("M0123").unwrap()),
             SearchKey::Younger(100),
             SearchKey::Younger(u32::MAX),
             SearchKey::Older(100),
@@ -678,6 +679,12 @@ mod tests {
             SearchKey::On(date(3)),
             SearchKey::SentBefore(date(2)),
             SearchKey::Larger(RAW.len() as u64),
+            SearchKey::EmailId(ObjectId::new("M0124").unwrap()),
+            SearchKey::ThreadId(ObjectId::new("M0123").unwrap()),
+            SearchKey::ModSeq {
+                entry: None,
+                since: u64::MAX,
+            },
             SearchKey::Younger(99),
             SearchKey::Older(101),
             SearchKey::And(vec![SearchKey::Seen, SearchKey::Body(text("absent"))]),
