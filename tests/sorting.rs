@@ -143,3 +143,89 @@ fn what_others_expunge_is_told_later() {
     assert!(said.contains("* SORT 1 3 4 5\r\n"), "{said}");
     assert!(said.contains("* 2 EXPUNGE"), "{said}");
 }
+
+/// The untagged line that a command is answered with.
+#[track_caller]
+fn esearch(imap: &mut Wire, command: &str) -> String {
+    let said = imap.ok(command);
+    let line = said
+        .lines()
+        .find_map(|line| line.strip_prefix("* ESEARCH (TAG \"T\")"));
+    line.unwrap_or_else(|| panic!("{command}: {said}"))
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn some_of_what_is_found() {
+    let demo = Demo::start(&["--accounts", "1"]);
+    let mut imap = login(&demo);
+    fill(&mut imap);
+    imap.ok("SELECT INBOX");
+    for (command, want) in [
+        // RFC 5267: in the order asked for.
+        ("SORT RETURN () (REVERSE DATE) UTF-8 ALL", "ALL 5,4,3,1:2"),
+        ("SORT RETURN (ALL) (DATE) UTF-8 ALL", "ALL 2,1,3:5"),
+        (
+            "SORT RETURN (MIN MAX COUNT) (DATE) UTF-8 ALL",
+            "MIN 2 MAX 5 COUNT 5",
+        ),
+        (
+            "UID SORT RETURN (MIN) (REVERSE DATE) UTF-8 1:4",
+            "UID MIN 4",
+        ),
+        (
+            "SORT RETURN (COUNT ALL) (DATE) UTF-8 TEXT nowhere",
+            "COUNT 0",
+        ),
+        // RFC 9394
+        ("SEARCH RETURN (PARTIAL 2:3) ALL", "PARTIAL (2:3 2:3)"),
+        ("SEARCH RETURN (PARTIAL -1:-2) ALL", "PARTIAL (-1:-2 4:5)"),
+        (
+            "SEARCH RETURN (PARTIAL 4:9 COUNT) NOT 2",
+            "PARTIAL (4:9 5) COUNT 4",
+        ),
+        (
+            "UID SEARCH RETURN (PARTIAL 9:6) ALL",
+            "UID PARTIAL (6:9 NIL)",
+        ),
+        (
+            "SORT RETURN (PARTIAL 1:3) (REVERSE DATE) UTF-8 ALL",
+            "PARTIAL (1:3 5,4,3)",
+        ),
+        (
+            "SORT RETURN (PARTIAL -1:-2) (REVERSE DATE) UTF-8 ALL",
+            "PARTIAL (-1:-2 1:2)",
+        ),
+    ] {
+        assert_eq!(esearch(&mut imap, command), want, "{command}");
+    }
+    // What is kept (RFC 9394 §3.2).
+    for (command, want) in [
+        ("SEARCH RETURN (SAVE PARTIAL 2:3) ALL", "2:3"),
+        ("SEARCH RETURN (SAVE PARTIAL 2:3 MAX) ALL", "2:3,5"),
+        ("SEARCH RETURN (SAVE PARTIAL 2:3 MIN MAX) ALL", "1:3,5"),
+        ("SEARCH RETURN (SAVE PARTIAL 2:3 COUNT) ALL", "1:5"),
+        ("SORT RETURN (SAVE MIN) (DATE) UTF-8 ALL", "2"),
+        ("SORT RETURN (SAVE) (DATE) UTF-8 3:*", "3:5"),
+    ] {
+        imap.ok(command);
+        let saved = esearch(&mut imap, "SEARCH RETURN () $");
+        assert_eq!(saved, format!("ALL {want}"), "{command}");
+    }
+    // The last two of those named, and of these what changed.
+    let said = imap.ok("UID FETCH 1:4 (UID) (PARTIAL -1:-2)");
+    assert!(
+        said.starts_with("* 3 FETCH (UID 3)\r\n* 4 FETCH (UID 4)\r\nT OK"),
+        "{said}"
+    );
+    imap.ok("STORE 1,4 +FLAGS (\\Seen)");
+    let said = imap.ok("FETCH 3 MODSEQ");
+    let since = said.split("3 FETCH (MODSEQ (").nth(1).unwrap();
+    let since = since.split(')').next().unwrap();
+    let said = imap.ok(&format!(
+        "UID FETCH 1:4 (UID) (PARTIAL 2:4 CHANGEDSINCE {since})"
+    ));
+    assert!(said.starts_with("* 4 FETCH (UID 4 MODSEQ ("), "{said}");
+    assert_eq!(said.matches("FETCH (").count(), 1, "{said}");
+}

@@ -3,6 +3,7 @@
 pub(crate) mod name;
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -10,6 +11,7 @@ use zeroize::Zeroizing;
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
+use super::extensions::partial::PartialRange;
 use super::extensions::sort::{Sort, Thread};
 use super::sequence::SequenceSet;
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -344,6 +346,26 @@ pub struct SearchReturn {
     pub count: bool,
     /// SAVE: keep the result for `$`.
     pub save: bool,
+    /// PARTIAL: only these results
+    /// ([RFC 9394](https://www.rfc-editor.org/rfc/rfc9394)).
+    pub partial: Option<PartialRange>,
+}
+
+impl SearchReturn {
+    /// Which of so many results are told, or kept by SAVE
+    /// ([RFC 5182 §2.4](https://www.rfc-editor.org/rfc/rfc5182#section-2.4),
+    /// [RFC 9394 §3.2](https://www.rfc-editor.org/rfc/rfc9394#section-3.2)).
+    /// They may overlap.
+    pub fn told(&self, count: usize) -> Vec<Range<usize>> {
+        let some = self.min || self.max || self.partial.is_some();
+        if self.all || self.count || !some {
+            return std::iter::once(0..count).collect();
+        }
+        let first = self.min.then_some(0..count.min(1));
+        let last = self.max.then_some(count.saturating_sub(1)..count);
+        let partial = self.partial.map(|range| range.of(count));
+        [first, last, partial].into_iter().flatten().collect()
+    }
 }
 
 /// A condition of SEARCH. Nested at most as deep as the limits allow.

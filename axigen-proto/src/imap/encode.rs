@@ -536,13 +536,36 @@ impl<'a> Encoder<'a> {
         }
         // RFC 4731 §3.1: ALL is left out when nothing was found.
         if !found.all.is_empty() {
-            self.print(format_args!(" ALL {}", found.all));
+            self.put(" ALL ");
+            self.in_order(&found.all);
+        }
+        if let Some((range, results)) = &found.partial {
+            self.print(format_args!(" PARTIAL ({range} "));
+            match results.is_empty() {
+                true => self.put("NIL"),
+                false => self.in_order(results),
+            }
+            self.put(")");
         }
         if let Some(count) = found.count {
             self.print(format_args!(" COUNT {count}"));
         }
         if let Some(modseq) = found.modseq {
             self.print(format_args!(" MODSEQ {modseq}"));
+        }
+    }
+
+    /// `sequence-set` whose order is kept: only what ascends becomes a range
+    /// (RFC 5267 §3.2).
+    fn in_order(&mut self, numbers: &[u32]) {
+        let follows = |a: &u32, b: &u32| a.checked_add(1) == Some(*b);
+        for (index, run) in numbers.chunk_by(follows).enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            match run {
+                [first, .., last] => self.print(format_args!("{comma}{first}:{last}")),
+                [only] => self.print(format_args!("{comma}{only}")),
+                [] => {}
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
 use super::extensions::objectid::ObjectId;
+use super::extensions::partial::PartialRange;
 use super::extensions::quota::ResourceUse;
 use super::extensions::sort::Threads;
 use super::sequence::NumberSet;
@@ -126,23 +127,7 @@ impl Response {
                 }));
             }
         };
-        // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
-        if !(returns.min || returns.max || returns.all || returns.count) {
-            return None;
-        }
-        Some(Response::Esearch(Esearch {
-            tag: Some(tag.clone()),
-            uid: search.uid,
-            min: returns.min.then(|| found.first().copied()).flatten(),
-            max: returns.max.then(|| found.last().copied()).flatten(),
-            all: if returns.all {
-                found.iter().copied().collect()
-            } else {
-                NumberSet::new()
-            },
-            count: returns.count.then_some(found.len() as u64),
-            modseq,
-        }))
+        Esearch::new(tag, search.uid, returns, found, modseq).map(Response::Esearch)
     }
 
     /// An untagged OK with a response code, as SELECT needs several.
@@ -173,12 +158,51 @@ pub struct Esearch {
     pub min: Option<u32>,
     /// MAX
     pub max: Option<u32>,
-    /// ALL; left out when empty.
-    pub all: NumberSet,
+    /// ALL, in the order of the results; left out when empty.
+    pub all: Vec<u32>,
+    /// PARTIAL: which results were asked for, and those of them that there are
+    /// ([RFC 9394 §3.1](https://www.rfc-editor.org/rfc/rfc9394#section-3.1)).
+    pub partial: Option<(PartialRange, Vec<u32>)>,
     /// COUNT
     pub count: Option<u64>,
     /// MODSEQ ([RFC 7162 §3.1.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.10))
     pub modseq: Option<u64>,
+}
+
+impl Esearch {
+    /// What the return options ask for, of results in their order. `None` when
+    /// nothing is to be sent: SAVE alone.
+    pub fn new(
+        tag: &Tag,
+        uid: bool,
+        returns: SearchReturn,
+        found: &[u32],
+        modseq: Option<u64>,
+    ) -> Option<Esearch> {
+        let SearchReturn {
+            min,
+            max,
+            all,
+            count,
+            partial,
+            ..
+        } = returns;
+        // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
+        if !(min || max || all || count || partial.is_some()) {
+            return None;
+        }
+        let part = |range: PartialRange| found.get(range.of(found.len())).unwrap_or_default();
+        Some(Esearch {
+            tag: Some(tag.clone()),
+            uid,
+            min: min.then(|| found.first().copied()).flatten(),
+            max: max.then(|| found.last().copied()).flatten(),
+            all: if all { found.to_vec() } else { Vec::new() },
+            partial: partial.map(|range| (range, part(range).to_vec())),
+            count: count.then_some(found.len() as u64),
+            modseq: modseq.filter(|_| !found.is_empty()),
+        })
+    }
 }
 
 /// A status response: how a command ended, or an untagged remark.

@@ -33,6 +33,9 @@ impl Talk<'_> {
             return Ok(Status::bad("there is no message of that number"));
         };
         let mut wanted = command.attributes.clone();
+        if let Some(range) = command.modifiers.partial {
+            uids = uids.get(range.of(uids.len())).unwrap_or_default().to_vec();
+        }
         let since = command.modifiers.changed_since;
         if let Some(since) = since {
             // RFC 7162 §3.1.4.1: CHANGEDSINCE asks for MODSEQ.

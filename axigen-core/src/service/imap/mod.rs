@@ -402,7 +402,7 @@ impl Talk<'_> {
                 self.mailbox_status(conn, account, mailbox, &items).await?
             }
             Command::Search(search) => self.search(conn, account, &tag, &search).await?,
-            Command::Sort(sort) => self.sort(conn, account, &sort).await?,
+            Command::Sort(sort) => self.sort(conn, account, &tag, &sort).await?,
             Command::Thread(thread) => self.thread(conn, account, &thread).await?,
             Command::Fetch(fetch) => self.fetch(conn, account, &fetch).await?,
             Command::Store(store) => self.store(conn, account, &store).await?,

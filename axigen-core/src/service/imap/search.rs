@@ -3,7 +3,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use axigen_proto::imap::command::{Search as Command, SearchKey, SearchReturn};
+use axigen_proto::imap::command::{Search as Command, SearchKey};
 use axigen_proto::imap::response::{Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
@@ -43,31 +43,18 @@ impl Talk<'_> {
             selected.saved = NumberSet::new();
             return Ok(status::of(&error, false));
         }
-        // With MIN or MAX alone only these are saved (RFC 5182 §2.4), and only their numbers
-        // count (RFC 4731 §3.2).
-        let only_ends =
-            |returns: SearchReturn| (returns.min || returns.max) && !returns.all && !returns.count;
-        let modseq = match command.returns.filter(|returns| only_ends(*returns)) {
-            Some(returns) => {
-                let ends = [
-                    modseqs.first().filter(|_| returns.min),
-                    modseqs.last().filter(|_| returns.max),
-                ];
-                ends.into_iter().flatten().max().copied()
-            }
-            None => modseqs.iter().max().copied(),
-        };
-        if let Some(returns) = command.returns.filter(|returns| returns.save) {
-            selected.saved = match only_ends(returns) {
-                false => uids.iter().copied().collect(),
-                true => {
-                    let ends = [
-                        uids.first().filter(|_| returns.min),
-                        uids.last().filter(|_| returns.max),
-                    ];
-                    ends.into_iter().flatten().copied().collect()
-                }
-            };
+        let returns = command.returns.unwrap_or_default();
+        let told = returns.told(uids.len());
+        // RFC 4731 §3.2: the highest number of those that are told.
+        let modseq = told
+            .iter()
+            .filter_map(|range| modseqs.get(range.clone())?.iter().max());
+        let modseq = modseq.max().copied();
+        if returns.save {
+            let saved = told.iter().filter_map(|range| uids.get(range.clone()));
+            let mut saved: Vec<u32> = saved.flatten().copied().collect();
+            saved.sort_unstable();
+            selected.saved = saved.into_iter().collect();
         }
         let found: Vec<u32> = match command.uid {
             true => uids,

@@ -1,9 +1,13 @@
 //! SORT and THREAD: what a search finds, in an order or in trees.
 //! [RFC 5256](https://www.rfc-editor.org/rfc/rfc5256)
 
+use std::collections::HashMap;
+
 use axigen_proto::imap::command::SearchKey;
 use axigen_proto::imap::extensions::sort::{Sort, Thread, ThreadAlgorithm};
-use axigen_proto::imap::response::{Numbers, Response, Status};
+use axigen_proto::imap::response::{Esearch, Numbers, Response, Status};
+use axigen_proto::imap::sequence::NumberSet;
+use axigen_proto::imap::types::Tag;
 use axigen_store::AccountId;
 
 use super::{Done, ImapConn, Talk, status};
@@ -21,20 +25,50 @@ impl Talk<'_> {
         &mut self,
         conn: &mut ImapConn,
         account: AccountId,
+        tag: &Tag,
         command: &Sort,
     ) -> Done<Status> {
-        let (uids, highest) = match self.sorted(account, command).await {
-            Ok(sorted) => sorted,
-            Err(error) => return Ok(status::of(&error, false)),
-        };
-        let numbers = uids.into_iter();
-        let numbers = numbers.filter_map(|uid| self.number(command.uid, uid));
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
-        let response = Response::Sort(Numbers {
-            numbers: numbers.collect(),
-            modseq: asks_modseq.then_some(highest),
-        });
-        conn.session().untagged(&response)?;
+        let (uids, modseqs) = match self.sorted(account, command).await {
+            Ok(sorted) => sorted,
+            Err(error) => {
+                // RFC 5182 §2.1: a search that fails saves nothing.
+                if let Some(selected) = &mut self.selected
+                    && command.returns.is_some_and(|returns| returns.save)
+                {
+                    selected.saved = NumberSet::new();
+                }
+                return Ok(status::of(&error, false));
+            }
+        };
+        let returns = command.returns.unwrap_or_default();
+        let told = returns.told(uids.len());
+        let of_told = told
+            .iter()
+            .filter_map(|range| uids.get(range.clone()))
+            .flatten();
+        let modseq = of_told.clone().filter_map(|uid| modseqs.get(uid)).max();
+        let modseq = modseq.copied().filter(|_| asks_modseq);
+        if returns.save {
+            let mut saved: Vec<u32> = of_told.copied().collect();
+            saved.sort_unstable();
+            if let Some(selected) = &mut self.selected {
+                selected.saved = saved.into_iter().collect();
+            }
+        }
+        let numbers = uids.iter();
+        let numbers: Vec<u32> = numbers
+            .filter_map(|&uid| self.number(command.uid, uid))
+            .collect();
+        let response = match command.returns {
+            None => Some(Response::Sort(Numbers { numbers, modseq })),
+            Some(returns) => {
+                Esearch::new(tag, command.uid, returns, &numbers, modseq).map(Response::Esearch)
+            }
+        };
+        if let Some(response) = response {
+            conn.session().untagged(&response)?;
+        }
         Ok(Status::ok("sorted"))
     }
 
@@ -53,21 +87,31 @@ impl Talk<'_> {
         Ok(Status::ok("threaded"))
     }
 
-    /// UIDs in their order, and the highest modification number among them.
-    async fn sorted(&self, account: AccountId, command: &Sort) -> Result<(Vec<u32>, u64), Error> {
+    /// UIDs in their order, and their modification numbers if these are asked for.
+    async fn sorted(
+        &self,
+        account: AccountId,
+        command: &Sort,
+    ) -> Result<(Vec<u32>, HashMap<u32, u64>), Error> {
         let mut sorter = Sorter::new(&command.criteria);
-        let mut highest = 0;
+        let mut modseqs = HashMap::new();
+        let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
+        let mut note = |row: &Row| {
+            if asks_modseq {
+                modseqs.insert(row.uid, row.modseq);
+            }
+        };
         if !sorter.needs_structure() {
             let found = self.find(account, &command.keys, |row| {
-                highest = highest.max(row.modseq);
+                note(&row);
                 sorter.push(&row, None);
             });
             found.await?;
-            return Ok((sorter.sorted(), highest));
+            return Ok((sorter.sorted(), modseqs));
         }
         let mut rows = Vec::new();
         let found = self.find(account, &command.keys, |row| {
-            highest = highest.max(row.modseq);
+            note(&row);
             rows.push(row);
         });
         found.await?;
@@ -76,7 +120,7 @@ impl Talk<'_> {
                 sorter.push(row, Some(&structure));
             }
         }
-        Ok((sorter.sorted(), highest))
+        Ok((sorter.sorted(), modseqs))
     }
 
     async fn threaded(&self, account: AccountId, command: &Thread) -> Result<Vec<Message>, Error> {

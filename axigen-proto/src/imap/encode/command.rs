@@ -92,7 +92,9 @@ impl Encoder<'_> {
             Command::UidExpunge { set } => self.print(format_args!("UID EXPUNGE {set}")),
             Command::Search(search) => self.client_search(search),
             Command::Sort(sort) => {
-                self.print(format_args!("{}SORT (", uid_prefix(sort.uid)));
+                self.print(format_args!("{}SORT", uid_prefix(sort.uid)));
+                self.returns(sort.returns);
+                self.put(" (");
                 for (index, SortCriterion { reverse, by }) in sort.criteria.iter().enumerate() {
                     let space = if index > 0 { " " } else { "" };
                     let reverse = if *reverse { "REVERSE " } else { "" };
@@ -146,9 +148,12 @@ impl Encoder<'_> {
         let since = modifiers.changed_since;
         let since = since.map(|since| format!("CHANGEDSINCE {since}"));
         let since = since.unwrap_or_default();
+        let partial = modifiers.partial.map(|range| format!("PARTIAL {range}"));
+        let partial = partial.unwrap_or_default();
         let chosen = [
             (!since.is_empty(), since.as_str()),
             (modifiers.vanished, "VANISHED"),
+            (!partial.is_empty(), partial.as_str()),
         ];
         self.parameters(&words(&chosen));
     }
@@ -291,25 +296,33 @@ impl Encoder<'_> {
 
     fn client_search(&mut self, search: &Search) {
         self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
-        if let Some(returns) = search.returns {
+        self.returns(search.returns);
+        self.put(" CHARSET UTF-8");
+        self.search_keys(&search.keys);
+    }
+
+    fn returns(&mut self, returns: Option<SearchReturn>) {
+        if let Some(returns) = returns {
             let SearchReturn {
                 min,
                 max,
                 all,
                 count,
                 save,
+                partial,
             } = returns;
+            let partial = partial.map(|range| format!("PARTIAL {range}"));
+            let partial = partial.unwrap_or_default();
             let chosen = [
                 (min, "MIN"),
                 (max, "MAX"),
                 (all, "ALL"),
                 (count, "COUNT"),
                 (save, "SAVE"),
+                (!partial.is_empty(), partial.as_str()),
             ];
             self.print(format_args!(" RETURN ({})", words(&chosen)));
         }
-        self.put(" CHARSET UTF-8");
-        self.search_keys(&search.keys);
     }
 
     fn search_keys(&mut self, keys: &[SearchKey]) {

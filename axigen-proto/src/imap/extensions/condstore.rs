@@ -4,9 +4,10 @@
 use nom::Parser;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, tag_no_case};
-use nom::combinator::{map, value};
+use nom::combinator::map;
 use nom::sequence::{delimited, preceded};
 
+use super::partial::{PartialRange, partial_range};
 use crate::imap::command::SearchKey;
 use crate::imap::parse::fault::{Parsed, expect, expected, refused};
 use crate::imap::parse::values::{
@@ -47,6 +48,10 @@ pub struct FetchModifiers {
     pub changed_since: Option<u64>,
     /// VANISHED: also the UIDs that are gone since then; only in UID FETCH.
     pub vanished: bool,
+    /// PARTIAL: only these of the messages that are named
+    /// ([RFC 9394 §3.3](https://www.rfc-editor.org/rfc/rfc9394#section-3.3));
+    /// only in UID FETCH.
+    pub partial: Option<PartialRange>,
 }
 
 /// The flag whose modification number a search means. This server keeps one
@@ -185,19 +190,29 @@ fn modseq_value(input: &[u8]) -> Parsed<'_, u64> {
 
 /// ```text
 /// fetch-modifiers = SP "(" fetch-modifier *(SP fetch-modifier) ")"
-/// fetch-modifier  = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED"
+/// fetch-modifier  = "CHANGEDSINCE" SP mod-sequence-value / "VANISHED" / "PARTIAL" SP partial-range
 /// ```
 /// 0 is taken too, as clients send it that know nothing yet.
 pub(crate) fn fetch_modifiers(uid: bool, input: &[u8]) -> Parsed<'_, FetchModifiers> {
-    let since = preceded((tag_no_case("CHANGEDSINCE"), sp), map(number64, Some));
-    let one = alt((since, value(None, tag_no_case("VANISHED"))));
-    let one = expect("CHANGEDSINCE or VANISHED", one);
+    enum One {
+        Since(u64),
+        Vanished,
+        Partial(PartialRange),
+    }
+    let since = preceded((tag_no_case("CHANGEDSINCE"), sp), map(number64, One::Since));
+    let partial = preceded(tag_no_case("PARTIAL"), map(partial_range, One::Partial));
+    let vanished = map(tag_no_case("VANISHED"), |_| One::Vanished);
+    let one = expect(
+        "CHANGEDSINCE, VANISHED or PARTIAL",
+        alt((since, vanished, partial)),
+    );
     let (rest, given) = given(one, input)?;
     let mut modifiers = FetchModifiers::default();
     for one in given {
         let twice = match one {
-            Some(since) => modifiers.changed_since.replace(since).is_some(),
-            None => std::mem::replace(&mut modifiers.vanished, true),
+            One::Since(since) => modifiers.changed_since.replace(since).is_some(),
+            One::Vanished => std::mem::replace(&mut modifiers.vanished, true),
+            One::Partial(range) => modifiers.partial.replace(range).is_some(),
         };
         if twice {
             return Err(refused(input, Status::bad("A modifier stands there twice")));
@@ -208,6 +223,12 @@ pub(crate) fn fetch_modifiers(uid: bool, input: &[u8]) -> Parsed<'_, FetchModifi
         return Err(refused(
             input,
             Status::bad("VANISHED goes with UID FETCH and CHANGEDSINCE only"),
+        ));
+    }
+    if modifiers.partial.is_some() && !uid {
+        return Err(refused(
+            input,
+            Status::bad("PARTIAL goes with UID FETCH only"),
         ));
     }
     Ok((rest, modifiers))

@@ -18,6 +18,7 @@ pub mod list_extended;
 pub mod literal;
 pub mod notify;
 pub mod objectid;
+pub mod partial;
 pub mod preview;
 pub mod quota;
 pub mod sort;
@@ -25,12 +26,13 @@ pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 29] = [
+pub const AFTER_LOGIN: [&str; 31] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
     "CREATE-SPECIAL-USE",    // RFC 6154
     "ESEARCH",               // RFC 4731
+    "ESORT",                 // RFC 5267
     "IDLE",                  // RFC 2177
     "LIST-EXTENDED",         // RFC 5258
     "LIST-STATUS",           // RFC 5819
@@ -38,6 +40,7 @@ pub const AFTER_LOGIN: [&str; 29] = [
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465
     "OBJECTID",              // RFC 8474
+    "PARTIAL",               // RFC 9394
     "PREVIEW",               // RFC 8970
     "QRESYNC",               // RFC 7162
     "QUOTA",                 // RFC 9208

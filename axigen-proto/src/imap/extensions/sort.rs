@@ -7,7 +7,8 @@ use nom::bytes::complete::tag_no_case;
 use nom::combinator::{map, opt};
 use nom::sequence::{preceded, terminated};
 
-use crate::imap::command::{Command, SearchKey};
+use super::esearch;
+use crate::imap::command::{Command, SearchKey, SearchReturn};
 use crate::imap::parse::Grammar;
 use crate::imap::parse::fault::{Parsed, expect, expected};
 use crate::imap::parse::search;
@@ -18,6 +19,9 @@ use crate::imap::parse::values::{list1, sp, word};
 pub struct Sort {
     /// Whether UIDs are to be returned.
     pub uid: bool,
+    /// RETURN options ([RFC 5267 §3](https://www.rfc-editor.org/rfc/rfc5267#section-3));
+    /// `None` when RETURN was not given.
+    pub returns: Option<SearchReturn>,
     /// By what; the first decides, the next among equals. Messages that are
     /// equal in all of them stand by their sequence numbers.
     pub criteria: Vec<SortCriterion>,
@@ -175,14 +179,16 @@ impl Threads {
 }
 
 /// ```text
-/// sort          = ["UID" SP] "SORT" SP sort-criteria SP search-criteria
+/// sort          = ["UID" SP] "SORT" [search-return-opts] SP sort-criteria SP search-criteria
 /// sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"
 /// ```
 pub(crate) fn sort<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, criteria) = preceded(sp, |i| list1(criterion)(i)).parse(input)?;
+    let (rest, returns) = opt(esearch::return_options).parse(input)?;
+    let (rest, criteria) = preceded(sp, |i| list1(criterion)(i)).parse(rest)?;
     let (rest, keys) = search::criteria(grammar, rest)?;
     let sort = Sort {
         uid,
+        returns,
         criteria,
         keys,
     };

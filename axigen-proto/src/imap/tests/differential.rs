@@ -435,6 +435,7 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
             ..
         } => Command::Sort(Sort {
             uid: *uid,
+            returns: None,
             criteria: sort_criteria
                 .as_ref()
                 .iter()
@@ -690,6 +691,9 @@ fn explained(
             if text.contains("nested too deeply") {
                 return Some("another limit");
             }
+            if text.contains("a number below 9223372036854775808") {
+                return Some("RFC 7162 §7: numbers of 63 bits");
+            }
             if text.contains("more than 30 pairs") || text.contains("value of ID is too long") {
                 return Some("RFC 2971 §3.3 has limits");
             }
@@ -754,6 +758,8 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         }
         Command::Unauthenticate => Some("RFC 8437"),
         Command::Notify(_) => Some("RFC 5465"),
+        Command::Sort(sort) if sort.returns.is_some() => Some("RFC 5267: RETURN"),
+        Command::Fetch(fetch) if fetch.modifiers.partial.is_some() => Some("RFC 9394"),
         Command::Sort(_) if debug.contains("by: Display") => Some("RFC 5957"),
         Command::Fetch(Fetch {
             modifiers:

@@ -113,6 +113,13 @@ const EXAMPLES: &[&str] = &[
     "t1 STATUS INBOX (APPENDLIMIT)",
     "t2 LIST \"\" % RETURN (STATUS (APPENDLIMIT))",
     "4 UNAUTHENTICATE",
+    // RFC 5267 §3.3, RFC 9394
+    "E01 UID SORT RETURN () (REVERSE DATE) UTF-8 UNDELETED UNKEYWORD $Junk",
+    "E02 SORT RETURN (MIN MAX COUNT PARTIAL 500:400) (SIZE) UTF-8 ALL",
+    "A01 UID SEARCH RETURN (PARTIAL -1:-100) UNDELETED UNKEYWORD $Junk",
+    "A02 UID SEARCH RETURN (PARTIAL 23500:24000) UNDELETED UNKEYWORD $Junk",
+    "10 UID FETCH 25900:26600 (UID FLAGS) (PARTIAL -1:-3)",
+    "101 UID FETCH 25900:26600 (UID FLAGS) (PARTIAL -1:-30 CHANGEDSINCE 98305)",
     // RFC 8474
     "7 STATUS foo (MAILBOXID)",
     "27 FETCH 1:* (UID EMAILID THREADID)",
@@ -179,6 +186,7 @@ fn what_they_mean() {
         read("a uid sort (reverse date subject) utf-8 1:3 SEEN"),
         Command::Sort(Sort {
             uid: true,
+            returns: None,
             criteria: vec![
                 SortCriterion {
                     reverse: true,
@@ -337,6 +345,7 @@ fn what_condstore_and_qresync_mean() {
             modifiers: FetchModifiers {
                 changed_since: Some(12345),
                 vanished: true,
+                partial: None,
             },
         })
     );
@@ -462,6 +471,22 @@ fn wrong_ones_are_told_why() {
         (b"a COPY 1:2:3 x", "a space at column 11"),
         (b"a GETQUOTA", "a space"),
         (b"a GETQUOTA (", "a quota root"),
+        (b"a SEARCH RETURN (PARTIAL) ALL", "a space"),
+        (b"a SEARCH RETURN (PARTIAL 1) ALL", ":"),
+        (
+            b"a SEARCH RETURN (PARTIAL 0:1) ALL",
+            "does not begin with 0",
+        ),
+        (b"a SEARCH RETURN (PARTIAL 1:-2) ALL", "a number"),
+        (b"a SEARCH RETURN (PARTIAL -1:2) ALL", "-"),
+        (b"a SEARCH RETURN (PARTIAL 1:*) ALL", "a number"),
+        (b"a SEARCH RETURN (ALL PARTIAL 1:2) ALL", "exclude"),
+        (b"a SEARCH RETURN (PARTIAL 1:2 PARTIAL 1:2) ALL", "twice"),
+        (
+            b"a SORT RETURN (FOO) (DATE) UTF-8 ALL",
+            "Unknown return option",
+        ),
+        (b"a FETCH 1 FLAGS (PARTIAL 1:2)", "UID FETCH only"),
         (b"a SEARCH EMAILID", "a space"),
         (b"a SEARCH EMAILID x.y", "an object identifier"),
         (b"a FETCH 1 (PREVIEW (FOO))", "LAZY"),
@@ -498,7 +523,7 @@ fn wrong_ones_are_told_why() {
         (b"a SELECT x (QRESYNC (1 2 3 (1 *)))", "without * and $"),
         (b"a SELECT x (QRESYNC (1 2 3 (1:2 4)))", "as many UIDs"),
         (b"a SELECT x (QRESYNC (1 2) QRESYNC (1 2))", "twice"),
-        (b"a FETCH 1 FLAGS ()", "CHANGEDSINCE or VANISHED"),
+        (b"a FETCH 1 FLAGS ()", "CHANGEDSINCE, VANISHED or PARTIAL"),
         (b"a FETCH 1 FLAGS (CHANGEDSINCE)", "a space"),
         (b"a FETCH 1 FLAGS (CHANGEDSINCE 1 CHANGEDSINCE 2)", "twice"),
         (b"a FETCH 1 FLAGS (CHANGEDSINCE 1 VANISHED)", "UID FETCH"),

@@ -13,6 +13,7 @@ use crate::imap::command::{
 };
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::objectid::ObjectId;
+use crate::imap::extensions::partial::PartialRange;
 use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::response::{
@@ -74,6 +75,10 @@ fn forest(above: Vec<(prop::sample::Index, bool)>) -> Response {
     Response::Thread(threads)
 }
 
+fn partial(from: u32, to: u32, from_end: bool) -> PartialRange {
+    PartialRange { from, to, from_end }
+}
+
 fn numbers(found: &[u32], modseq: Option<u64>) -> Numbers {
     Numbers {
         numbers: found.to_vec(),
@@ -100,6 +105,33 @@ fn as_in_the_standards() {
         (
             Response::Sort(numbers(&[5, 2], Some(17))),
             "* SORT 5 2 (MODSEQ 17)\r\n",
+        ),
+        // RFC 5267, RFC 9394: in their order, and ranges only where they ascend
+        (
+            Response::Esearch(Esearch {
+                tag: Tag::new("E01"),
+                uid: true,
+                all: vec![23765, 23764, 23763, 23761, 7, 8, 9],
+                ..Esearch::default()
+            }),
+            "* ESEARCH (TAG \"E01\") UID ALL 23765,23764,23763,23761,7:9\r\n",
+        ),
+        (
+            Response::Esearch(Esearch {
+                tag: Tag::new("A01"),
+                partial: Some((partial(1, 100, true), vec![4, 5, 9])),
+                ..Esearch::default()
+            }),
+            "* ESEARCH (TAG \"A01\") PARTIAL (-1:-100 4:5,9)\r\n",
+        ),
+        (
+            Response::Esearch(Esearch {
+                tag: Tag::new("A04"),
+                uid: true,
+                partial: Some((partial(24000, 24500, false), Vec::new())),
+                ..Esearch::default()
+            }),
+            "* ESEARCH (TAG \"A04\") UID PARTIAL (24000:24500 NIL)\r\n",
         ),
         // RFC 8474, RFC 8970
         (
@@ -282,7 +314,8 @@ fn as_in_the_standards() {
                 uid: true,
                 min: Some(2),
                 max: Some(47),
-                all: [2, 10, 11].into_iter().collect(),
+                all: vec![2, 10, 11],
+                partial: None,
                 count: Some(3),
                 modseq: Some(1236),
             }),

@@ -13,6 +13,7 @@ use crate::imap::extensions::condstore::{
 };
 use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::objectid::ObjectId;
+use crate::imap::extensions::partial::PartialRange;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
@@ -176,11 +177,15 @@ fn select_parameters() -> impl Strategy<Value = SelectParameters> {
 }
 
 fn fetch_modifiers(uid: bool) -> impl Strategy<Value = FetchModifiers> {
-    (option::of(0..1u64 << 63), any::<bool>()).prop_map(move |(changed_since, vanished)| {
-        FetchModifiers {
-            changed_since,
-            vanished: uid && vanished && changed_since.is_some(),
-        }
+    let what = (
+        option::of(0..1u64 << 63),
+        any::<bool>(),
+        option::of(partial_range()),
+    );
+    what.prop_map(move |(changed_since, vanished, partial)| FetchModifiers {
+        changed_since,
+        vanished: uid && vanished && changed_since.is_some(),
+        partial: partial.filter(|_| uid),
     })
 }
 
@@ -245,25 +250,49 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
     })
 }
 
+fn partial_range() -> impl Strategy<Value = PartialRange> {
+    (1u32.., 1u32.., any::<bool>()).prop_map(|(a, b, from_end)| PartialRange {
+        from: a.min(b),
+        to: a.max(b),
+        from_end,
+    })
+}
+
+fn returns() -> impl Strategy<Value = Option<SearchReturn>> {
+    let returns = (any::<[bool; 5]>(), option::of(partial_range())).prop_map(
+        |([min, max, all, count, save], partial)| {
+            let partial = partial.filter(|_| !all);
+            SearchReturn {
+                min,
+                max,
+                all: all || !(min || max || count || save || partial.is_some()),
+                count,
+                save,
+                partial,
+            }
+        },
+    );
+    option::of(returns)
+}
+
 fn search() -> impl Strategy<Value = Command> {
-    let returns = any::<[bool; 5]>().prop_map(|[min, max, all, count, save]| SearchReturn {
-        min,
-        max,
-        all: all || !(min || max || count || save),
-        count,
-        save,
-    });
-    (any::<bool>(), option::of(returns), vec(search_key(), 1..4))
+    (any::<bool>(), returns(), vec(search_key(), 1..4))
         .prop_map(|(uid, returns, keys)| Command::Search(Search { uid, returns, keys }))
 }
 
 fn sort() -> impl Strategy<Value = Command> {
     let criterion = (any::<bool>(), prop::sample::select(SortBy::NAMES.to_vec()))
         .prop_map(|(reverse, (by, _))| SortCriterion { reverse, by });
-    let what = (any::<bool>(), vec(criterion, 1..4), vec(search_key(), 1..3));
-    what.prop_map(|(uid, criteria, keys)| {
+    let what = (
+        any::<bool>(),
+        returns(),
+        vec(criterion, 1..4),
+        vec(search_key(), 1..3),
+    );
+    what.prop_map(|(uid, returns, criteria, keys)| {
         Command::Sort(Sort {
             uid,
+            returns,
             criteria,
             keys,
         })
