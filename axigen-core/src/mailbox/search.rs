@@ -11,6 +11,7 @@ use axigen_proto::imap::extensions::objectid::ObjectId;
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Date, Flag};
 
+use super::casemap::casemap;
 use super::structure::{Leaf, Structure, header_fields};
 use super::types::{Flags, Row};
 
@@ -525,9 +526,12 @@ fn q_decoded(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Letters without case (i;unicode-casemap, RFC 5051, as far as lower case goes).
+/// A text as it is compared: by i;unicode-casemap
+/// ([RFC 5255 §4.3](https://www.rfc-editor.org/rfc/rfc5255#section-4.3)). What one
+/// character becomes depends on nothing around it, so a part of a text is a
+/// part of the folded text too.
 pub(super) fn fold(text: &str) -> String {
-    text.to_lowercase()
+    casemap(text)
 }
 
 /// Substring without case. An empty string is in everything.
@@ -541,7 +545,7 @@ fn contains(text: &str, folded: &str) -> bool {
         }
         return find_ascii(text.as_bytes(), folded.as_bytes());
     }
-    text.to_lowercase().contains(folded)
+    casemap(text).contains(folded)
 }
 
 /// Without allocating: most mail is ASCII.
@@ -549,7 +553,7 @@ fn find_ascii(text: &[u8], folded: &[u8]) -> bool {
     let Some(&first) = folded.first() else {
         return true;
     };
-    let upper = first.to_ascii_uppercase();
+    let (first, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
     let mut rest = text;
     while rest.len() >= folded.len() {
         let Some(at) = rest.iter().position(|&b| b == first || b == upper) else {

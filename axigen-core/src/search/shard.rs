@@ -36,7 +36,7 @@ use crate::mailbox::{ItemId, MailboxId};
 
 /// What the file VERSION begins with; the epoch of the mail follows. Another text means an index that is built
 /// anew: change it with everything that changes what is in a document.
-const VERSION: &str = "axigen search index, layout 1";
+const VERSION: &str = "axigen search index, layout 2";
 /// The most different terms of a message; one that has more is a candidate
 /// always.
 const TERMS: usize = 200_000;

@@ -26,13 +26,14 @@ pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 31] = [
+pub const AFTER_LOGIN: [&str; 32] = [
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
     "CREATE-SPECIAL-USE",    // RFC 6154
     "ESEARCH",               // RFC 4731
     "ESORT",                 // RFC 5267
+    "I18NLEVEL=1",           // RFC 5255
     "IDLE",                  // RFC 2177
     "LIST-EXTENDED",         // RFC 5258
     "LIST-STATUS",           // RFC 5819
