@@ -1,6 +1,6 @@
 //! The keys of an account's mailboxes.
 //!
-//! The first byte says what a key is; this module owns 0x10 to 0x1f inside an
+//! The first byte says what a key is; this module owns 0x10 to 0x2f inside an
 //! account's range. Numbers are big-endian, so keys sort as numbers do.
 //!
 //! | key | value |
@@ -27,7 +27,7 @@ use bytes::Bytes;
 use super::types::{ItemId, MailboxId};
 
 /// First and end (exclusive) of all keys of this module.
-pub(super) const ALL: (u8, u8) = (0x10, 0x20);
+pub(super) const ALL: (u8, u8) = (0x10, 0x30);
 const ACCOUNT: u8 = 0x10;
 pub(super) const NAME: u8 = 0x11;
 pub(super) const MAILBOX: u8 = 0x12;

@@ -26,7 +26,7 @@ pub mod special_use;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
-pub const AFTER_LOGIN: [&str; 32] = [
+pub const AFTER_LOGIN: &[&str] = &[
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162

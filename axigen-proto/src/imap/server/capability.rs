@@ -23,7 +23,7 @@ impl Server {
         );
         names.extend(["ENABLE", "ID", "SASL-IR"].map(Cow::from));
         if self.identity.is_some() {
-            names.extend(AFTER_LOGIN.map(Cow::from));
+            names.extend(AFTER_LOGIN.iter().copied().map(Cow::from));
             // RFC 7889 §3
             names.push(format!("APPENDLIMIT={}", self.append_limit()).into());
             if config.compress && !self.compressed {

@@ -2,6 +2,7 @@
 
 use super::drive::{bytes, every_chunk, lines, open};
 use crate::imap::command::{Command, Fetch};
+use crate::imap::extensions::AFTER_LOGIN;
 use crate::imap::response::{Code, FetchItem, Response, Status};
 use crate::imap::server::{Event, Server};
 use crate::imap::structure::{Address, BodyStructure, Envelope, Extension, Part, PartKind};
@@ -147,7 +148,7 @@ fn the_sample_connection_of_rfc_3501() {
         "* OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ENABLE ID SASL-IR STARTTLS AUTH=SCRAM-SHA-256 AUTH=PLAIN AUTH=LOGIN] imap.example.test IMAP server ready"
     );
     let want = format!(
-        "a001 OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ENABLE ID SASL-IR BINARY CHILDREN CONDSTORE CREATE-SPECIAL-USE ESEARCH ESORT I18NLEVEL=1 IDLE LIST-EXTENDED LIST-STATUS MOVE NAMESPACE NOTIFY OBJECTID PARTIAL PREVIEW QRESYNC QUOTA QUOTA=RES-MAILBOX QUOTA=RES-MESSAGE QUOTA=RES-STORAGE SEARCHRES SORT SORT=DISPLAY SPECIAL-USE STATUS=SIZE THREAD=ORDEREDSUBJECT THREAD=REFERENCES UIDPLUS UNAUTHENTICATE UNSELECT WITHIN APPENDLIMIT=52428800 COMPRESS=DEFLATE] Logged in\r\n\
+        "a001 OK [CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ ENABLE ID SASL-IR {after} APPENDLIMIT=52428800 COMPRESS=DEFLATE] Logged in\r\n\
          * 18 EXISTS\r\n\
          * FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n\
          * 2 RECENT\r\n\
@@ -163,7 +164,8 @@ fn the_sample_connection_of_rfc_3501() {
          a005 OK +FLAGS completed\r\n\
          * BYE Logging out\r\n\
          a006 OK LOGOUT completed\r\n",
-        HEADER.len()
+        HEADER.len(),
+        after = AFTER_LOGIN.join(" "),
     );
     assert_eq!(rest, want);
     assert_eq!(outcome.close, Some(Close::Finish));
