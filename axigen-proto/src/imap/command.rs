@@ -8,6 +8,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+use super::extensions::acl::Acl;
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
@@ -106,6 +107,9 @@ pub enum Command {
     },
     /// NAMESPACE (§6.3.10)
     Namespace,
+    /// SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS
+    /// ([RFC 4314](https://www.rfc-editor.org/rfc/rfc4314))
+    Acl(Acl),
     /// GETQUOTA ([RFC 9208](https://www.rfc-editor.org/rfc/rfc9208))
     GetQuota {
         /// The name of a quota root.
@@ -312,6 +316,8 @@ pub struct ListReturn {
     pub children: bool,
     /// SPECIAL-USE (RFC 6154)
     pub special_use: bool,
+    /// MYRIGHTS: a MYRIGHTS response for each ([RFC 8440](https://www.rfc-editor.org/rfc/rfc8440))
+    pub my_rights: bool,
     /// STATUS: a STATUS response for each (RFC 5819); empty when not asked for.
     pub status: Vec<StatusItem>,
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 
 use super::command::{FetchAttribute, Section, SectionText};
+use super::extensions::acl::AclResponse;
 use super::extensions::notify::NotifyEvent;
 use super::response::{
     Code, Esearch, FetchItem, ListItem, Namespace, Numbers, Response, Status, StatusKind,
@@ -93,6 +94,7 @@ impl<'a> Encoder<'a> {
                 let earlier = if *earlier { " (EARLIER)" } else { "" };
                 self.print(format_args!("* VANISHED{earlier} {uids}"));
             }
+            Response::Acl(acl) => self.acl(acl),
             Response::Quota { root, resources } => {
                 self.put("* QUOTA ");
                 self.string(root.as_bytes());
@@ -146,6 +148,47 @@ impl<'a> Encoder<'a> {
             }
         }
         self.put("\r\n");
+    }
+
+    /// ```text
+    /// acl-data        = "ACL" SP mailbox *(SP identifier SP rights)
+    /// listrights-data = "LISTRIGHTS" SP mailbox SP identifier SP rights *(SP rights)
+    /// myrights-data   = "MYRIGHTS" SP mailbox SP rights
+    /// ```
+    fn acl(&mut self, response: &AclResponse) {
+        match response {
+            AclResponse::Acl { mailbox, entries } => {
+                self.put("* ACL ");
+                self.mailbox(mailbox);
+                for (identifier, rights) in entries {
+                    self.put(" ");
+                    self.string(identifier.as_bytes());
+                    self.put(" ");
+                    self.string(rights.shown().as_bytes());
+                }
+            }
+            AclResponse::ListRights {
+                mailbox,
+                identifier,
+                required,
+                optional,
+            } => {
+                self.put("* LISTRIGHTS ");
+                self.mailbox(mailbox);
+                self.put(" ");
+                self.string(identifier.as_bytes());
+                for rights in std::iter::once(required).chain(optional) {
+                    self.put(" ");
+                    self.string(rights.shown().as_bytes());
+                }
+            }
+            AclResponse::MyRights { mailbox, rights } => {
+                self.put("* MYRIGHTS ");
+                self.mailbox(mailbox);
+                self.put(" ");
+                self.string(rights.shown().as_bytes());
+            }
+        }
     }
 
     /// A tagged response, line end included.

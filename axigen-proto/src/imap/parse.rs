@@ -24,7 +24,7 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
 use super::extensions::{
-    compress, condstore, enable, id, list_extended, notify, quota, sort, special_use,
+    acl, compress, condstore, enable, id, list_extended, notify, quota, sort, special_use,
 };
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
@@ -164,25 +164,30 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Delete => {
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Delete { mailbox }))
         }
+        Name::DeleteAcl => acl::delete_acl(grammar, input),
         Name::Enable => enable::enable(input),
         Name::Examine => map(|i| select(grammar, i), Command::Examine).parse(input),
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),
+        Name::GetAcl => acl::get_acl(grammar, input),
         Name::GetQuota => quota::get_quota(input),
         Name::GetQuotaRoot => quota::get_quota_root(grammar, input),
         Name::Id => id::id(input),
         Name::Idle => Ok((input, Command::Idle)),
         Name::List => list_extended::list(grammar, input),
+        Name::ListRights => acl::list_rights(grammar, input),
         Name::Login => login(input),
         Name::Logout => Ok((input, Command::Logout)),
         Name::Lsub => lsub(grammar, input),
         Name::Move => move_messages(grammar, false, input),
+        Name::MyRights => acl::my_rights(grammar, input),
         Name::Namespace => Ok((input, Command::Namespace)),
         Name::Noop => Ok((input, Command::Noop)),
         Name::Notify => notify::notify(grammar, input),
         Name::Rename => rename(grammar, input),
         Name::Search => search::search(grammar, false, input),
         Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),
+        Name::SetAcl => acl::set_acl(grammar, input),
         Name::Sort => sort::sort(grammar, false, input),
         Name::StartTls => Ok((input, Command::StartTls)),
         Name::Status => status(grammar, input),

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
+use super::extensions::acl::AclResponse;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::quota::ResourceUse;
@@ -57,6 +58,8 @@ pub enum Response {
         /// The UIDs.
         uids: NumberSet,
     },
+    /// `* ACL`, `* LISTRIGHTS`, `* MYRIGHTS` ([RFC 4314](https://www.rfc-editor.org/rfc/rfc4314))
+    Acl(AclResponse),
     /// `* QUOTA` ([RFC 9208 §4.2.1](https://www.rfc-editor.org/rfc/rfc9208#section-4.2.1))
     Quota {
         /// The name of the quota root.

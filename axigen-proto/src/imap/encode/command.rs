@@ -7,6 +7,7 @@ use crate::imap::command::{
     Append, Command, Fetch, FetchAttribute, List, ListSelect, Partial, Search, SearchKey,
     SearchReturn, Select, Store, StoreAction,
 };
+use crate::imap::extensions::acl::{Acl, Change};
 use crate::imap::extensions::condstore::{ENTRY, Resync};
 use crate::imap::extensions::notify::{Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::SortCriterion;
@@ -73,6 +74,7 @@ impl Encoder<'_> {
                 self.client_mailbox(&pattern.0);
             }
             Command::Namespace => self.put("NAMESPACE"),
+            Command::Acl(acl) => self.client_acl(acl),
             Command::GetQuota { root } => {
                 self.put("GETQUOTA ");
                 self.client_string(root.as_bytes());
@@ -121,6 +123,39 @@ impl Encoder<'_> {
             }
         }
         self.put("\r\n");
+    }
+
+    fn client_acl(&mut self, acl: &Acl) {
+        let who = match acl {
+            Acl::Get { mailbox } => return self.of_mailbox("GETACL", mailbox.as_str()),
+            Acl::MyRights { mailbox } => return self.of_mailbox("MYRIGHTS", mailbox.as_str()),
+            Acl::Set {
+                mailbox,
+                identifier,
+                ..
+            } => ("SETACL", mailbox, identifier),
+            Acl::Delete {
+                mailbox,
+                identifier,
+            } => ("DELETEACL", mailbox, identifier),
+            Acl::ListRights {
+                mailbox,
+                identifier,
+            } => ("LISTRIGHTS", mailbox, identifier),
+        };
+        let (name, mailbox, identifier) = who;
+        self.of_mailbox(name, mailbox.as_str());
+        self.put(" ");
+        self.client_string(identifier.as_bytes());
+        if let Acl::Set { change, rights, .. } = acl {
+            let sign = match change {
+                Change::Replace => "",
+                Change::Add => "+",
+                Change::Remove => "-",
+            };
+            self.put(" ");
+            self.client_string(format!("{sign}{rights}").as_bytes());
+        }
     }
 
     fn select(&mut self, name: &str, select: &Select) {
@@ -236,6 +271,7 @@ impl Encoder<'_> {
         let chosen = [
             (returns.subscribed, "SUBSCRIBED"),
             (returns.children, "CHILDREN"),
+            (returns.my_rights, "MYRIGHTS"),
             (returns.special_use, "SPECIAL-USE"),
             (!status.is_empty(), status.as_str()),
         ];

@@ -1,5 +1,6 @@
 //! LIST with options ([RFC 5258](https://www.rfc-editor.org/rfc/rfc5258)), with
-//! STATUS ([RFC 5819](https://www.rfc-editor.org/rfc/rfc5819)) and SPECIAL-USE (RFC 6154).
+//! STATUS ([RFC 5819](https://www.rfc-editor.org/rfc/rfc5819)), SPECIAL-USE (RFC 6154) and
+//! MYRIGHTS ([RFC 8440](https://www.rfc-editor.org/rfc/rfc8440)).
 
 use nom::Parser;
 use nom::bytes::complete::tag_no_case;
@@ -92,6 +93,7 @@ fn select_options(input: &[u8]) -> Parsed<'_, ListSelect> {
 enum ReturnOption {
     Subscribed,
     Children,
+    MyRights,
     SpecialUse,
     Status(Vec<StatusItem>),
 }
@@ -105,6 +107,7 @@ fn return_options(input: &[u8]) -> Parsed<'_, ListReturn> {
         match option {
             ReturnOption::Subscribed => options.subscribed = true,
             ReturnOption::Children => options.children = true,
+            ReturnOption::MyRights => options.my_rights = true,
             ReturnOption::SpecialUse => options.special_use = true,
             ReturnOption::Status(items) => options.status = items,
         }
@@ -113,7 +116,7 @@ fn return_options(input: &[u8]) -> Parsed<'_, ListReturn> {
 }
 
 /// ```text
-/// return-option = "SUBSCRIBED" / "CHILDREN" / "SPECIAL-USE" / status-option
+/// return-option = "SUBSCRIBED" / "CHILDREN" / "MYRIGHTS" / "SPECIAL-USE" / status-option
 /// status-option = "STATUS" SP "(" status-att *(SP status-att) ")"
 /// ```
 fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
@@ -121,6 +124,8 @@ fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
     let option = match name.as_str() {
         "SUBSCRIBED" => ReturnOption::Subscribed,
         "CHILDREN" => ReturnOption::Children,
+        // RFC 8440 §3
+        "MYRIGHTS" => ReturnOption::MyRights,
         "SPECIAL-USE" => ReturnOption::SpecialUse,
         "STATUS" => {
             return map(preceded(sp, list1(status_item)), ReturnOption::Status).parse(rest);

@@ -281,6 +281,7 @@ fn what_they_mean() {
             returns: ListReturn {
                 subscribed: true,
                 children: true,
+                my_rights: false,
                 special_use: false,
                 status: vec![StatusItem::Unseen, StatusItem::Size],
             },

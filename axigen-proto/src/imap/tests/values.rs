@@ -114,10 +114,11 @@ fn list() -> impl Strategy<Value = Command> {
             recursive_match: recursive && (subscribed || special_use),
             special_use,
         });
-    let returns = (any::<[bool; 3]>(), option::of(status_items())).prop_map(
-        |([subscribed, children, special_use], status)| ListReturn {
+    let returns = (any::<[bool; 4]>(), option::of(status_items())).prop_map(
+        |([subscribed, children, my_rights, special_use], status)| ListReturn {
             subscribed,
             children,
+            my_rights,
             special_use,
             status: status.unwrap_or_default(),
         },
@@ -459,6 +460,7 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
                 mailbox,
                 special_use
             }),
+        super::acl::command(),
         text().prop_map(|root| Command::GetQuota { root }),
         mailbox().prop_map(|mailbox| Command::GetQuotaRoot { mailbox }),
         (mailbox(), mailbox()).prop_map(|(from, to)| Command::Rename { from, to }),
