@@ -56,6 +56,17 @@ impl Mailboxes {
         mailbox: MailboxId,
         modseq: u64,
     ) -> Result<Touched> {
+        self.touched_by(account, mailbox, modseq, None).await
+    }
+
+    /// The same, with what a reader who is not the owner has marked.
+    pub(super) async fn touched_by(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        modseq: u64,
+        guest: Option<AccountId>,
+    ) -> Result<Touched> {
         let now = self.store.seq(account).await?;
         let wanted = [
             keys::mailbox(mailbox),
@@ -86,6 +97,11 @@ impl Mailboxes {
             } if of == mailbox => changed.extend(last - count + 1..=last),
             Record::Flags { mailbox: of, uids } if of == mailbox => changed.extend(uids),
             Record::Vanished { mailbox: of, uids } if of == mailbox => vanished.extend(uids),
+            Record::Seen {
+                mailbox: of,
+                reader,
+                uids,
+            } if of == mailbox && guest == Some(reader) => changed.extend(uids),
             _ => {}
         })
         .await?;

@@ -1,25 +1,49 @@
-//! Copying and moving messages inside an account.
+//! Copying and moving messages, inside an account and from one to another.
 
-use axigen_store::{AccountId, Expect, Slot, batch::CommitPart};
+use axigen_store::{AccountId, Expect, Slot};
 use bytes::Bytes;
 
 use super::{
     Mailboxes,
     draft::{CHUNK, Draft, TRIES, contended},
     error::Result,
+    folders::Folder,
     item::Item,
     keys,
-    label::Event,
+    keywords::Words,
+    label::{Arrival, Event},
     log::Record,
-    row::Read,
+    row::{Read, Stored},
     select::ascending,
-    types::{Copied, MailboxId, Quota},
+    types::{Copied, FlagChange, Flags, MailboxId, Quota},
+    view::View,
 };
 
 const UID: u8 = 0;
 const ITEM: u8 = 1;
 /// Most bytes of item records one batch copies.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// From where to where.
+#[derive(Debug)]
+struct Way<'v> {
+    from: &'v View,
+    to: &'v View,
+    source: Folder,
+    target: Folder,
+    quota: Quota,
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+struct Done {
+    /// UIDs it looked at.
+    looked_at: usize,
+    /// Old and new UIDs.
+    pairs: Vec<(u32, u32)>,
+    /// New ones that the reader has seen, and whose rows do not say so.
+    seen: Vec<u32>,
+}
 
 impl Mailboxes {
     /// Copies: new items on the same content, flags and dates kept, new UIDs
@@ -42,36 +66,44 @@ impl Mailboxes {
         to: MailboxId,
         quota: Quota,
     ) -> Result<Copied> {
-        let source = self.record(account, from).await?.name;
-        let target = self.record(account, to).await?;
-        let uid_validity = target.uid_validity;
-        let event = Event::Copied {
-            account,
-            from: source,
-            to: target.name,
-        };
+        let (from, to) = (View::own(account, from), View::own(account, to));
+        self.copy_of(&from, uids, &to, quota).await
+    }
+
+    /// [`copy`](Mailboxes::copy) by one who looks at both mailboxes, which may
+    /// be of two accounts. Flags that the reader may not give there are left
+    /// out; the quota is that of the account it goes to.
+    ///
+    /// # Errors
+    /// As [`copy`](Mailboxes::copy).
+    pub async fn copy_of(
+        &self,
+        from: &View,
+        uids: &[u32],
+        to: &View,
+        quota: Quota,
+    ) -> Result<Copied> {
+        let way = self.way(from, to, quota).await?;
         let uids = ascending(uids);
         let mut copied = Copied {
-            uid_validity,
+            uid_validity: way.target.uid_validity,
             uids: Vec::with_capacity(uids.len()),
         };
         let mut rest = uids.as_slice();
         while !rest.is_empty() {
-            match self
-                .copy_chunk(account, from, rest, to, quota, &event)
-                .await
-            {
-                Ok((done, pairs)) => {
-                    copied.uids.extend(pairs);
-                    rest = rest.get(done..).unwrap_or_default();
+            match self.copy_chunk(&way, rest).await {
+                Ok(done) => {
+                    copied.uids.extend(done.pairs);
+                    rest = rest.get(done.looked_at..).unwrap_or_default();
+                    self.mark_seen(to, &done.seen).await?;
                 }
                 Err(error) => {
                     let made: Vec<u32> = copied.uids.iter().map(|&(_, new)| new).collect();
                     if !made.is_empty()
-                        && let Err(again) = self.erase(account, to, &made, false).await
+                        && let Err(again) = self.erase(to.account, to.mailbox, &made, false).await
                     {
                         tracing::warn!(
-                            account = account.0,
+                            account = to.account.0,
                             error = %again,
                             "a failed copy could not be taken back wholly"
                         );
@@ -99,80 +131,226 @@ impl Mailboxes {
         uids: &[u32],
         to: MailboxId,
     ) -> Result<Copied> {
-        let source = self.record(account, from).await?.name;
-        let target = self.record(account, to).await?;
-        let uid_validity = target.uid_validity;
-        let event = Event::Moved {
-            account,
-            from: source,
-            to: target.name,
-        };
+        let (from, to) = (View::own(account, from), View::own(account, to));
+        self.move_of(&from, uids, &to, Quota::NONE).await
+    }
+
+    /// [`move_`](Mailboxes::move_) by one who looks at both mailboxes. Between
+    /// two accounts messages become new items, and the quota of the account they
+    /// go to counts.
+    ///
+    /// # Errors
+    /// As [`move_`](Mailboxes::move_); [`Error::OverQuota`](super::Error::OverQuota) with target 0.
+    pub async fn move_of(
+        &self,
+        from: &View,
+        uids: &[u32],
+        to: &View,
+        quota: Quota,
+    ) -> Result<Copied> {
+        let way = self.way(from, to, quota).await?;
         let uids = ascending(uids);
         let mut moved = Copied {
-            uid_validity,
+            uid_validity: way.target.uid_validity,
             uids: Vec::with_capacity(uids.len()),
         };
-        for chunk in uids.chunks(CHUNK) {
-            moved
-                .uids
-                .extend(self.move_chunk(account, from, chunk, to, &event).await?);
+        let mut rest = uids.as_slice();
+        while !rest.is_empty() {
+            let done = match from.account == to.account {
+                true => self.move_chunk(&way, rest).await?,
+                false => self.move_across(&way, rest).await?,
+            };
+            moved.uids.extend(done.pairs);
+            rest = rest.get(done.looked_at..).unwrap_or_default();
+            self.mark_seen(to, &done.seen).await?;
         }
         Ok(moved)
     }
 
-    /// Copies the first messages of `uids`; returns how many UIDs it looked at.
-    async fn copy_chunk(
-        &self,
-        account: AccountId,
-        from: MailboxId,
-        uids: &[u32],
-        to: MailboxId,
-        quota: Quota,
-        event: &Event,
-    ) -> Result<(usize, Vec<(u32, u32)>)> {
+    async fn way<'v>(&self, from: &'v View, to: &'v View, quota: Quota) -> Result<Way<'v>> {
+        Ok(Way {
+            from,
+            to,
+            source: self.record(from.account, from.mailbox).await?,
+            target: self.record(to.account, to.mailbox).await?,
+            quota,
+        })
+    }
+
+    /// What the reader had seen stays seen.
+    async fn mark_seen(&self, to: &View, uids: &[u32]) -> Result<()> {
+        if !uids.is_empty() {
+            let seen = FlagChange::Add(Flags::from(Flags::SEEN));
+            self.store_flags_of(to, uids, &seen, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies the first messages of `uids`.
+    async fn copy_chunk(&self, way: &Way<'_>, uids: &[u32]) -> Result<Done> {
+        let (from, to) = (way.from, way.to);
         let chunk = uids.get(..CHUNK).unwrap_or(uids);
         for _ in 0..TRIES {
-            let rows = self.read_rows(account, from, chunk).await?;
-            let (contents, whole) = self.contents(account, &rows).await?;
+            let rows = self.read_rows(from.account, from.mailbox, chunk).await?;
+            let (contents, whole) = self.contents(from.account, &rows).await?;
             let Some((last, _)) = contents.last() else {
                 // Either all are gone, or what is left was expunged just now.
                 match rows.is_empty() {
-                    true => return Ok((chunk.len(), Vec::new())),
+                    true => return Ok(Done::all(chunk)),
                     false => continue,
                 }
             };
-            let done = match whole {
+            let looked_at = match whole {
                 true => chunk.len(),
                 false => chunk.partition_point(|uid| *uid <= last.uid),
             };
-            let mut draft = Draft::new(account);
-            draft.mailbox_exists(from);
-            draft.mailbox_exists(to);
-            draft.quota(quota, 0);
-            let mut hashes = Vec::with_capacity(contents.len());
-            for (read, record) in &contents {
-                // Its content must not go while it is copied; its flags may
-                // change.
-                draft.expect(keys::item(read.row.item), Expect::Present);
-                let uid = draft.next_uid(to, UID);
-                let id = draft.next_item(ITEM);
-                draft.add_row(to, uid, &read.row, Some(id));
-                draft.set(keys::new_item(id), record.clone());
-                let item = Item::decode(record)?;
-                item.retain(&mut draft);
-                hashes.push(item.content.hash);
+            let mut drafts = vec![Draft::new(to.account)];
+            if from.account != to.account {
+                drafts.push(Draft::new(from.account).quiet());
             }
-            draft.note(event.clone(), hashes);
-            let count = contents.len() as u32;
-            draft.log(Record::added(to, Slot::Counter(UID), count));
-            if let Some(commit) = self.commit(vec![draft]).await? {
-                let sources = contents.iter().map(|(read, _)| read.uid);
-                return Ok((done, pairs(sources, count, commit.parts.first())));
+            if let Some(source) = drafts.last_mut() {
+                source.mailbox_exists(from.mailbox);
+                for (read, _) in &contents {
+                    // Its content must not go while it is copied; its flags
+                    // may change.
+                    source.expect(keys::item(read.row.item), Expect::Present);
+                }
             }
-            self.must_exist(account, from).await?;
-            self.must_exist(account, to).await?;
+            let mut seen = Vec::new();
+            if let Some(target) = drafts.first_mut() {
+                seen = self.bring(way, &contents, target).await?;
+            }
+            if let Some(commit) = self.commit(drafts).await? {
+                let last = commit
+                    .parts
+                    .first()
+                    .map(|part| part.slots[usize::from(UID)]);
+                let sources: Vec<u32> = contents.iter().map(|(read, _)| read.uid).collect();
+                return Ok(Done::new(looked_at, sources, last, &seen));
+            }
+            self.must_exist(from.account, from.mailbox).await?;
+            self.must_exist(to.account, to.mailbox).await?;
         }
         Err(contended())
+    }
+
+    /// Puts messages as new items into a batch; gives the source UIDs of those
+    /// that the reader has seen and whose new rows do not say so.
+    async fn bring(
+        &self,
+        way: &Way<'_>,
+        contents: &[(&Read, Bytes)],
+        target: &mut Draft,
+    ) -> Result<Vec<u32>> {
+        let to = way.to;
+        target.mailbox_exists(to.mailbox);
+        target.quota(way.quota, 0);
+        let rows: Vec<&Read> = contents.iter().map(|(read, _)| *read).collect();
+        let (new, seen) = self.translated(way, &rows, target).await?;
+        let mut hashes = Vec::with_capacity(contents.len());
+        for ((_, record), row) in contents.iter().zip(&new) {
+            let uid = target.next_uid(to.mailbox, UID);
+            let id = target.next_item(ITEM);
+            target.add_row(to.mailbox, uid, row, Some(id));
+            target.set(keys::new_item(id), record.clone());
+            let item = Item::decode(record)?;
+            item.retain(target);
+            if way.from.account == to.account {
+                hashes.push(item.content.hash);
+                continue;
+            }
+            // For salvage it is as if the message had been delivered.
+            let arrival = Arrival {
+                account: to.account,
+                mailbox: way.target.name.clone(),
+                flags: row.system,
+            };
+            let event = Event::Delivered {
+                internal_date: row.internal_date,
+                internal_zone: row.internal_zone,
+                places: vec![arrival],
+            };
+            target.note(event, vec![item.content.hash]);
+        }
+        if way.from.account == to.account {
+            let event = Event::Copied {
+                account: to.account,
+                from: way.source.name.clone(),
+                to: way.target.name.clone(),
+            };
+            target.note(event, hashes);
+        }
+        let count = new.len() as u32;
+        target.log(Record::added(to.mailbox, Slot::Counter(UID), count));
+        Ok(seen)
+    }
+
+    /// Rows as they are to be where they go: flags that the reader may give,
+    /// keywords with the numbers of that account.
+    async fn translated(
+        &self,
+        way: &Way<'_>,
+        rows: &[&Read],
+        target: &mut Draft,
+    ) -> Result<(Vec<Stored>, Vec<u32>)> {
+        let (from, to) = (way.from, way.to);
+        let uids: Vec<u32> = rows.iter().map(|read| read.uid).collect();
+        let marks = match from.guest() {
+            Some(guest) => Some(self.marks(from.account, from.mailbox, guest, &uids).await?),
+            None => None,
+        };
+        let mut words = self.translator(way, rows).await?;
+        let allowed = to.allowed();
+        let mut seen = Vec::new();
+        let mut new = Vec::with_capacity(rows.len());
+        for read in rows {
+            let mut row = read.row.clone();
+            let has_seen = match &marks {
+                Some(marks) => marks.get(&read.uid).is_some_and(|mark| mark.seen),
+                None => !row.unseen(),
+            };
+            // The row's own is what the account it is in has seen.
+            let owner_has_seen = match (from.account == to.account, to.guest()) {
+                (true, _) => !row.unseen(),
+                (false, None) => has_seen,
+                (false, Some(_)) => false,
+            };
+            if to.guest().is_some() && has_seen {
+                seen.push(read.uid);
+            }
+            row.system &= !Flags::SEEN & (allowed.system | Flags::SEEN);
+            if owner_has_seen {
+                row.system |= Flags::SEEN;
+            }
+            match (&mut words, allowed.keywords) {
+                (_, false) => row.words.clear(),
+                (Some((known, words)), true) => {
+                    row.words = words.numbers(&known.flags(&row)?.keywords)?;
+                }
+                (None, true) => {}
+            }
+            new.push(row);
+        }
+        if let Some((_, words)) = &words {
+            words.write(target);
+        }
+        Ok((new, seen))
+    }
+
+    /// The keywords of both accounts, if they are two.
+    async fn translator(&self, way: &Way<'_>, rows: &[&Read]) -> Result<Option<(Words, Words)>> {
+        let (from, to) = (way.from, way.to);
+        if from.account == to.account {
+            return Ok(None);
+        }
+        let rows: Vec<Read> = rows.iter().map(|read| (*read).clone()).collect();
+        let known = self.words(from.account, &[], &rows).await?;
+        let mut names = Vec::new();
+        for read in &rows {
+            names.extend(known.flags(&read.row)?.keywords);
+        }
+        let words = self.words(to.account, &names, &[]).await?;
+        Ok(Some((known, words)))
     }
 
     /// Item records of rows, up to [`CHUNK_BYTES`]; those just expunged are
@@ -209,50 +387,112 @@ impl Mailboxes {
         Ok(hashes)
     }
 
-    async fn move_chunk(
-        &self,
-        account: AccountId,
-        from: MailboxId,
-        uids: &[u32],
-        to: MailboxId,
-        event: &Event,
-    ) -> Result<Vec<(u32, u32)>> {
+    /// Moves the first messages of `uids` inside an account.
+    async fn move_chunk(&self, way: &Way<'_>, uids: &[u32]) -> Result<Done> {
+        let (account, from, to) = (way.from.account, way.from.mailbox, way.to.mailbox);
+        let chunk = uids.get(..CHUNK).unwrap_or(uids);
         for _ in 0..TRIES {
-            let rows = self.read_rows(account, from, uids).await?;
+            let rows = self.read_rows(account, from, chunk).await?;
             if rows.is_empty() {
-                return Ok(Vec::new());
+                return Ok(Done::all(chunk));
             }
             let sources: Vec<u32> = rows.iter().map(|read| read.uid).collect();
             let mut draft = Draft::new(account);
             draft.mailbox_exists(from);
             draft.mailbox_exists(to);
-            for read in &rows {
+            let reads: Vec<&Read> = rows.iter().collect();
+            let (new, seen) = self.translated(way, &reads, &mut draft).await?;
+            for (read, row) in rows.iter().zip(&new) {
                 draft.remove_row(from, read);
                 let uid = draft.next_uid(to, UID);
-                draft.add_row(to, uid, &read.row, None);
+                draft.add_row(to, uid, row, None);
             }
-            draft.note(event.clone(), self.hashes(account, &rows).await?);
+            self.forget_marks(account, from, &sources, &mut draft)
+                .await?;
+            let event = Event::Moved {
+                account,
+                from: way.source.name.clone(),
+                to: way.target.name.clone(),
+            };
+            draft.note(event, self.hashes(account, &rows).await?);
             let count = sources.len() as u32;
             draft.log(Record::vanished(from, &sources));
             draft.log(Record::added(to, Slot::Counter(UID), count));
             if let Some(commit) = self.commit(vec![draft]).await? {
-                return Ok(pairs(sources, count, commit.parts.first()));
+                let last = commit
+                    .parts
+                    .first()
+                    .map(|part| part.slots[usize::from(UID)]);
+                return Ok(Done::new(chunk.len(), sources, last, &seen));
             }
             self.must_exist(account, from).await?;
             self.must_exist(account, to).await?;
         }
         Err(contended())
     }
+
+    /// Moves the first messages of `uids` to another account, in one batch of
+    /// both.
+    async fn move_across(&self, way: &Way<'_>, uids: &[u32]) -> Result<Done> {
+        let (from, to) = (way.from, way.to);
+        let chunk = uids.get(..CHUNK).unwrap_or(uids);
+        for _ in 0..TRIES {
+            let mut rows = self.read_rows(from.account, from.mailbox, chunk).await?;
+            let (contents, whole) = self.contents(from.account, &rows).await?;
+            let kept: Vec<u32> = contents.iter().map(|(read, _)| read.uid).collect();
+            let looked_at = match (contents.last(), whole) {
+                (None, _) if rows.is_empty() => return Ok(Done::all(chunk)),
+                (None, _) => continue,
+                (Some(_), true) => chunk.len(),
+                (Some((last, _)), false) => chunk.partition_point(|uid| *uid <= last.uid),
+            };
+            let mut target = Draft::new(to.account);
+            let seen = self.bring(way, &contents, &mut target).await?;
+            rows.retain(|read| kept.binary_search(&read.uid).is_ok());
+            let mut source = Draft::new(from.account);
+            source.mailbox_exists(from.mailbox);
+            let hashes = self
+                .take_out(from.account, from.mailbox, &rows, &mut source)
+                .await?;
+            let event = Event::Removed {
+                account: from.account,
+                from: way.source.name.clone(),
+            };
+            source.note(event, hashes);
+            source.log(Record::vanished(from.mailbox, &kept));
+            if let Some(commit) = self.commit(vec![target, source]).await? {
+                let last = commit
+                    .parts
+                    .first()
+                    .map(|part| part.slots[usize::from(UID)]);
+                return Ok(Done::new(looked_at, kept, last, &seen));
+            }
+            self.must_exist(from.account, from.mailbox).await?;
+            self.must_exist(to.account, to.mailbox).await?;
+        }
+        Err(contended())
+    }
 }
 
-/// Old UIDs with their new ones, which follow each other up to the slot's
-/// value.
-fn pairs(
-    sources: impl IntoIterator<Item = u32>,
-    count: u32,
-    part: Option<&CommitPart>,
-) -> Vec<(u32, u32)> {
-    let last = part.map_or(0, |part| part.slots[usize::from(UID)]) as u32;
-    let first = (last + 1).saturating_sub(count);
-    sources.into_iter().zip(first..).collect()
+impl Done {
+    /// Nothing is left of these.
+    fn all(chunk: &[u32]) -> Done {
+        Done {
+            looked_at: chunk.len(),
+            ..Done::default()
+        }
+    }
+
+    /// New UIDs follow each other up to `last`.
+    fn new(looked_at: usize, sources: Vec<u32>, last: Option<i64>, seen: &[u32]) -> Done {
+        let last = last.unwrap_or(0) as u32;
+        let first = (last + 1).saturating_sub(sources.len() as u32);
+        let pairs: Vec<(u32, u32)> = sources.into_iter().zip(first..).collect();
+        let is_seen = |pair: &&(u32, u32)| seen.binary_search(&pair.0).is_ok();
+        Done {
+            looked_at,
+            seen: pairs.iter().filter(is_seen).map(|(_, new)| *new).collect(),
+            pairs,
+        }
+    }
 }

@@ -35,6 +35,8 @@ const INITIAL: [(&str, Option<SpecialUse>); 6] = [
 #[derive(Debug, Default)]
 pub(super) struct Making {
     pub(super) folders: Vec<(MailboxId, Folder)>,
+    /// Who may do what with them, as with their parents.
+    access: Vec<(MailboxId, Bytes)>,
     last_id: Option<Bytes>,
     validity_delta: i64,
 }
@@ -172,8 +174,10 @@ impl Mailboxes {
                 },
             ));
         }
+        let access = self.inherited(account, &folders).await?;
         Ok(Making {
             folders,
+            access,
             last_id: last_id.clone(),
             validity_delta: uid_validity - old_validity,
         })
@@ -207,6 +211,9 @@ impl Mailboxes {
             draft.set(keys::mailbox(*id), folder.encode());
             draft.touch(*id);
             draft.log(Record::folder(*id));
+        }
+        for (id, access) in &making.access {
+            draft.set(keys::access(*id), access.clone());
         }
         let names = making.folders.iter().map(|(_, folder)| folder.name.clone());
         let event = Event::Created {

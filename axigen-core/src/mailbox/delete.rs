@@ -53,6 +53,7 @@ impl Mailboxes {
             draft.mailbox_exists(id);
             draft.delete(keys::name(name));
             draft.delete(keys::mailbox(id));
+            draft.delete(keys::access(id));
             delete_counters(id, &mut draft);
             draft.set(keys::condemned(id), &b""[..]);
             draft.add(Account::Mailboxes, -1);
@@ -132,6 +133,8 @@ impl Mailboxes {
             let last = !self.remove_block(account, mailbox, &mut draft).await?
                 && !self.remove_singles(account, mailbox, &mut draft).await?;
             if last {
+                draft.delete_range(keys::of_mailbox(keys::SEEN, mailbox));
+                draft.delete_range(keys::of_mailbox(keys::READER, mailbox));
                 draft.delete(keys::condemned(mailbox));
             }
             match self.commit(vec![draft]).await? {

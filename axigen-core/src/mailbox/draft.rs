@@ -142,6 +142,11 @@ impl Draft {
         self.notes.push((event, about));
     }
 
+    /// Adds to a counter that follows from nothing else.
+    pub(super) fn add_to_key(&mut self, key: Key, delta: i64) {
+        self.add_to(key, delta, None, None);
+    }
+
     /// Adds to a counter of the account.
     pub(super) fn add(&mut self, which: Account, delta: i64) {
         self.add_to(keys::account(which), delta, None, None);
@@ -240,7 +245,7 @@ impl Draft {
     }
 
     /// The row is as it was read.
-    fn expect_row(&mut self, mailbox: MailboxId, old: &Read) {
+    pub(super) fn expect_row(&mut self, mailbox: MailboxId, old: &Read) {
         let key = keys::row(mailbox, old.uid);
         match &old.origin {
             Origin::Single(bytes) | Origin::Over(bytes) => {

@@ -117,6 +117,8 @@ impl Mailboxes {
         for read in rows {
             draft.remove_row(mailbox, read);
         }
+        let uids: Vec<u32> = rows.iter().map(|read| read.uid).collect();
+        self.forget_marks(account, mailbox, &uids, draft).await?;
         let items = rows.iter().map(|read| read.row.item).collect();
         self.release_items(account, items, draft).await
     }

@@ -1,5 +1,7 @@
 //! Changing flags.
 
+use std::collections::HashMap;
+
 use axigen_store::AccountId;
 
 use super::{
@@ -9,8 +11,10 @@ use super::{
     keywords::{self, Words},
     log::Record,
     row::{Read, Stored},
+    seen,
     select::ascending,
     types::{FlagChange, Flagged, Flags, MailboxId},
+    view::{Allowed, View},
 };
 
 impl Mailboxes {
@@ -38,39 +42,60 @@ impl Mailboxes {
         change: &FlagChange,
         unchanged_since: Option<u64>,
     ) -> Result<Flagged> {
+        let view = View::own(account, mailbox);
+        self.store_flags_of(&view, uids, change, unchanged_since)
+            .await
+    }
+
+    /// [`store_flags`](Mailboxes::store_flags) by one who may have only some
+    /// rights: flags that the reader may not change stay as they are. `\Seen` is
+    /// kept for each reader apart.
+    ///
+    /// # Errors
+    /// As [`store_flags`](Mailboxes::store_flags).
+    pub async fn store_flags_of(
+        &self,
+        view: &View,
+        uids: &[u32],
+        change: &FlagChange,
+        unchanged_since: Option<u64>,
+    ) -> Result<Flagged> {
         // What is taken away need not be a keyword that could be set.
         if let FlagChange::Replace(flags) | FlagChange::Add(flags) = change {
             keywords::check_flags(flags)?;
         }
-        self.must_exist(account, mailbox).await?;
+        self.must_exist(view.account, view.mailbox).await?;
         let uids = ascending(uids);
         let mut flagged = Flagged::default();
         for chunk in uids.chunks(CHUNK) {
-            self.store_chunk(
-                account,
-                mailbox,
-                chunk,
-                change,
-                unchanged_since,
-                &mut flagged,
-            )
-            .await?;
+            self.store_chunk(view, chunk, change, unchanged_since, &mut flagged)
+                .await?;
         }
         Ok(flagged)
     }
 
     async fn store_chunk(
         &self,
-        account: AccountId,
-        mailbox: MailboxId,
+        view: &View,
         uids: &[u32],
         change: &FlagChange,
         unchanged_since: Option<u64>,
         flagged: &mut Flagged,
     ) -> Result<()> {
+        let (account, mailbox) = (view.account, view.mailbox);
+        let mut allowed = view.allowed();
+        let may_see = allowed.system & Flags::SEEN != 0;
+        if view.guest().is_some() {
+            // What the row says is the owner's.
+            allowed.system &= !Flags::SEEN;
+        }
         let (FlagChange::Replace(flags) | FlagChange::Add(flags) | FlagChange::Remove(flags)) =
             change;
         for _ in 0..TRIES {
+            let marks = match view.guest() {
+                Some(guest) => self.marks(account, mailbox, guest, uids).await?,
+                None => HashMap::new(),
+            };
             let old = self.read_rows(account, mailbox, uids).await?;
             let mut words = self.words(account, &flags.keywords, &old).await?;
             let mut draft = Draft::new(account);
@@ -78,23 +103,42 @@ impl Mailboxes {
             let mut modified = Vec::new();
             let mut changed = Vec::new();
             let mut rows = Vec::with_capacity(old.len());
+            let mut marked = Vec::new();
             for read in &old {
-                let changed_after = unchanged_since.is_some_and(|since| read.row.modseq > since);
+                let mark = marks.get(&read.uid).copied().unwrap_or_default();
+                let before = read.row.modseq.max(mark.modseq);
+                let changed_after = unchanged_since.is_some_and(|since| before > since);
                 if changed_after && !(unchanged_since == Some(0) && lacks(change, read, &words)) {
                     modified.push(read.uid);
                     continue;
                 }
-                let new = apply(change, &read.row, &mut words)?;
+                let new = apply(change, &read.row, allowed, &mut words)?;
+                let seen = match may_see {
+                    true => sees(change, mark.seen),
+                    false => mark.seen,
+                };
+                let marks_it = view.guest().is_some() && seen != mark.seen;
                 if new != read.row {
                     draft.change_row(mailbox, read, &new);
                     changed.push(read.uid);
+                } else if marks_it {
+                    draft.expect_row(mailbox, read);
                 }
-                rows.push((read.uid, new, read.row.modseq));
+                if marks_it {
+                    marked.push((read.uid, seen));
+                }
+                let touched = new != read.row || marks_it;
+                rows.push((read.uid, new, before, seen, touched));
             }
             let mut seq = 0;
-            if !changed.is_empty() {
+            if !changed.is_empty() || !marked.is_empty() {
                 words.write(&mut draft);
-                draft.log(Record::flags(mailbox, &changed));
+                if !changed.is_empty() {
+                    draft.log(Record::flags(mailbox, &changed));
+                }
+                if let Some(guest) = view.guest() {
+                    seen::set_marks(&mut draft, mailbox, guest, &marks, &marked);
+                }
                 match self.commit(vec![draft]).await? {
                     Some(commit) => seq = commit.parts.first().map_or(0, |part| part.seq),
                     None => {
@@ -103,13 +147,14 @@ impl Mailboxes {
                     }
                 }
             }
-            let mut changed = changed.into_iter().peekable();
-            for (uid, row, before) in rows {
-                let modseq = match changed.next_if_eq(&uid) {
-                    Some(_) => seq,
-                    None => before,
-                };
-                flagged.rows.push(words.row(uid, modseq, &row)?);
+            for (uid, row, before, seen, touched) in rows {
+                let modseq = if touched { seq } else { before };
+                let mut row = words.row(uid, modseq, &row)?;
+                if view.guest().is_some() {
+                    row.flags.system &= !Flags::SEEN;
+                    row.flags.system |= if seen { Flags::SEEN } else { 0 };
+                }
+                flagged.rows.push(row);
                 flagged.before.push(before);
             }
             flagged.modified.extend(modified);
@@ -130,21 +175,34 @@ fn lacks(change: &FlagChange, read: &Read, words: &Words) -> bool {
     }
 }
 
-/// The row with its flags changed.
-fn apply(change: &FlagChange, row: &Stored, words: &mut Words) -> Result<Stored> {
-    let mut new = row.clone();
+/// Whether a message that was seen, or not, is so after a change.
+fn sees(change: &FlagChange, seen: bool) -> bool {
     match change {
-        FlagChange::Replace(flags) => {
-            new.system = flags.system & Flags::SYSTEM;
-            new.words = words.numbers(&flags.keywords)?;
-        }
+        FlagChange::Replace(flags) => flags.has(Flags::SEEN),
+        FlagChange::Add(flags) => seen || flags.has(Flags::SEEN),
+        FlagChange::Remove(flags) => seen && !flags.has(Flags::SEEN),
+    }
+}
+
+/// The row with those of its flags changed that may be.
+fn apply(change: &FlagChange, row: &Stored, allowed: Allowed, words: &mut Words) -> Result<Stored> {
+    let mut new = row.clone();
+    let system = match change {
+        FlagChange::Replace(flags) => flags.system & Flags::SYSTEM,
+        FlagChange::Add(flags) => row.system | flags.system & Flags::SYSTEM,
+        FlagChange::Remove(flags) => row.system & !flags.system,
+    };
+    new.system = (system & allowed.system) | (row.system & !allowed.system);
+    if !allowed.keywords {
+        return Ok(new);
+    }
+    match change {
+        FlagChange::Replace(flags) => new.words = words.numbers(&flags.keywords)?,
         FlagChange::Add(flags) => {
-            new.system |= flags.system & Flags::SYSTEM;
             let more = words.numbers(&flags.keywords)?;
             keywords::join(&mut new.words, &more)?;
         }
         FlagChange::Remove(flags) => {
-            new.system &= !flags.system;
             let gone = words.known(&flags.keywords);
             new.words.retain(|word| !gone.contains(word));
         }

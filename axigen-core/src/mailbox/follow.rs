@@ -182,6 +182,8 @@ impl Stretch {
                 }
                 0
             }
+            // What others have seen is no news of the account's mail.
+            Record::Seen { .. } => 0,
             Record::Flags { mailbox, .. } => {
                 self.flagged.insert(mailbox);
                 0

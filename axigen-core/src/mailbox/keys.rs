@@ -20,8 +20,13 @@
 //! | `1c mailbox uid` | the rows of a block |
 //! | `1d mailbox uid` | nothing: the message is in a block but removed |
 //! | `1e` | in the system's range only: see [`follow`](super::follow) |
+//! | `20 mailbox` | who may do what with it, see [`acl`](super::acl) |
+//! | `21 mailbox reader uid` | what another account has of `\Seen`, see [`seen`](super::seen) |
+//! | `22 mailbox` | how often that changed |
+//! | `22 mailbox reader` | how many messages the reader has seen |
+//! | `23 owner` | the owner shares mailboxes with this account; in the system's range, with everyone |
 
-use axigen_store::{Key, Patch, Slot, Template};
+use axigen_store::{AccountId, Key, Patch, Slot, Template};
 use bytes::Bytes;
 
 use super::types::{ItemId, MailboxId};
@@ -43,6 +48,10 @@ pub(super) const BLOCK_UIDS: u8 = 0x1b;
 pub(super) const BLOCK_ROWS: u8 = 0x1c;
 pub(super) const GONE: u8 = 0x1d;
 const EPOCH: u8 = 0x1e;
+const ACCESS: u8 = 0x20;
+pub(super) const SEEN: u8 = 0x21;
+pub(super) const READER: u8 = 0x22;
+pub(super) const SHARED: u8 = 0x23;
 
 /// A counter of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +216,47 @@ pub(super) fn subscription(name: &str) -> Key {
 
 pub(super) fn condemned(id: MailboxId) -> Key {
     tagged(CONDEMNED, &id.0.to_be_bytes())
+}
+
+/// Who may do what with a mailbox.
+pub(super) fn access(id: MailboxId) -> Key {
+    tagged(ACCESS, &id.0.to_be_bytes())
+}
+
+/// Whether a reader has seen a message.
+pub(super) fn seen(id: MailboxId, reader: AccountId, uid: u32) -> Key {
+    let mut key = Vec::with_capacity(17);
+    key.push(SEEN);
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.extend_from_slice(&reader.0.to_be_bytes());
+    key.extend_from_slice(&uid.to_be_bytes());
+    key.into()
+}
+
+/// How often it changed what readers have seen of a mailbox.
+pub(super) fn readers(id: MailboxId) -> Key {
+    tagged(READER, &id.0.to_be_bytes())
+}
+
+/// How many messages of a mailbox a reader has seen.
+pub(super) fn reader(id: MailboxId, reader: AccountId) -> Key {
+    let mut key = Vec::with_capacity(13);
+    key.push(READER);
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.extend_from_slice(&reader.0.to_be_bytes());
+    key.into()
+}
+
+/// The reader in a key of [`reader`]; `None` for that of [`readers`].
+pub(super) fn reader_of(key: &[u8]) -> Option<AccountId> {
+    Some(AccountId(u64::from_be_bytes(
+        *key.get(5..)?.first_chunk::<8>()?,
+    )))
+}
+
+/// An owner shares mailboxes.
+pub(super) fn shared(owner: AccountId) -> Key {
+    tagged(SHARED, &owner.0.to_be_bytes())
 }
 
 /// First and end of all keys with a tag.

@@ -4,7 +4,7 @@
 //! under its sequence number, so what a client missed is read from the tail of
 //! the log and never by comparing mailboxes.
 
-use axigen_store::{Patch, Slot, Template};
+use axigen_store::{AccountId, Patch, Slot, Template};
 
 use super::{
     error::{Error, Result},
@@ -15,6 +15,7 @@ const ADDED: u8 = 1;
 const FLAGS: u8 = 2;
 const VANISHED: u8 = 3;
 const FOLDER: u8 = 4;
+const SEEN: u8 = 5;
 /// Most UIDs of one record: far more than one batch changes, and little
 /// enough that damaged bytes cannot fill the memory.
 const MOST_UIDS: usize = 1 << 20;
@@ -32,9 +33,15 @@ pub(super) enum Record {
     Flags { mailbox: MailboxId, uids: Vec<u32> },
     /// These UIDs (ascending) are gone.
     Vanished { mailbox: MailboxId, uids: Vec<u32> },
-    /// The mailbox was made, renamed or deleted; 0 if only a subscription
-    /// changed.
+    /// The mailbox was made, renamed or deleted, or other accounts may do
+    /// something else with it; 0 if only a subscription changed.
     Folder { mailbox: MailboxId },
+    /// What another account has seen of these UIDs (ascending) changed.
+    Seen {
+        mailbox: MailboxId,
+        reader: AccountId,
+        uids: Vec<u32>,
+    },
 }
 
 impl Record {
@@ -64,6 +71,13 @@ impl Record {
 
     pub(super) fn folder(mailbox: MailboxId) -> Template {
         head(FOLDER, mailbox).into()
+    }
+
+    pub(super) fn seen(mailbox: MailboxId, reader: AccountId, uids: &[u32]) -> Template {
+        let mut bytes = head(SEEN, mailbox);
+        bytes.extend_from_slice(&reader.0.to_be_bytes());
+        encode_uids(uids, &mut bytes);
+        bytes.into()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Record> {
@@ -101,6 +115,14 @@ fn decode(bytes: &[u8]) -> Option<Record> {
             uids: decode_uids(rest)?,
         },
         FOLDER => Record::Folder { mailbox },
+        SEEN => {
+            let (reader, rest) = rest.split_first_chunk::<8>()?;
+            Record::Seen {
+                mailbox,
+                reader: AccountId(u64::from_be_bytes(*reader)),
+                uids: decode_uids(rest)?,
+            }
+        }
         _ => return None,
     })
 }
@@ -218,11 +240,16 @@ mod tests {
 
         #[test]
         fn no_bytes_panic_or_fill_the_memory(
-            kind in ADDED..=FOLDER + 1,
+            kind in ADDED..=SEEN + 1,
             bytes in prop::collection::vec(any::<u8>(), 0..16),
         ) {
             let record = Record::decode(&[&[kind, 0, 0, 0, 1][..], &bytes].concat());
-            if let Ok(Record::Flags { uids, .. } | Record::Vanished { uids, .. }) = record {
+            if let Ok(
+                Record::Flags { uids, .. }
+                | Record::Vanished { uids, .. }
+                | Record::Seen { uids, .. },
+            ) = record
+            {
                 prop_assert!(uids.len() <= MOST_UIDS);
             }
         }

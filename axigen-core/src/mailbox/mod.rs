@@ -18,6 +18,7 @@
 //! | `append`, `parts` | messages in |
 //! | `select`, `item` | reading: UIDs and rows; structure and content |
 //! | `flags`, `copy`, `expunge` | changing |
+//! | [`acl`], `view`, `seen` | what others may do with a mailbox, how they see it, what they have seen |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
 //! | [`sort`], [`thread`], `subject`, `casemap` | found messages in an order, in trees |
@@ -35,6 +36,7 @@ use axigen_store::{AccountId, Store};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
+pub mod acl;
 mod append;
 mod block;
 mod casemap;
@@ -64,6 +66,7 @@ mod rename;
 pub mod repair;
 mod row;
 pub mod search;
+mod seen;
 mod select;
 pub mod sort;
 pub mod structure;
@@ -73,6 +76,7 @@ mod tests;
 pub mod thread;
 mod types;
 pub mod verify;
+mod view;
 
 pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
@@ -82,6 +86,7 @@ pub use types::{
     Appended, Changes, Copied, FlagChange, Flagged, Flags, ItemId, MailboxId, MailboxInfo,
     NewMessage, Options, Place, Quota, Row, SpecialUse, Target, Touched,
 };
+pub use view::View;
 
 /// All mailboxes of all accounts. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -424,6 +424,7 @@ impl Talk<'_> {
             | Command::Id(_)
             | Command::Append(_)
             | Command::Compress
+            | Command::Acl(_)
             | Command::Idle => Status::bad("not now"),
         };
         if !leaves {
