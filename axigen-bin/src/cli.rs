@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Domain(Domain),
     /// Aliases: addresses that lead to others (while the server is stopped)
     Alias(Alias),
+    /// Public folders of a domain: add, list, grant, rename, remove (while the server is stopped)
+    Public(Public),
     /// The store itself (while the server is stopped)
     Store(Store),
 }
@@ -214,6 +216,70 @@ pub(crate) enum ClassCommand {
     Remove {
         /// Its name
         name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Public {
+    #[command(flatten)]
+    pub(crate) config: Config,
+    #[command(subcommand)]
+    pub(crate) command: PublicCommand,
+}
+
+/// What the letters mean, for help texts.
+const RIGHTS: &str = "RIGHTS are letters: l list, r read, s keep what one has seen, w flags, \
+    i add messages, p post, k make folders below, x delete the folder, t mark as deleted, \
+    e expunge, a give rights. +LETTERS adds, -LETTERS takes away, \"\" takes all.\n\
+    WHO is an address, `authenticated` or `anyone`; -WHO takes rights away from somebody \
+    whoever else gives them.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PublicCommand {
+    /// Add a folder, and those above it
+    Add {
+        /// The domain whose users find it
+        domain: String,
+        /// Its name; levels are separated by /
+        name: String,
+        /// Who may read it and keep what they have seen (rights lrs)
+        #[arg(long, value_name = "WHO", default_value = "authenticated")]
+        readers: String,
+    },
+    /// List the folders of all domains, or of one
+    List {
+        /// The domain
+        domain: Option<String>,
+    },
+    /// Say who may do what with a folder
+    #[command(after_help = RIGHTS)]
+    Grant {
+        /// The domain
+        domain: String,
+        /// The folder's name
+        name: String,
+        /// Who
+        #[arg(allow_hyphen_values = true)]
+        who: String,
+        /// Letters
+        #[arg(allow_hyphen_values = true)]
+        rights: String,
+    },
+    /// Give a folder, and those below it, another name
+    Rename {
+        /// The domain
+        domain: String,
+        /// The old name
+        name: String,
+        /// The new name
+        new: String,
+    },
+    /// Remove a folder with its mail, or all of a domain
+    Remove {
+        /// The domain
+        domain: String,
+        /// The folder's name; without it, all are removed
+        name: Option<String>,
     },
 }
 

@@ -38,6 +38,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Account(options) => runtime(0)?.block_on(command::account::run(options)),
         Command::Class(options) => runtime(0)?.block_on(command::class::run(options)),
+        Command::Public(options) => runtime(0)?.block_on(command::public::run(options)),
         Command::Domain(options) => runtime(0)?.block_on(command::domain::run(options)),
         Command::Alias(options) => runtime(0)?.block_on(command::alias::run(options)),
         Command::Store(options) => runtime(0)?.block_on(command::store::run(options.command)),

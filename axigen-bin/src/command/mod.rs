@@ -8,6 +8,7 @@ pub(crate) mod demo;
 pub(crate) mod domain;
 pub(crate) mod init;
 mod options;
+pub(crate) mod public;
 pub(crate) mod serve;
 pub(crate) mod store;
 

@@ -68,6 +68,11 @@ pub(super) fn new_account(slot: u8) -> Template {
     }
 }
 
+/// The account of a domain's public folders.
+pub(super) fn public(domain: &str) -> Key {
+    join(b"dir/p/", domain.as_bytes())
+}
+
 pub(super) fn class(name: &str) -> Key {
     join(b"dir/c/", name.as_bytes())
 }

@@ -7,6 +7,8 @@
 //! |---|---|
 //! | `records` | what is kept of a domain, an account, a class |
 //! | `domains`, `accounts`, `aliases` | adding, listing, changing, removing |
+//! | `identifiers` | names in access lists |
+//! | `public` | the account of a domain's public folders |
 //! | `resolve` | an address to accounts: aliases, plus-addresses, postmaster |
 //! | `login` | passwords and SCRAM, at the same cost for everyone |
 //! | [`password`] | argon2id hashes |
@@ -14,9 +16,11 @@
 mod accounts;
 mod aliases;
 mod domains;
+mod identifiers;
 mod keys;
 mod login;
 pub mod password;
+mod public;
 mod records;
 mod resolve;
 #[cfg(test)]

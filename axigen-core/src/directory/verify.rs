@@ -67,7 +67,9 @@ impl Directory {
     }
 
     async fn nameless(&self, with_mail: &[AccountId]) -> Result<Vec<AccountId>> {
-        let named: BTreeSet<u64> = self.records().await?.into_keys().collect();
+        let mut named: BTreeSet<u64> = self.records().await?.into_keys().collect();
+        let public = self.all_public_folders().await?;
+        named.extend(public.iter().map(|(_, account)| account.0));
         let nameless = with_mail.iter().filter(|id| !named.contains(&id.0));
         Ok(nameless.copied().collect())
     }
@@ -137,6 +139,10 @@ impl Directory {
             let domain = String::from_utf8_lossy(domain).into_owned();
             *members.entry(domain).or_default() += 1;
         }
+        let public = self.all_public_folders().await?;
+        for (domain, _) in &public {
+            *members.entry(domain.clone()).or_default() += 1;
+        }
         let domains: BTreeSet<String> = self.domains().await?.into_iter().map(|d| d.name).collect();
         let missing = members.keys().filter(|name| !domains.contains(*name));
         for name in missing {
@@ -159,7 +165,9 @@ impl Directory {
             })
             .await?;
         }
-        let last = records.keys().next_back().copied().unwrap_or(0) as i64;
+        let last = records.keys().next_back().copied();
+        let last = last.into_iter().chain(public.iter().map(|(_, id)| id.0));
+        let last = last.max().unwrap_or(0) as i64;
         let next = Bytes::from_static(keys::NEXT_ID);
         self.number_is(next, last, true, &mut wrong, || {
             "the last account's number".to_owned()

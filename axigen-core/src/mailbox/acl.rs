@@ -189,6 +189,21 @@ impl Mailboxes {
         Ok(self.access(account, mailbox).await?.of(reader))
     }
 
+    /// The access lists of an account's mailboxes that have one, by id.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn access_lists(&self, account: AccountId) -> Result<Vec<(MailboxId, AccessList)>> {
+        let (from, to) = keys::all(keys::ACCESS);
+        let rows = self.store.scan(account, from, to).await?;
+        rows.iter()
+            .map(|(key, list)| {
+                let id = keys::trailing_u32(key).ok_or_else(|| Error::corrupt("a key"))?;
+                Ok((MailboxId(id), AccessList::decode(list)?))
+            })
+            .collect()
+    }
+
     /// Changes an entry of a mailbox's access list, durable on `Ok`; one
     /// without rights goes.
     ///

@@ -105,6 +105,28 @@ impl Mailboxes {
     ) -> Result<MailboxInfo> {
         let name = names::normalise_new(name)?;
         self.create_account(account).await?;
+        self.create_named(account, name, special_use).await
+    }
+
+    /// [`create`](Mailboxes::create) in an account of which nobody is the user,
+    /// as that of public folders: it has no INBOX.
+    ///
+    /// # Errors
+    /// As [`create`](Mailboxes::create).
+    pub async fn create_beside(&self, account: AccountId, name: &str) -> Result<MailboxInfo> {
+        let name = names::normalise_new(name)?;
+        if name.split(names::SEPARATOR).next() == Some(INBOX) {
+            return Err(Error::BadName("be INBOX, which is somebody's"));
+        }
+        self.create_named(account, name, None).await
+    }
+
+    async fn create_named(
+        &self,
+        account: AccountId,
+        name: String,
+        special_use: Option<SpecialUse>,
+    ) -> Result<MailboxInfo> {
         let _turn = self.turn(account).await;
         for _ in 0..TRIES {
             let mut making = self

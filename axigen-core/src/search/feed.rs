@@ -311,7 +311,10 @@ impl Feeder {
     /// but gone.
     async fn behind(&self, inner: &Inner) -> Outcome<Changed> {
         let accounts = self.directory.accounts().await.map_err(Stop::Accounts)?;
+        let public = self.directory.all_public_folders().await;
+        let public = public.map_err(Stop::Accounts)?;
         let mut there: Changed = accounts.into_iter().map(|account| account.id).collect();
+        there.extend(public.into_iter().map(|(_, account)| account));
         for slot in &inner.slots {
             there.extend(slot.read().cursors.keys());
         }

@@ -245,6 +245,17 @@ pub struct ImapSettings {
     pub login_timeout: Span,
     /// Whether clients may have the connection compressed.
     pub compress: bool,
+    /// First level of the names of mailboxes that other users share; "" shows
+    /// none.
+    pub other_users: String,
+    /// First level of the names of the domain's public folders; "" shows none.
+    pub public_folders: String,
+    /// Whether users may share a mailbox with everyone at once ("anyone",
+    /// "authenticated"). It then shows up in everyone's list.
+    pub share_with_anyone: bool,
+    /// Whether users may share mailboxes with users of other domains of this
+    /// server. Otherwise they are not even told who is there.
+    pub share_across_domains: bool,
 }
 
 impl Default for ImapSettings {
@@ -260,6 +271,10 @@ impl Default for ImapSettings {
             idle_timeout: Span(limits.idle_timeout),
             login_timeout: Span(limits.login_timeout),
             compress: true,
+            other_users: "Other Users".to_owned(),
+            public_folders: "Public".to_owned(),
+            share_with_anyone: false,
+            share_across_domains: false,
         }
     }
 }

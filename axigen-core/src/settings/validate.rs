@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use axigen_proto::smtp::address::DomainName;
 
-use super::{AccessRule, Action, Common, ConnectionLimits, ListenerSettings};
+use super::{AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings};
 use super::{Problem, SearchSettings, Settings, StoreSettings, TlsMode};
+use crate::mailbox::names;
 use crate::net::tls;
 use crate::search;
 
@@ -61,7 +62,31 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
         }
     }
     lmtp(&settings.lmtp.common, &mut problems);
+    namespaces(&settings.imap, &mut problems);
     problems
+}
+
+/// The first levels of others' names are one level each, and two.
+fn namespaces(imap: &ImapSettings, problems: &mut Vec<Problem>) {
+    let (other, public) = (&imap.other_users, &imap.public_folders);
+    for (option, name) in [("other_users", other), ("public_folders", public)] {
+        let bad = name.contains(names::SEPARATOR)
+            || name.contains(['*', '%'])
+            || name.eq_ignore_ascii_case(names::INBOX)
+            || (!name.is_empty() && names::normalise(name).is_err());
+        if bad {
+            problems.push(Problem::new(
+                format!("imap.{option}"),
+                format!("{name:?} cannot be the first level of names"),
+            ));
+        }
+    }
+    if !other.is_empty() && other == public {
+        problems.push(Problem::new(
+            "imap.public_folders",
+            format!("{public:?} is what other users' mailboxes begin with"),
+        ));
+    }
 }
 
 fn store(settings: &StoreSettings, problems: &mut Vec<Problem>) {

@@ -1,22 +1,21 @@
 //! APPEND: a message the client brings.
 
 use axigen_proto::imap::command::Append;
+use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, Status};
 use axigen_proto::imap::types::Tag;
-use axigen_store::AccountId;
 use bytes::{Bytes, BytesMut};
 
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Flags, MailboxId, NewMessage, Place, Quota, Target};
+use crate::mailbox::{FlagChange, Flags, NewMessage, Place, Quota, Target, View};
 use crate::service::Share;
 
 /// A message that is coming.
 #[derive(Debug)]
 pub(super) struct Appending {
     tag: Tag,
-    account: AccountId,
-    mailbox: MailboxId,
+    view: View,
     flags: Flags,
     internal_date: i64,
     internal_zone: i16,
@@ -52,19 +51,17 @@ impl Talk<'_> {
             return Err(Status::bad("there is no such system flag"));
         };
         let mailboxes = &self.context.mailboxes;
-        let info = mailboxes
-            .find(user.account, append.mailbox.as_str())
-            .await
-            .map_err(|error| status::of(&error, true))?;
+        let name = append.mailbox.as_str();
+        let (view, _) = self.mailbox_for(name, Rights::INSERT, true).await?;
         if user.settings.message_size.is_some_and(|most| size > most) {
             return Err(
                 Status::no("the message is larger than this account may append").with(Code::TooBig),
             );
         }
-        let quota = user.settings.quota;
+        let quota = self.quota_for(&view).await?;
         if quota != Quota::NONE {
             let held = mailboxes
-                .usage(user.account)
+                .usage(view.account)
                 .await
                 .map_err(|error| status::of(&error, true))?;
             if !quota.admits(held, (size, 1)) {
@@ -83,8 +80,7 @@ impl Talk<'_> {
         };
         Ok(Appending {
             tag: tag.clone(),
-            account: user.account,
-            mailbox: info.id,
+            view,
             flags,
             internal_date,
             internal_zone,
@@ -92,6 +88,16 @@ impl Talk<'_> {
             share,
             quota,
         })
+    }
+
+    /// A guest's own mark of messages it has brought. They are there already:
+    /// that they are not marked is no reason to fail.
+    async fn see(&self, view: &View, uids: &[u32]) {
+        let seen = FlagChange::Add(Flags::from(Flags::SEEN));
+        let mailboxes = &self.context.mailboxes;
+        if let Err(error) = mailboxes.store_flags_of(view, uids, &seen, None).await {
+            tracing::warn!(%error, "a message was appended without \\Seen");
+        }
     }
 
     pub(super) fn append_body(&mut self, conn: &mut ImapConn, bytes: Bytes) -> Done {
@@ -120,8 +126,7 @@ impl Talk<'_> {
             return Ok(());
         };
         let Appending {
-            account,
-            mailbox,
+            view,
             flags,
             internal_date,
             internal_zone,
@@ -135,15 +140,25 @@ impl Talk<'_> {
             internal_date,
             internal_zone,
         };
+        // RFC 4314 §4: flags that the user may not set are left out.
+        let mut flags = view.cut(&flags);
+        let seen = view.guest().is_some() && flags.has(Flags::SEEN);
+        if seen {
+            flags.system &= !Flags::SEEN;
+        }
         let target = Target {
-            account,
-            mailbox: Place::Id(mailbox),
+            account: view.account,
+            mailbox: Place::Id(view.mailbox),
             flags,
             quota,
         };
         let status = match self.context.mailboxes.append(message, &[target]).await {
             Ok(appended) => {
-                self.brought(mailbox, appended.iter().map(|at| at.uid));
+                let uids: Vec<u32> = appended.iter().map(|at| at.uid).collect();
+                self.brought(&view, uids.iter().copied());
+                if seen {
+                    self.see(&view, &uids).await;
+                }
                 match appended.first() {
                     Some(at) => Status::ok("appended").with(Code::AppendUid {
                         uid_validity: at.uid_validity,

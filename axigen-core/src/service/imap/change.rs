@@ -1,24 +1,20 @@
 //! STORE, COPY, MOVE, EXPUNGE.
 
 use axigen_proto::imap::command::{Store, StoreAction};
+use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
-use axigen_store::AccountId;
 
+use super::namespace::no_permission;
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Copied, FlagChange, MailboxId, Quota};
+use crate::mailbox::{Copied, FlagChange, Flags, View};
 
 const NONE_OPEN: &str = "no mailbox is open";
 const BEYOND: &str = "there is no message of that number";
 
 impl Talk<'_> {
-    pub(super) async fn store(
-        &mut self,
-        conn: &mut ImapConn,
-        account: AccountId,
-        store: &Store,
-    ) -> Done<Status> {
+    pub(super) async fn store(&mut self, conn: &mut ImapConn, store: &Store) -> Done<Status> {
         let enabled = conn.session().enabled();
         let Some(selected) = &mut self.selected else {
             return Ok(Status::bad(NONE_OPEN));
@@ -29,15 +25,18 @@ impl Talk<'_> {
         let Some(uids) = selected.resolve(&store.set, store.uid) else {
             return Ok(Status::bad(BEYOND));
         };
+        let view = selected.view;
+        if !may_store(&view, &flags) {
+            return Ok(no_permission());
+        }
         let change = match store.action {
             StoreAction::Replace => FlagChange::Replace(flags),
             StoreAction::Add => FlagChange::Add(flags),
             StoreAction::Remove => FlagChange::Remove(flags),
         };
         let mailboxes = &self.context.mailboxes;
-        let mailbox = selected.mailbox;
         let since = store.unchanged_since;
-        let stored = mailboxes.store_flags(account, mailbox, &uids, &change, since);
+        let stored = mailboxes.store_flags_of(&view, &uids, &change, since);
         let stored = match stored.await {
             Ok(stored) => stored,
             Err(error) => return Ok(status::of(&error, false)),
@@ -67,7 +66,7 @@ impl Talk<'_> {
             }
         }
         // RFC 7162 §3.1.3: what stood in the way is shown, so that nobody has to ask.
-        let in_the_way = match mailboxes.rows(account, mailbox, &stored.modified).await {
+        let in_the_way = match mailboxes.rows_of(&view, &stored.modified).await {
             Ok(rows) => rows,
             Err(error) => return Ok(status::of(&error, false)),
         };
@@ -95,29 +94,19 @@ impl Talk<'_> {
         Ok(status)
     }
 
-    pub(super) async fn copy(
-        &mut self,
-        account: AccountId,
-        uid: bool,
-        set: &SequenceSet,
-        name: &str,
-    ) -> Status {
-        let (from, uids, to) = match self.both(account, uid, set, name).await {
+    pub(super) async fn copy(&mut self, uid: bool, set: &SequenceSet, name: &str) -> Status {
+        let (from, uids, to) = match self.both(uid, set, name).await {
             Ok(both) => both,
             Err(status) => return status,
         };
-        let quota = self
-            .user
-            .as_ref()
-            .map_or(Quota::NONE, |user| user.settings.quota);
-        match self
-            .context
-            .mailboxes
-            .copy(account, from, &uids, to, quota)
-            .await
-        {
+        let quota = match self.quota_for(&to).await {
+            Ok(quota) => quota,
+            Err(status) => return status,
+        };
+        let mailboxes = &self.context.mailboxes;
+        match mailboxes.copy_of(&from, &uids, &to, quota).await {
             Ok(copied) => {
-                self.brought(to, copied.uids.iter().map(|(_, new)| *new));
+                self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
                 match copied.uids.is_empty() {
                     true => Status::ok("nothing to copy"),
                     false => Status::ok("copied").with(copy_uid(&copied)),
@@ -130,18 +119,27 @@ impl Talk<'_> {
     pub(super) async fn move_(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         uid: bool,
         set: &SequenceSet,
         name: &str,
     ) -> Done<Status> {
-        let (from, uids, to) = match self.both(account, uid, set, name).await {
+        let (from, uids, to) = match self.both(uid, set, name).await {
             Ok(both) => both,
             Err(status) => return Ok(status),
         };
-        match self.context.mailboxes.move_(account, from, &uids, to).await {
+        // RFC 6851 §4.3: a move removes what it copied.
+        let removing = Rights::DELETE_MESSAGES.with(Rights::EXPUNGE);
+        if !from.rights.has(removing) {
+            return Ok(no_permission());
+        }
+        let quota = match self.quota_for(&to).await {
+            Ok(quota) => quota,
+            Err(status) => return Ok(status),
+        };
+        let mailboxes = &self.context.mailboxes;
+        match mailboxes.move_of(&from, &uids, &to, quota).await {
             Ok(copied) => {
-                self.brought(to, copied.uids.iter().map(|(_, new)| *new));
+                self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
                 let gone: Vec<u32> = copied.uids.iter().map(|(old, _)| *old).collect();
                 if let Some(selected) = &mut self.selected {
                     selected.removed(&gone);
@@ -158,47 +156,42 @@ impl Talk<'_> {
     }
 
     /// This connection put messages into a mailbox.
-    pub(super) fn brought(&mut self, to: MailboxId, uids: impl Iterator<Item = u32>) {
-        if let Some(notify) = &mut self.notify {
-            let open = self
-                .selected
-                .as_ref()
-                .is_some_and(|open| open.mailbox == to);
-            notify.brought(to, open, &uids.collect::<Vec<_>>());
+    pub(super) fn brought(&mut self, to: &View, uids: impl Iterator<Item = u32>) {
+        let selected = self.selected.as_ref().map(|selected| selected.view);
+        let open =
+            selected.is_some_and(|open| open.account == to.account && open.mailbox == to.mailbox);
+        if let Some(notify) = &mut self.notify
+            && (open || to.guest().is_none())
+        {
+            notify.brought(to.mailbox, open, &uids.collect::<Vec<_>>());
         }
     }
 
     /// Where messages come from, which, and where they go.
     async fn both(
         &self,
-        account: AccountId,
         uid: bool,
         set: &SequenceSet,
         name: &str,
-    ) -> Result<(MailboxId, Vec<u32>, MailboxId), Status> {
+    ) -> Result<(View, Vec<u32>, View), Status> {
         let Some(selected) = &self.selected else {
             return Err(Status::bad(NONE_OPEN));
         };
         let Some(uids) = selected.resolve(set, uid) else {
             return Err(Status::bad(BEYOND));
         };
-        let to = self
-            .context
-            .mailboxes
-            .find(account, name)
-            .await
-            .map_err(|error| status::of(&error, true))?;
-        Ok((selected.mailbox, uids, to.id))
+        let (to, _) = self.mailbox_for(name, Rights::INSERT, true).await?;
+        Ok((selected.view, uids, to))
     }
 
-    pub(super) async fn expunge(
-        &mut self,
-        account: AccountId,
-        set: Option<&SequenceSet>,
-    ) -> Status {
+    pub(super) async fn expunge(&mut self, set: Option<&SequenceSet>) -> Status {
         let Some(selected) = &mut self.selected else {
             return Status::bad(NONE_OPEN);
         };
+        let view = selected.view;
+        if !view.rights.has(Rights::EXPUNGE) {
+            return no_permission();
+        }
         let uids = match set {
             Some(set) => match selected.resolve(set, true) {
                 Some(uids) => Some(uids),
@@ -209,7 +202,7 @@ impl Talk<'_> {
         match self
             .context
             .mailboxes
-            .expunge(account, selected.mailbox, uids.as_deref())
+            .expunge(view.account, view.mailbox, uids.as_deref())
             .await
         {
             Ok(removed) => {
@@ -218,6 +211,20 @@ impl Talk<'_> {
             }
             Err(error) => status::of(&error, false),
         }
+    }
+}
+
+/// Whether one of these flags may be changed
+/// ([RFC 4314 §4](https://www.rfc-editor.org/rfc/rfc4314#section-4), STORE:
+/// those that may not are left alone, and only if there are no others it fails).
+fn may_store(view: &View, flags: &Flags) -> bool {
+    let cut = view.cut(flags);
+    let named = flags.system != 0 || !flags.keywords.is_empty();
+    let may = cut.system != 0 || !cut.keywords.is_empty();
+    match named {
+        true => may,
+        // FLAGS () takes off what may be taken off.
+        false => view.flags() != 0,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axigen_proto::imap::command::{Fetch, FetchAttribute};
+use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
 use axigen_proto::imap::types::DateTime;
 use axigen_store::AccountId;
@@ -43,7 +44,7 @@ impl Talk<'_> {
                 wanted.push(FetchAttribute::ModSeq);
             }
             let mailboxes = &self.context.mailboxes;
-            let touched = mailboxes.touched(account, selected.mailbox, since).await;
+            let touched = mailboxes.touched_of(&selected.view, since).await;
             let touched = match touched {
                 Ok(touched) => touched,
                 Err(error) => return Ok(status::of(&error, false)),
@@ -60,7 +61,10 @@ impl Talk<'_> {
         if uid && !wanted.contains(&FetchAttribute::Uid) {
             wanted.insert(0, FetchAttribute::Uid);
         }
-        let sets_seen = !selected.read_only && wanted.iter().any(FetchAttribute::sets_seen);
+        let sets_seen = !selected.read_only
+            // RFC 4314 §4: without the right to, \Seen stays as it is.
+            && selected.view.rights.has(Rights::SEEN)
+            && wanted.iter().any(FetchAttribute::sets_seen);
         let needs_structure = wanted.iter().any(|attribute| {
             !matches!(
                 attribute,
@@ -75,14 +79,14 @@ impl Talk<'_> {
         });
         let mut missing = 0;
         for page in uids.chunks(if needs_structure { STRUCTURES } else { PAGE }) {
-            let mut rows = match self.rows(account, page).await {
+            let mut rows = match self.rows(page).await {
                 Ok(rows) => rows,
                 Err(status) => return Ok(status),
             };
             missing += page.len() - rows.len();
             rows.retain(|row| since.is_none_or(|since| row.modseq > since));
             let newly_seen = match sets_seen {
-                true => match self.mark_seen(account, &mut rows).await {
+                true => match self.mark_seen(&mut rows).await {
                     Ok(newly_seen) => newly_seen,
                     Err(status) => return Ok(status),
                 },
@@ -122,24 +126,16 @@ impl Talk<'_> {
         Ok(Status::ok("fetched"))
     }
 
-    async fn rows(&self, account: AccountId, uids: &[u32]) -> Result<Vec<Row>, Status> {
+    async fn rows(&self, uids: &[u32]) -> Result<Vec<Row>, Status> {
         let Some(selected) = &self.selected else {
             return Ok(Vec::new());
         };
-        let rows = self
-            .context
-            .mailboxes
-            .rows(account, selected.mailbox, uids)
-            .await;
+        let rows = self.context.mailboxes.rows_of(&selected.view, uids).await;
         rows.map_err(|error| status::of(&error, false))
     }
 
     /// Sets \Seen where it is missing; the UIDs it was set on.
-    async fn mark_seen(
-        &mut self,
-        account: AccountId,
-        rows: &mut [Row],
-    ) -> Result<Vec<u32>, Status> {
+    async fn mark_seen(&mut self, rows: &mut [Row]) -> Result<Vec<u32>, Status> {
         let Some(selected) = &mut self.selected else {
             return Ok(Vec::new());
         };
@@ -155,7 +151,7 @@ impl Talk<'_> {
         let stored = self
             .context
             .mailboxes
-            .store_flags(account, selected.mailbox, &unseen, &change, None)
+            .store_flags_of(&selected.view, &unseen, &change, None)
             .await;
         let stored = stored.map_err(|error| status::of(&error, false))?;
         for row in stored.rows {

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axigen_proto::imap::command::{List, ListPattern};
-use axigen_proto::imap::response::{Code, ListItem, MailboxAttribute, Namespace, Response, Status};
+use axigen_proto::imap::extensions::acl::{AclResponse, Rights};
+use axigen_proto::imap::response::{Code, ListItem, MailboxAttribute, Response, Status};
 use axigen_proto::imap::types::{MailboxName, SpecialUse as Use, StatusItem};
 use axigen_store::AccountId;
 
+use super::namespace::no_permission;
 use super::notify::Notify;
 use super::quota::units;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{MailboxInfo, SpecialUse, mailbox_object, names};
+use crate::mailbox::{Error, MailboxInfo, SpecialUse, View, mailbox_object, names};
 
 pub(super) const DELIMITER: char = '/';
 
@@ -39,12 +41,7 @@ fn shown(special: SpecialUse) -> Use {
 }
 
 impl Talk<'_> {
-    pub(super) async fn create(
-        &mut self,
-        account: AccountId,
-        name: &str,
-        special_use: &[Use],
-    ) -> Status {
+    pub(super) async fn create(&mut self, name: &str, special_use: &[Use]) -> Status {
         let special = match special_use {
             [] => None,
             // What these two show is not one mailbox's content here.
@@ -54,13 +51,37 @@ impl Talk<'_> {
             [one] => Some(use_of(*one)),
             _ => return Status::no("a mailbox has one use").with(Code::UseAttr),
         };
+        let trimmed = name.strip_suffix(DELIMITER).unwrap_or(name);
+        let located = match self.locate(trimmed).await {
+            Ok(located) => located,
+            // Another namespace, in which nothing is made.
+            Err(Error::NoSuchMailbox) => return no_permission(),
+            Err(error) => return status::of(&error, false),
+        };
+        let own = located.prefix.is_empty();
+        if !own && special.is_some() {
+            return Status::no("a use is for mailboxes of one's own").with(Code::UseAttr);
+        }
+        if let Err(status) = self.may_create(&located).await {
+            return status;
+        }
         let mailboxes = &self.context.mailboxes;
-        let info = match mailboxes.create(account, name, special).await {
+        let created = match own {
+            true => mailboxes.create(located.account, name, special).await,
+            false => {
+                mailboxes
+                    .create_beside(located.account, &located.name)
+                    .await
+            }
+        };
+        let info = match created {
             Ok(info) => info,
             Err(error) => return status::of(&error, false),
         };
-        let id = mailbox_object(account, info.id);
-        if let Some(notify) = &mut self.notify {
+        let id = mailbox_object(located.account, info.id);
+        if let Some(notify) = &mut self.notify
+            && own
+        {
             notify.made(info);
         }
         let made = Status::ok("made");
@@ -71,20 +92,52 @@ impl Talk<'_> {
         }
     }
 
-    pub(super) async fn delete(&mut self, account: AccountId, name: &str) -> Status {
-        match self.context.mailboxes.delete(account, name).await {
+    pub(super) async fn delete(&mut self, name: &str) -> Status {
+        let located = match self.locate(name).await {
+            Ok(located) => located,
+            Err(error) => return status::of(&error, false),
+        };
+        if !located.prefix.is_empty()
+            && let Err(status) = self.mailbox_for(name, Rights::DELETE, false).await
+        {
+            return status;
+        }
+        let mailboxes = &self.context.mailboxes;
+        match mailboxes.delete(located.account, &located.name).await {
             Ok(()) => {
-                self.own_change(|notify| notify.removed(&normalised(name)));
+                if located.prefix.is_empty() {
+                    self.own_change(|notify| notify.removed(&normalised(name)));
+                }
                 Status::ok("deleted")
             }
             Err(error) => status::of(&error, false),
         }
     }
 
-    pub(super) async fn rename(&mut self, account: AccountId, from: &str, to: &str) -> Status {
-        match self.context.mailboxes.rename(account, from, to).await {
+    pub(super) async fn rename(&mut self, from: &str, to: &str) -> Status {
+        let (old, new) = match (self.locate(from).await, self.locate(to).await) {
+            (Ok(old), Ok(new)) => (old, new),
+            (Err(error), _) => return status::of(&error, false),
+            (_, Err(Error::NoSuchMailbox)) => return no_permission(),
+            (_, Err(error)) => return status::of(&error, false),
+        };
+        if !old.prefix.is_empty()
+            && let Err(status) = self.mailbox_for(from, Rights::DELETE, false).await
+        {
+            return status;
+        }
+        if old.account != new.account {
+            return Status::no("a mailbox stays with its owner").with(Code::Cannot);
+        }
+        if let Err(status) = self.may_create(&new).await {
+            return status;
+        }
+        let mailboxes = &self.context.mailboxes;
+        match mailboxes.rename(old.account, &old.name, &new.name).await {
             Ok(()) => {
-                self.own_change(|notify| notify.renamed(&normalised(from), &normalised(to)));
+                if old.prefix.is_empty() {
+                    self.own_change(|notify| notify.renamed(&normalised(from), &normalised(to)));
+                }
                 Status::ok("renamed")
             }
             Err(error) => status::of(&error, false),
@@ -108,32 +161,21 @@ impl Talk<'_> {
         }
     }
 
-    pub(super) fn namespace(&mut self, conn: &mut ImapConn) -> Done<Status> {
-        let personal = vec![Namespace {
-            prefix: String::new(),
-            delimiter: Some(DELIMITER),
-        }];
-        conn.session().untagged(&Response::Namespace {
-            personal,
-            other: Vec::new(),
-            shared: Vec::new(),
-        })?;
-        Ok(Status::ok("done"))
-    }
-
     pub(super) async fn mailbox_status(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         mailbox: MailboxName,
         items: &[StatusItem],
     ) -> Done<Status> {
-        let info = match self.context.mailboxes.find(account, mailbox.as_str()).await {
-            Ok(info) => info,
-            Err(error) => return Ok(status::of(&error, false)),
+        let (view, info) = match self
+            .mailbox_for(mailbox.as_str(), Rights::READ, false)
+            .await
+        {
+            Ok(found) => found,
+            Err(status) => return Ok(status),
         };
         let append_limit = conn.session().append_limit();
-        let counters = self.counters(account, mailbox, &info, items, append_limit);
+        let counters = self.counters(view.account, mailbox, &info, items, append_limit);
         match counters.await {
             Ok(response) => conn.session().untagged(&response)?,
             Err(error) => return Ok(status::of(&error, false)),
@@ -209,10 +251,13 @@ impl Talk<'_> {
                 .untagged(&Response::List(item(vec![MailboxAttribute::NoSelect], "")))?;
             return Ok(Status::ok("done"));
         }
-        let all = match self.all(account).await {
+        let mut all = match self.all(account).await {
             Ok(all) => all,
             Err(error) => return Ok(status::of(&error, false)),
         };
+        if let Err(error) = self.add_shared(list, &mut all).await {
+            return Ok(status::of(&error, false));
+        }
         for (name, entry) in &all {
             let mailbox = MailboxName::new(name.clone());
             if !list
@@ -226,12 +271,24 @@ impl Talk<'_> {
                 continue;
             };
             conn.session().untagged(&Response::List(response))?;
+            if list.returns.my_rights
+                && let Some(view) = &entry.view
+            {
+                // RFC 8440 §3
+                let rights = view.rights;
+                conn.session()
+                    .untagged(&Response::Acl(AclResponse::MyRights { mailbox, rights }))?;
+            }
+            let mailbox = MailboxName::new(name.clone());
             if !list.returns.status.is_empty()
                 && let Some(info) = &entry.info
+                && let Some(view) = &entry.view
+                // RFC 5819 §2: those that may not be asked for are left out.
+                && view.rights.has(Rights::READ)
             {
                 let append_limit = conn.session().append_limit();
                 let items = &list.returns.status;
-                let counters = self.counters(account, mailbox, info, items, append_limit);
+                let counters = self.counters(view.account, mailbox, info, items, append_limit);
                 match counters.await {
                     Ok(response) => conn.session().untagged(&response)?,
                     Err(error) => return Ok(status::of(&error, false)),
@@ -306,16 +363,10 @@ impl Talk<'_> {
         for info in mailboxes {
             let entry = all.entry(info.name.clone()).or_default();
             entry.special_use = info.special_use;
+            entry.view = Some(View::own(account, info.id));
             entry.info = Some(info);
         }
-        let existing: Vec<String> = all.keys().cloned().collect();
-        for name in &existing {
-            for parent in names::parents(name) {
-                if let Some(entry) = all.get_mut(parent) {
-                    entry.children = true;
-                }
-            }
-        }
+        tell_parents(&mut all);
         for name in subscribed {
             for parent in names::parents(&name) {
                 all.entry(parent.to_owned()).or_default().subscribed_below = true;
@@ -323,6 +374,29 @@ impl Talk<'_> {
             all.entry(name).or_default().subscribed = true;
         }
         Ok(all)
+    }
+}
+
+/// Adds a mailbox of another account, with the names above it.
+pub(super) fn add_foreign(all: &mut BTreeMap<String, Entry>, view: View, info: MailboxInfo) {
+    for parent in names::parents(&info.name) {
+        all.entry(parent.to_owned()).or_default().children = true;
+    }
+    let entry = all.entry(info.name.clone()).or_default();
+    entry.view = Some(view);
+    entry.info = Some(info);
+}
+
+/// Notes which names have others below them.
+fn tell_parents(all: &mut BTreeMap<String, Entry>) {
+    let existing = all.iter().filter(|(_, entry)| entry.info.is_some());
+    let existing: Vec<String> = existing.map(|(name, _)| name.clone()).collect();
+    for name in &existing {
+        for parent in names::parents(name) {
+            if let Some(entry) = all.get_mut(parent) {
+                entry.children = true;
+            }
+        }
     }
 }
 
@@ -336,6 +410,8 @@ fn normalised(name: &str) -> String {
 pub(super) struct Entry {
     /// The mailbox; `None` for a name that is only a parent, or only subscribed.
     pub(super) info: Option<MailboxInfo>,
+    /// Whose it is, and what the user may do with it.
+    view: Option<View>,
     special_use: Option<SpecialUse>,
     children: bool,
     subscribed: bool,

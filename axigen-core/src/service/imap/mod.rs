@@ -4,26 +4,32 @@
 //! |---|---|
 //! | `mod` | connections, logins, which command goes where |
 //! | `selected` | the mailbox that is open, and what changed in it |
+//! | `shared` | mailboxes of others in LIST |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
 //! | `notify` | NOTIFY: what is told of other mailboxes |
 //! | `quota` | QUOTA |
+//! | `namespace` | whose mailbox a name means, and what the user may do with it |
+//! | `acl` | ACL |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
 //! | `append` | APPEND |
 //! | `status` | errors as responses |
 
+mod acl;
 mod append;
 mod change;
 mod data;
 mod fetch;
 mod list;
+mod namespace;
 mod notify;
 mod quota;
 mod resync;
 mod search;
 mod selected;
+mod shared;
 mod sort;
 mod status;
 
@@ -34,6 +40,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axigen_proto::Misuse;
 use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
+use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
@@ -72,6 +79,13 @@ impl Imap {
         }
     }
 }
+
+/// Rights of which one makes a mailbox more than readable.
+const CHANGING: Rights = Rights::INSERT
+    .with(Rights::EXPUNGE)
+    .with(Rights::SEEN)
+    .with(Rights::DELETE_MESSAGES)
+    .with(Rights::WRITE);
 
 /// A connection that counts until it is dropped.
 #[derive(Debug)]
@@ -171,7 +185,7 @@ impl Service for Imap {
             let event = tokio::select! {
                 biased;
                 event = conn.next() => event,
-                () = changed(&mut talk.user), if talk.listens(&mut conn) => {
+                () = changed(&mut talk.user, &mut talk.selected), if talk.listens(&mut conn) => {
                     match talk.tell(&mut conn).await {
                         Ok(()) => continue,
                         Err(broken) => return end(&peer, broken),
@@ -220,11 +234,17 @@ fn expunge_allowed(command: &Command) -> bool {
     }
 }
 
-/// Waits for a change of the account.
-async fn changed(user: &mut Option<User>) {
-    match user {
-        Some(user) => drop(user.watcher.changed().await),
-        None => std::future::pending().await,
+/// Waits for a change of the account, or of the one that the open mailbox is in.
+async fn changed(user: &mut Option<User>, selected: &mut Option<Selected>) {
+    let Some(user) = user else {
+        return std::future::pending().await;
+    };
+    match selected.as_mut().and_then(|open| open.watcher.as_mut()) {
+        Some(watcher) => tokio::select! {
+            _ = user.watcher.changed() => {}
+            _ = watcher.changed() => {}
+        },
+        None => drop(user.watcher.changed().await),
     }
 }
 
@@ -260,6 +280,7 @@ struct Talk<'c> {
 #[derive(Debug)]
 struct User {
     account: AccountId,
+    address: String,
     settings: Effective,
     watcher: Watcher,
     _counted: Counted,
@@ -345,6 +366,7 @@ impl Talk<'_> {
         let watcher = self.context.mailboxes.watch(account);
         self.user = Some(User {
             account,
+            address: login.account.address.clone(),
             settings,
             watcher,
             _counted: counted,
@@ -370,19 +392,23 @@ impl Talk<'_> {
         );
         if !leaves {
             self.begin_condstore(conn)?;
+            self.ask_rights_again(conn).await?;
         }
+        // Commands about messages are about the account their mailbox is in.
+        let open = self.selected.as_ref().map(|selected| selected.view.account);
+        let of_open = open.unwrap_or(account);
         let mut status = match command {
             Command::Noop | Command::Check | Command::Enable(_) => Status::ok("done"),
-            Command::Select(select) => self.select(conn, account, &select, false).await?,
-            Command::Examine(select) => self.select(conn, account, &select, true).await?,
-            Command::Close => self.close(account, true).await,
-            Command::Unselect => self.close(account, false).await,
+            Command::Select(select) => self.select(conn, &select, false).await?,
+            Command::Examine(select) => self.select(conn, &select, true).await?,
+            Command::Close => self.close(true).await,
+            Command::Unselect => self.close(false).await,
             Command::Create {
                 mailbox,
                 special_use,
-            } => self.create(account, mailbox.as_str(), &special_use).await,
-            Command::Delete { mailbox } => self.delete(account, mailbox.as_str()).await,
-            Command::Rename { from, to } => self.rename(account, from.as_str(), to.as_str()).await,
+            } => self.create(mailbox.as_str(), &special_use).await,
+            Command::Delete { mailbox } => self.delete(mailbox.as_str()).await,
+            Command::Rename { from, to } => self.rename(from.as_str(), to.as_str()).await,
             Command::Subscribe { mailbox } => self.subscribe(account, mailbox.as_str(), true).await,
             Command::Unsubscribe { mailbox } => {
                 self.subscribe(account, mailbox.as_str(), false).await
@@ -396,25 +422,23 @@ impl Talk<'_> {
             Command::GetQuotaRoot { mailbox } => {
                 self.get_quota_root(conn, account, mailbox).await?
             }
+            Command::Acl(acl) => self.acl(conn, acl).await?,
             Command::Notify(notify) => self.notify(conn, account, &notify).await?,
             Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {
-                self.mailbox_status(conn, account, mailbox, &items).await?
+                self.mailbox_status(conn, mailbox, &items).await?
             }
-            Command::Search(search) => self.search(conn, account, &tag, &search).await?,
-            Command::Sort(sort) => self.sort(conn, account, &tag, &sort).await?,
-            Command::Thread(thread) => self.thread(conn, account, &thread).await?,
-            Command::Fetch(fetch) => self.fetch(conn, account, &fetch).await?,
-            Command::Store(store) => self.store(conn, account, &store).await?,
-            Command::Copy { uid, set, mailbox } => {
-                self.copy(account, uid, &set, mailbox.as_str()).await
-            }
+            Command::Search(search) => self.search(conn, of_open, &tag, &search).await?,
+            Command::Sort(sort) => self.sort(conn, of_open, &tag, &sort).await?,
+            Command::Thread(thread) => self.thread(conn, of_open, &thread).await?,
+            Command::Fetch(fetch) => self.fetch(conn, of_open, &fetch).await?,
+            Command::Store(store) => self.store(conn, &store).await?,
+            Command::Copy { uid, set, mailbox } => self.copy(uid, &set, mailbox.as_str()).await,
             Command::Move { uid, set, mailbox } => {
-                self.move_(conn, account, uid, &set, mailbox.as_str())
-                    .await?
+                self.move_(conn, uid, &set, mailbox.as_str()).await?
             }
-            Command::Expunge => self.expunge(account, None).await,
-            Command::UidExpunge { set } => self.expunge(account, Some(&set)).await,
+            Command::Expunge => self.expunge(None).await,
+            Command::UidExpunge { set } => self.expunge(Some(&set)).await,
             // The session does these by itself.
             Command::Capability
             | Command::Logout
@@ -424,7 +448,6 @@ impl Talk<'_> {
             | Command::Id(_)
             | Command::Append(_)
             | Command::Compress
-            | Command::Acl(_)
             | Command::Idle => Status::bad("not now"),
         };
         if !leaves {
@@ -451,6 +474,7 @@ impl Talk<'_> {
 
     /// Tells what changed, in IDLE or between commands.
     async fn tell(&mut self, conn: &mut ImapConn) -> Done {
+        self.ask_rights_again(conn).await?;
         let immediate = self.notify.as_ref().is_some_and(Notify::is_immediate);
         self.update(conn, self.idle || immediate).await?;
         self.tell_others(conn).await
@@ -512,7 +536,7 @@ impl Talk<'_> {
 
     /// What NOTIFY wants to be told of each new message.
     async fn tell_items(&mut self, conn: &mut ImapConn, new: Vec<u32>) -> Done {
-        let (Some(notify), Some(user)) = (&mut self.notify, &self.user) else {
+        let (Some(notify), Some(selected)) = (&mut self.notify, &self.selected) else {
             return Ok(());
         };
         let new = notify.of_others(new);
@@ -530,7 +554,7 @@ impl Talk<'_> {
             attributes,
             modifiers: FetchModifiers::default(),
         };
-        let account = user.account;
+        let account = selected.view.account;
         let status = self.fetch(conn, account, &fetch).await?;
         if status.kind != StatusKind::Ok {
             tracing::debug!(status = %status.text, "a new message could not be shown");
@@ -541,7 +565,6 @@ impl Talk<'_> {
     async fn select(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         select: &Select,
         examine: bool,
     ) -> Done<Status> {
@@ -551,14 +574,21 @@ impl Talk<'_> {
         let rev2 = conn.session().is_rev2();
         self.condstore |= conn.session().enabled().condstore;
         let name = select.mailbox.as_str();
-        match Selected::open(&self.context.mailboxes, account, name, examine, rev2).await {
+        let (view, info) = match self.mailbox_for(name, Rights::READ, false).await {
+            Ok(found) => found,
+            Err(status) => return Ok(status),
+        };
+        // RFC 4314 §4: READ-ONLY for one who can change nothing there.
+        let examine = examine || !view.rights.has_any(CHANGING);
+        let mailboxes = &self.context.mailboxes;
+        match Selected::open(mailboxes, view, info, examine, rev2).await {
             Ok((selected, responses)) => {
                 for response in &responses {
                     conn.session().untagged(response)?;
                 }
                 self.selected = Some(selected);
                 if let Some(client) = &select.parameters.qresync
-                    && let Err(error) = self.resync(conn, account, client).await?
+                    && let Err(error) = self.resync(conn, client).await?
                 {
                     self.selected = None;
                     return Ok(status::of(&error, false));
@@ -574,16 +604,18 @@ impl Talk<'_> {
         }
     }
 
-    async fn close(&mut self, account: AccountId, expunge: bool) -> Status {
+    async fn close(&mut self, expunge: bool) -> Status {
         let Some(selected) = self.selected.take() else {
             return Status::bad("no mailbox is open");
         };
         if expunge
             && !selected.read_only
+            // RFC 4314 §4: without the right to, nothing is expunged.
+            && selected.view.rights.has(Rights::EXPUNGE)
             && let Err(error) = self
                 .context
                 .mailboxes
-                .expunge(account, selected.mailbox, None)
+                .expunge(selected.view.account, selected.view.mailbox, None)
                 .await
         {
             let status = status::of(&error, false);

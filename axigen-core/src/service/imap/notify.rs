@@ -220,6 +220,12 @@ impl Talk<'_> {
             .is_some_and(|notify| !notify.groups.is_empty())
     }
 
+    /// The open mailbox, if it is one of the user's own.
+    pub(super) fn open_own(&self) -> Option<MailboxId> {
+        let view = self.selected.as_ref()?.view;
+        view.guest().is_none().then_some(view.mailbox)
+    }
+
     pub(super) async fn notify(
         &mut self,
         conn: &mut ImapConn,
@@ -237,7 +243,7 @@ impl Talk<'_> {
             Err(error) => return Ok(status::of(&error, false)),
         };
         let enabled = conn.session().enabled();
-        let open = self.selected.as_ref().map(|selected| selected.mailbox);
+        let open = self.open_own();
         for info in notify.known.values().filter(|_| *status) {
             let wanted = notify.events(&info.name);
             if !wanted.messages || Some(info.id) == open {
@@ -317,7 +323,7 @@ impl Talk<'_> {
     ) -> Done<Result<bool, Error>> {
         let mailboxes = &self.context.mailboxes;
         let enabled = conn.session().enabled();
-        let open = self.selected.as_ref().map(|selected| selected.mailbox);
+        let open = self.open_own();
         loop {
             let stretch = match mailboxes.follow(account, notify.after, STRETCH).await {
                 Ok(Some(stretch)) => stretch,

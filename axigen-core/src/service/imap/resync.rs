@@ -4,7 +4,6 @@
 use axigen_proto::imap::extensions::condstore::Resync;
 use axigen_proto::imap::response::Response;
 use axigen_proto::imap::sequence::NumberSet;
-use axigen_store::AccountId;
 
 use super::selected::Selected;
 use super::{Done, ImapConn, Talk};
@@ -20,7 +19,6 @@ impl Talk<'_> {
     pub(super) async fn resync(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         client: &Resync,
     ) -> Done<Result<()>> {
         let enabled = conn.session().enabled();
@@ -32,7 +30,7 @@ impl Talk<'_> {
         if client.uid_validity != selected.uid_validity {
             return Ok(Ok(()));
         }
-        let touched = mailboxes.touched(account, selected.mailbox, client.modseq);
+        let touched = mailboxes.touched_of(&selected.view, client.modseq);
         let touched = match touched.await {
             Ok(touched) => touched,
             Err(error) => return Ok(Err(error)),
@@ -50,7 +48,7 @@ impl Talk<'_> {
         let response = selected.vanished(&touched, &wanted.intersection(&unknown));
         conn.session().untagged(&response)?;
         for page in changed.chunks(PAGE) {
-            let rows = match mailboxes.rows(account, selected.mailbox, page).await {
+            let rows = match mailboxes.rows_of(&selected.view, page).await {
                 Ok(rows) => rows,
                 Err(error) => return Ok(Err(error)),
             };

@@ -88,12 +88,12 @@ impl Talk<'_> {
         };
         let search = Search::new(keys, &context);
         let mailboxes = &self.context.mailboxes;
-        let (mailbox, uids) = (selected.mailbox, selected.uids());
+        let (mailbox, uids) = (selected.view.mailbox, selected.uids());
         let index = &self.context.search;
         let narrowed = index.narrow(mailboxes, account, mailbox, &search, uids);
         let narrowed = narrowed.await;
         for page in narrowed.as_deref().unwrap_or(uids).chunks(PAGE) {
-            for row in mailboxes.rows(account, mailbox, page).await? {
+            for row in mailboxes.rows_of(&selected.view, page).await? {
                 let Some(seq) = selected.seq(row.uid) else {
                     continue;
                 };

@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 
+use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::enable::Enabled;
 use axigen_proto::imap::response::{Code, FetchItem, ListItem, Response};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Flag, MailboxName};
-use axigen_store::AccountId;
+use axigen_store::store::Watcher;
 
-use crate::mailbox::{Flags, MailboxId, Mailboxes, Result, Row, mailbox_object};
+use crate::mailbox::{Flags, MailboxInfo, Mailboxes, Result, Row, View, mailbox_object};
 
 /// Messages looked at together for the first unseen one.
 const PAGE: usize = 1000;
@@ -41,8 +42,10 @@ pub(super) struct Update {
 /// The mailbox that is open.
 #[derive(Debug)]
 pub(super) struct Selected {
-    account: AccountId,
-    pub(super) mailbox: MailboxId,
+    /// Whose mailbox it is, and what the user may do with it.
+    pub(super) view: View,
+    /// Of the account it is in, if that is not the user's.
+    pub(super) watcher: Option<Watcher>,
     pub(super) uid_validity: u32,
     pub(super) read_only: bool,
     /// UIDs by sequence number, those that are gone but not yet told included.
@@ -67,12 +70,14 @@ impl Selected {
     /// Opens a mailbox, with what SELECT tells of it.
     pub(super) async fn open(
         mailboxes: &Mailboxes,
-        account: AccountId,
-        name: &str,
+        view: View,
+        info: MailboxInfo,
         read_only: bool,
         rev2: bool,
     ) -> Result<(Selected, Vec<Response>)> {
-        let info = mailboxes.find(account, name).await?;
+        let account = view.account;
+        // Before anything is read, so that nothing is missed.
+        let watcher = view.guest().map(|_| mailboxes.watch(account));
         // EXAMINE takes \Recent from nobody (RFC 3501 §6.3.2).
         let floor = mailboxes.recent(account, info.id, !read_only).await?;
         let (uids, modseq) = mailboxes.uids(account, info.id).await?;
@@ -90,8 +95,8 @@ impl Selected {
             .last()
             .map_or(info.uid_next, |last| info.uid_next.max(last + 1));
         let mut selected = Selected {
-            account,
-            mailbox: info.id,
+            view,
+            watcher,
             uid_validity: info.uid_validity,
             read_only,
             uids,
@@ -137,10 +142,16 @@ impl Selected {
                 flags: Vec::new(),
                 keywords: false,
             },
-            false => Code::PermanentFlags {
-                flags,
-                keywords: true,
-            },
+            false => {
+                let kept = kept(&flags).unwrap_or_default();
+                let allowed = view.cut(&kept).system;
+                let keywords = view.rights.has(Rights::WRITE);
+                flags.retain(|flag| match flag {
+                    Flag::Keyword(_) => keywords,
+                    flag => allowed & system_bit(flag) != 0,
+                });
+                Code::PermanentFlags { flags, keywords }
+            }
         };
         responses.push(Response::ok(permanent, "these flags are kept"));
         if rev2 {
@@ -158,7 +169,7 @@ impl Selected {
 
     async fn first_unseen(&mut self, mailboxes: &Mailboxes) -> Result<Option<u32>> {
         for page in self.uids.chunks(PAGE) {
-            let rows = mailboxes.rows(self.account, self.mailbox, page).await?;
+            let rows = mailboxes.rows_of(&self.view, page).await?;
             if let Some(row) = rows.iter().find(|row| !row.flags.has(Flags::SEEN)) {
                 return Ok(self.seq(row.uid));
             }
@@ -283,9 +294,7 @@ impl Selected {
             self.tell_known(responses);
             return Ok(update);
         }
-        let changes = mailboxes
-            .changes(self.account, self.mailbox, self.modseq)
-            .await?;
+        let changes = mailboxes.changes_of(&self.view, self.modseq).await?;
         if changes.modseq != self.modseq || (expunge_allowed && !self.gone.is_empty()) {
             self.modseq = changes.modseq;
             self.gone.extend(
@@ -387,7 +396,7 @@ impl Selected {
         if !new.is_empty() {
             self.uids.extend_from_slice(&new);
             let floor = mailboxes
-                .recent(self.account, self.mailbox, !self.read_only)
+                .recent(self.view.account, self.view.mailbox, !self.read_only)
                 .await?;
             for &uid in new.iter().filter(|&&uid| uid >= floor) {
                 self.recent.push(uid);
@@ -428,6 +437,18 @@ impl Selected {
     }
 }
 
+/// A system flag as its bit, 0 for others.
+fn system_bit(flag: &Flag) -> u8 {
+    match flag {
+        Flag::Answered => Flags::ANSWERED,
+        Flag::Flagged => Flags::FLAGGED,
+        Flag::Deleted => Flags::DELETED,
+        Flag::Seen => Flags::SEEN,
+        Flag::Draft => Flags::DRAFT,
+        Flag::Recent | Flag::Keyword(_) | Flag::Extension(_) => 0,
+    }
+}
+
 /// Flags a client sent, as they are kept. `None` for a system flag that does
 /// not exist; `\Recent` is not the client's to change (RFC 3501 §2.3.2).
 pub(super) fn kept(flags: &[Flag]) -> Option<Flags> {
@@ -435,14 +456,9 @@ pub(super) fn kept(flags: &[Flag]) -> Option<Flags> {
     let mut keywords = Vec::new();
     for flag in flags {
         match flag {
-            Flag::Answered => system |= Flags::ANSWERED,
-            Flag::Flagged => system |= Flags::FLAGGED,
-            Flag::Deleted => system |= Flags::DELETED,
-            Flag::Seen => system |= Flags::SEEN,
-            Flag::Draft => system |= Flags::DRAFT,
-            Flag::Recent => {}
             Flag::Keyword(name) => keywords.push(name.clone()),
             Flag::Extension(_) => return None,
+            flag => system |= system_bit(flag),
         }
     }
     Some(Flags::new(system, keywords))

@@ -28,6 +28,7 @@ pub mod special_use;
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
 pub const AFTER_LOGIN: &[&str] = &[
+    "ACL",                   // RFC 4314
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
@@ -37,6 +38,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "I18NLEVEL=1",           // RFC 5255
     "IDLE",                  // RFC 2177
     "LIST-EXTENDED",         // RFC 5258
+    "LIST-MYRIGHTS",         // RFC 8440
     "LIST-STATUS",           // RFC 5819
     "MOVE",                  // RFC 6851
     "NAMESPACE",             // RFC 2342
@@ -49,6 +51,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "QUOTA=RES-MAILBOX",     // RFC 9208
     "QUOTA=RES-MESSAGE",     // RFC 9208
     "QUOTA=RES-STORAGE",     // RFC 9208
+    "RIGHTS=texk",           // RFC 4314
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256
     "SORT=DISPLAY",          // RFC 5957
