@@ -247,7 +247,12 @@ pub(super) fn reader(id: MailboxId, reader: AccountId) -> Key {
     key.into()
 }
 
-/// The reader in a key of [`reader`]; `None` for that of [`readers`].
+/// The mailbox in a key.
+pub(super) fn mailbox_of(key: &[u8]) -> Option<u32> {
+    key.get(1..5).and_then(trailing_u32)
+}
+
+/// The reader in a key of [`seen`] and [`reader`]; `None` for that of [`readers`].
 pub(super) fn reader_of(key: &[u8]) -> Option<AccountId> {
     Some(AccountId(u64::from_be_bytes(
         *key.get(5..)?.first_chunk::<8>()?,

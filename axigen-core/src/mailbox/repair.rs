@@ -111,6 +111,14 @@ impl Mailboxes {
             .await?;
         self.repair_counters(account, &folders, &rows, &mut mend)
             .await?;
+        let there = |id, uid| rows.contains_key(&(id, uid));
+        for (what, key, value) in self.wrong_marks(account, there).await? {
+            mend.say(what);
+            match value {
+                Some(value) => mend.set(key, value).await?,
+                None => mend.delete(key).await?,
+            }
+        }
         mend.flush().await?;
         self.forget_table(account);
         for (key, content) in orphans {

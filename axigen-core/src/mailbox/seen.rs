@@ -7,9 +7,9 @@
 //! without a mark are unseen. How many a reader has seen is counted in the same
 //! batch; marks go with their messages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use axigen_store::{AccountId, Expect, Patch, Slot, Template};
+use axigen_store::{AccountId, Expect, Key, Patch, Slot, Template};
 use bytes::Bytes;
 
 use super::{
@@ -112,6 +112,46 @@ impl Mailboxes {
         Ok(u32::try_from(seen.max(0)).unwrap_or(u32::MAX))
     }
 
+    /// Marks of messages that are not there, and counts that are wrong: what is
+    /// wrong, the key, and the value it should have.
+    pub(super) async fn wrong_marks(
+        &self,
+        account: AccountId,
+        is_there: impl Fn(u32, u32) -> bool,
+    ) -> Result<Vec<(String, Key, Option<Bytes>)>> {
+        let mut wrong = Vec::new();
+        let mut seen: BTreeMap<(u32, AccountId), i64> = BTreeMap::new();
+        let (from, to) = keys::all(keys::SEEN);
+        for (key, mark) in self.store.scan(account, from, to).await? {
+            let place = keys::mailbox_of(&key).zip(keys::reader_of(&key));
+            let (mailbox, reader) = place.ok_or_else(|| Error::corrupt("a key"))?;
+            let uid = uid_of(&key)?;
+            if !is_there(mailbox, uid) {
+                let what =
+                    format!("a reader's mark of UID {uid} of mailbox {mailbox}, which is gone");
+                wrong.push((what, key, None));
+            } else if decode(&mark)?.seen {
+                *seen.entry((mailbox, reader)).or_default() += 1;
+            }
+        }
+        let (from, to) = keys::all(keys::READER);
+        for (key, count) in self.store.scan(account, from, to).await? {
+            let place = keys::mailbox_of(&key).zip(keys::reader_of(&key));
+            if let Some(place) = place {
+                let is = keys::number(&Some(count));
+                let should = seen.remove(&place).unwrap_or(0);
+                if is != should {
+                    wrong.push(miscounted(place, is, should));
+                }
+            }
+        }
+        wrong.extend(
+            seen.into_iter()
+                .map(|(place, should)| miscounted(place, 0, should)),
+        );
+        Ok(wrong)
+    }
+
     /// The marks that readers have of messages go with them.
     pub(super) async fn forget_marks(
         &self,
@@ -141,6 +181,19 @@ impl Mailboxes {
         }
         Ok(())
     }
+}
+
+fn miscounted(
+    (mailbox, reader): (u32, AccountId),
+    is: i64,
+    should: i64,
+) -> (String, Key, Option<Bytes>) {
+    let what = format!(
+        "what account {} has seen of mailbox {mailbox} is {is}, counted {should}",
+        reader.0
+    );
+    let value = Bytes::copy_from_slice(&should.to_be_bytes());
+    (what, keys::reader(MailboxId(mailbox), reader), Some(value))
 }
 
 /// Sets a reader's marks in a batch that asserts the messages' rows.

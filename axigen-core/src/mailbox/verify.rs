@@ -1,7 +1,7 @@
 //! Counting again: does what an account's counters and indexes say agree with
 //! its messages?
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use axigen_store::AccountId;
 
@@ -132,7 +132,11 @@ impl Mailboxes {
             .into_iter()
             .collect();
         report.deletions = condemned.len() as u64;
-        let counted = self.verify_rows(account, &mut report).await?;
+        let (counted, uids) = self.verify_rows(account, &mut report).await?;
+        let there = |id, uid| uids.contains(&(id, uid)) || condemned.contains(&id);
+        for (what, ..) in self.wrong_marks(account, there).await? {
+            report.problem(|| what);
+        }
         for id in counted.keys() {
             if !folders.contains_key(id) && !condemned.contains(id) {
                 report.problem(|| format!("messages of mailbox {id}, which does not exist"));
@@ -183,12 +187,12 @@ impl Mailboxes {
         Ok(mailboxes)
     }
 
-    /// Rows, and the items behind them.
+    /// Rows, and the items behind them; which UIDs there are.
     async fn verify_rows(
         &self,
         account: AccountId,
         report: &mut Report,
-    ) -> Result<BTreeMap<u32, Counted>> {
+    ) -> Result<(BTreeMap<u32, Counted>, HashSet<(u32, u32)>)> {
         let (from, to) = keys::all(keys::ITEM);
         let mut items: HashMap<u64, u64> = HashMap::new();
         for (key, record) in self.store.scan(account, from, to).await? {
@@ -199,7 +203,9 @@ impl Mailboxes {
         let words = self.keywords(account).await?.len();
         let last_item = self.account_counter(account, Account::Item).await?;
         let mut counted: BTreeMap<u32, Counted> = BTreeMap::new();
+        let mut uids = HashSet::new();
         for ((id, uid), row) in self.merged_rows(account, report).await? {
+            uids.insert((id, uid));
             let mailbox = counted.entry(id).or_default();
             mailbox.messages += 1;
             mailbox.unseen += i64::from(row.unseen());
@@ -236,7 +242,7 @@ impl Mailboxes {
         for item in items.keys() {
             report.problem(|| format!("item {item} is in no mailbox"));
         }
-        Ok(counted)
+        Ok((counted, uids))
     }
 
     /// Every row of every mailbox: those of blocks, those beside them.

@@ -7,6 +7,7 @@ mod messages;
 mod model;
 mod parts;
 mod repair;
+mod shared;
 mod together;
 
 use axigen_store::{AccountId, Store};
