@@ -8,9 +8,16 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 /// A client configuration that takes any certificate: the demo makes its own.
 pub fn any_certificate() -> ClientConfig {
+    any_certificate_with(rustls::DEFAULT_VERSIONS)
+}
+
+/// The same, with these versions of TLS only.
+pub fn any_certificate_with(
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .expect("versions")
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone(provider)))

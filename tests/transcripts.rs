@@ -262,6 +262,7 @@ async fn replay(transcript: &Transcript, way: Way) -> Result<(), String> {
             listener.plaintext_login = true;
             let (_stop, stopped) = watch::channel(false);
             let peer = Peer {
+                tls: engine.context().tls.clone(),
                 addr: address,
                 local: address,
                 listener: Arc::new(listener),

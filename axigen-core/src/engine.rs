@@ -19,6 +19,7 @@ use crate::delivery::Delivery;
 use crate::directory::Directory;
 use crate::error::Error;
 use crate::filter::{Chain, Filter, Level};
+use crate::login::{CertificateMapper, Logins, TokenChecker};
 use crate::mailbox::Mailboxes;
 use crate::net::listener;
 use crate::net::rules::Gate;
@@ -40,6 +41,7 @@ pub struct Builder {
     settings: Settings,
     tls: Option<Arc<ServerConfig>>,
     filters: Chain,
+    logins: Logins,
 }
 
 impl Builder {
@@ -54,6 +56,23 @@ impl Builder {
     #[must_use]
     pub fn tls(mut self, tls: Arc<ServerConfig>) -> Builder {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Lets people log in with bearer tokens (OAUTHBEARER, XOAUTH2) that this
+    /// checker finds good. Without one these mechanisms are not offered.
+    #[must_use]
+    pub fn tokens(mut self, checker: impl TokenChecker) -> Builder {
+        self.logins.check_tokens(Arc::new(checker));
+        self
+    }
+
+    /// Which accounts a client certificate stands for (EXTERNAL), instead of the
+    /// mail addresses that stand in it. Certificates are asked for where a
+    /// listener's `client_authorities` says so.
+    #[must_use]
+    pub fn certificates(mut self, mapper: impl CertificateMapper) -> Builder {
+        self.logins.map_certificates(Arc::new(mapper));
         self
     }
 
@@ -107,6 +126,7 @@ impl Builder {
             in_flight: InFlight::new(self.settings.in_flight.0),
             settings: Arc::new(ArcSwap::from_pointee(self.settings)),
             tls,
+            logins: self.logins,
         };
         Ok(Engine {
             inner: Arc::new(Inner {
@@ -194,6 +214,7 @@ impl Engine {
             settings: Settings::default(),
             tls: None,
             filters: Chain::new(),
+            logins: Logins::default(),
         }
     }
 
@@ -301,7 +322,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Service`] for a listener that would take passwords without TLS
     /// from other machines, or that begins with TLS when there is no
-    /// certificate; [`Error::Io`]. Nothing is started then.
+    /// certificate; [`Error::Tls`] for authorities that cannot be read;
+    /// [`Error::Io`]. Nothing is started then.
     pub fn run(
         &self,
         service: Arc<dyn Service>,
@@ -309,8 +331,11 @@ impl Engine {
     ) -> Result<(), Error> {
         let settings = self.settings();
         let name = service.name();
-        for (socket, of) in &sockets {
-            self.check(name, socket.local_addr()?, of)?;
+        let mut checked = Vec::with_capacity(sockets.len());
+        for (socket, of) in sockets {
+            self.check(name, socket.local_addr()?, &of)?;
+            let tls = self.tls_of(&of)?;
+            checked.push((socket, of, tls));
         }
         let shared = Handle::try_current().map_err(std::io::Error::other)?;
         self.feed();
@@ -331,7 +356,7 @@ impl Engine {
             None => shared,
         };
         let _here = runtime.enter();
-        for (socket, of) in sockets {
+        for (socket, of, tls) in checked {
             let address = socket.local_addr()?;
             socket.set_nonblocking(true)?;
             let socket = tokio::net::TcpListener::from_std(socket)?;
@@ -341,6 +366,7 @@ impl Engine {
             entry.tasks.push(runtime.spawn(listener::run(
                 socket,
                 Arc::new(of),
+                tls,
                 gate,
                 service.clone(),
                 entry.stop.subscribe(),
@@ -361,6 +387,19 @@ impl Engine {
                 context.mailboxes.clone(),
                 context.directory.clone(),
             );
+        }
+    }
+
+    /// TLS as a listener wants it.
+    fn tls_of(&self, of: &ListenerSettings) -> Result<Option<Arc<ServerConfig>>, Error> {
+        let authorities = &of.client_authorities;
+        match &self.inner.context.tls {
+            Some(tls) if !authorities.as_os_str().is_empty() && of.tls != TlsMode::None => {
+                let minimum = self.settings().tls.minimum;
+                let asking = crate::net::tls::asking_clients(tls, authorities, minimum)?;
+                Ok(Some(asking))
+            }
+            tls => Ok(tls.clone()),
         }
     }
 

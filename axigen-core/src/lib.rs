@@ -9,6 +9,7 @@ pub mod directory;
 pub mod engine;
 pub mod error;
 pub mod filter;
+pub mod login;
 pub mod mailbox;
 pub mod net;
 pub mod search;

@@ -89,7 +89,8 @@ pub struct ImapLimits {
     /// Longest command without its literals, line ends included (RFC 2683
     /// §3.2.1.5 asks for 8,000; sync clients send long UID sets).
     pub command: usize,
-    /// Longest command before login.
+    /// Longest command before login, and longest line of an AUTHENTICATE
+    /// exchange (RFC 4954 §4 asks SMTP for 12,288, which tokens need).
     pub command_before_login: usize,
     /// Largest literal that is not a message.
     pub literal: usize,
@@ -113,7 +114,7 @@ impl Default for ImapLimits {
     fn default() -> Self {
         Self {
             command: 64 * 1024,
-            command_before_login: 4096,
+            command_before_login: 16 * 1024,
             literal: 64 * 1024,
             literals: 64,
             message_size: 50 * 1024 * 1024,

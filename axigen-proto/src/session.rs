@@ -135,6 +135,11 @@ pub struct TlsInfo {
     pub server_name: Option<String>,
     /// Channel binding data of type `tls-exporter` (RFC 9266), if available.
     pub exporter: Option<Bytes>,
+    /// Channel binding data of type `tls-server-end-point` (RFC 5929 §4), if
+    /// available.
+    pub server_end_point: Option<Bytes>,
+    /// The client's certificate in DER, once it was verified.
+    pub client_certificate: Option<Bytes>,
 }
 
 /// The application called a session method that does not fit the session's

@@ -3,7 +3,8 @@
 
 use std::sync::LazyLock;
 
-use axigen_proto::sasl::{Answer, Ask, Mechanism, Refusal, ScramKeys, Server, Step};
+use axigen_proto::TlsInfo;
+use axigen_proto::sasl::{Answer, Ask, Channel, Mechanism, Refusal, ScramKeys, Server, Step, TokenRefusal};
 use libfuzzer_sys::fuzz_target;
 
 /// Derived once: it costs far more than what is to be tried.
@@ -11,7 +12,9 @@ static KEYS: LazyLock<ScramKeys> = LazyLock::new(|| ScramKeys::derive("secret", 
 
 /// Messages are separated by 0xff, which none of them may hold.
 fn run(mechanism: Mechanism, data: &[u8], answer: &mut dyn FnMut(&Ask) -> Answer) -> bool {
-    let mut server = Server::new(mechanism, &[7; 32]);
+    let tls = TlsInfo { exporter: Some(vec![1; 32].into()), server_end_point: Some(vec![2; 32].into()), ..TlsInfo::default() };
+    let channel = Channel::of(Some(&tls)).offering(&Mechanism::ALL);
+    let mut server = Server::new(mechanism, &[7; 32]).on(channel);
     let mut messages = data.split(|&byte| byte == 0xff);
     let initial = messages.next().filter(|message| !message.is_empty());
     let mut step = server.step(initial);
@@ -41,6 +44,10 @@ fuzz_target!(|data: &[u8]| {
             Ask::Keys { .. } => Answer::Keys(Some(KEYS.clone())),
             // It is refused whatever is said.
             Ask::WrongProof { .. } => Answer::Accept,
+            Ask::Token { .. } | Ask::External { .. } => {
+                accepted = true;
+                Answer::AcceptAs("ann".into())
+            }
             _ => {
                 accepted = true;
                 Answer::Accept
@@ -50,6 +57,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(!let_in || accepted);
         let refused = run(mechanism, data, &mut |ask| match ask {
             Ask::Keys { .. } => Answer::Keys(None),
+            Ask::Token { .. } => Answer::RefuseToken(TokenRefusal::default()),
             _ => Answer::Refuse(Refusal::BadCredentials),
         });
         assert!(!refused);

@@ -36,6 +36,11 @@ impl Directory {
                 Err(error) => Err(error),
             },
             Ask::WrongProof { .. } => Ok(None),
+            // What is neither a password nor made of one is no matter of the directory:
+            // `crate::login` asks for the account once it knows whose it is.
+            Ask::Token { .. } | Ask::External { .. } => {
+                return (Answer::Refuse(Refusal::Unavailable), None);
+            }
         };
         match outcome {
             Ok(Some(Ok(login))) => (Answer::Accept, Some(login)),

@@ -351,7 +351,7 @@ async fn logins() {
                 assert_eq!(login, None);
                 Err(refusal)
             }
-            Answer::Keys(_) => panic!("keys were not asked for"),
+            other => panic!("{other:?} does not fit"),
         };
         assert_eq!(got, want, "{ask:?}");
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -38,6 +39,7 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 pub(crate) async fn run(
     listener: TcpListener,
     settings: Arc<ListenerSettings>,
+    tls: Option<Arc<ServerConfig>>,
     gate: Gate,
     service: Arc<dyn Service>,
     mut stop: watch::Receiver<bool>,
@@ -80,6 +82,7 @@ pub(crate) async fn run(
         let peer = Peer {
             addr,
             local,
+            tls: tls.clone(),
             listener: settings.clone(),
             stop: stop.clone(),
         };

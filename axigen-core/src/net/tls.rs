@@ -10,10 +10,13 @@ use bytes::Bytes;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{Acceptor, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
+use super::certificate;
 use super::stream::Io;
 use crate::settings::TlsVersion;
 
@@ -52,21 +55,7 @@ pub fn from_files(
     key: &Path,
     minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let wrong = |path: &Path, error: pem::Error, what: &str| Error::File {
-        path: path.to_path_buf(),
-        why: match error {
-            pem::Error::Io(error) => error.to_string(),
-            pem::Error::NoItemsFound => format!("there is no {what} in it"),
-            other => format!("it is not a PEM file: {other}"),
-        },
-    };
-    let certificates = CertificateDer::pem_file_iter(chain)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .and_then(|found| match found.is_empty() {
-            true => Err(pem::Error::NoItemsFound),
-            false => Ok(found),
-        })
-        .map_err(|error| wrong(chain, error, "certificate"))?;
+    let certificates = certificates(chain)?;
     let key =
         PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error, "private key"))?;
     server(certificates, key, minimum)
@@ -92,15 +81,77 @@ fn server(
     key: PrivateKeyDer<'static>,
     minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let versions: &[_] = match minimum {
-        TlsVersion::V1_2 => &[&TLS13, &TLS12],
-        TlsVersion::V1_3 => &[&TLS13],
-    };
     let config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)?
+        .with_protocol_versions(versions(minimum))?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
     Ok(Arc::new(config))
+}
+
+/// The same server, which also asks clients for a certificate that one of the
+/// authorities in a PEM file has signed, and takes those who have none too.
+///
+/// # Errors
+/// [`Error::File`] naming the file, or [`Error::Certificate`].
+pub fn asking_clients(
+    server: &ServerConfig,
+    authorities: &Path,
+    minimum: TlsVersion,
+) -> Result<Arc<ServerConfig>, Error> {
+    let verifier = verifier(authorities)?;
+    let mut config = ServerConfig::builder_with_provider(server.crypto_provider().clone())
+        .with_protocol_versions(versions(minimum))?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(server.cert_resolver.clone());
+    config.alpn_protocols.clone_from(&server.alpn_protocols);
+    Ok(Arc::new(config))
+}
+
+/// Verifies client certificates against the authorities in a PEM file.
+pub(crate) fn verifier(authorities: &Path) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let wrong = |why: String| Error::File {
+        path: authorities.to_path_buf(),
+        why,
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities)? {
+        let added = roots.add(authority);
+        added.map_err(|error| wrong(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// The certificates in a PEM file, at least one.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .and_then(|found| match found.is_empty() {
+            true => Err(pem::Error::NoItemsFound),
+            false => Ok(found),
+        })
+        .map_err(|error| wrong(path, error, "certificate"))
+}
+
+fn wrong(path: &Path, error: pem::Error, what: &str) -> Error {
+    Error::File {
+        path: path.to_path_buf(),
+        why: match error {
+            pem::Error::Io(error) => error.to_string(),
+            pem::Error::NoItemsFound => format!("there is no {what} in it"),
+            other => format!("it is not a PEM file: {other}"),
+        },
+    }
+}
+
+fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+    match minimum {
+        TlsVersion::V1_2 => BOTH,
+        TlsVersion::V1_3 => &BOTH[..1],
+    }
 }
 
 /// Runs the server's side of a handshake.
@@ -108,9 +159,16 @@ pub(super) async fn accept(
     io: Box<dyn Io>,
     config: Arc<ServerConfig>,
 ) -> io::Result<(Box<dyn Io>, TlsInfo)> {
-    let stream = TlsAcceptor::from(config).accept(io).await?;
+    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+    // The connection does not tell which certificate it showed; this is how it chooses.
+    let key = config.cert_resolver.resolve(start.client_hello());
+    let shown = key.and_then(|key| key.cert.first().cloned());
+    let stream = start.into_stream(config).await?;
     let (_, session) = stream.get_ref();
-    let info = info(session, session.server_name());
+    let mut info = info(session, session.server_name());
+    info.server_end_point = shown.and_then(|shown| certificate::end_point(&shown));
+    let client = session.peer_certificates().and_then(|chain| chain.first());
+    info.client_certificate = client.map(|client| Bytes::copy_from_slice(client));
     Ok((Box::new(stream), info))
 }
 
@@ -123,13 +181,21 @@ pub(super) async fn connect(
     let asked = name.to_str().into_owned();
     let stream = TlsConnector::from(config).connect(name, io).await?;
     let (_, session) = stream.get_ref();
-    let info = info(session, Some(&asked));
+    let mut info = info(session, Some(&asked));
+    let server = session.peer_certificates().and_then(|chain| chain.first());
+    info.server_end_point = server.and_then(|server| certificate::end_point(server));
     Ok((Box::new(stream), info))
 }
 
 fn info<D>(session: &rustls::ConnectionCommon<D>, server_name: Option<&str>) -> TlsInfo {
-    // RFC 9266 §4: a TLS 1.3 exporter with this label, 32 bytes, no context.
-    let exporter = session.export_keying_material([0u8; 32], b"EXPORTER-Channel-Binding", None);
+    // RFC 9266 §2: an exporter with this label, 32 bytes, and an empty context. §4.2: with TLS 1.2
+    // only where the extended master secret was agreed on, of which rustls does not tell.
+    let exporter = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => session
+            .export_keying_material([0u8; 32], b"EXPORTER-Channel-Binding", Some(b""))
+            .ok(),
+        _ => None,
+    };
     TlsInfo {
         version: match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2".into(),
@@ -141,7 +207,9 @@ fn info<D>(session: &rustls::ConnectionCommon<D>, server_name: Option<&str>) -> 
             .map(|suite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_"))
             .unwrap_or_default(),
         server_name: server_name.map(str::to_owned),
-        exporter: exporter.ok().map(|bytes| Bytes::copy_from_slice(&bytes)),
+        exporter: exporter.map(|bytes| Bytes::copy_from_slice(&bytes)),
+        server_end_point: None,
+        client_certificate: None,
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::delivery::Delivery;
 use crate::directory::Directory;
 use crate::filter::Chain;
+use crate::login::Logins;
 use crate::mailbox::Mailboxes;
 use crate::net::Stream;
 use crate::net::rules::Denied;
@@ -49,6 +50,8 @@ pub struct Peer {
     pub addr: SocketAddr,
     /// Our address.
     pub local: SocketAddr,
+    /// TLS on this listener, if there is a certificate.
+    pub tls: Option<Arc<ServerConfig>>,
     /// The listener's settings.
     pub listener: Arc<ListenerSettings>,
     /// Turns true when the server shuts down.
@@ -82,8 +85,11 @@ pub struct Context {
     pub filters: Chain,
     /// The settings as they are now.
     pub settings: Arc<ArcSwap<Settings>>,
-    /// TLS, if there is a certificate.
+    /// TLS, if there is a certificate. Connections use that of their
+    /// [`Peer`], which may ask for client certificates too.
     pub tls: Option<Arc<ServerConfig>>,
+    /// How one logs in besides by password, and how often.
+    pub logins: Logins,
     /// Which messages a search need not look at.
     pub search: SearchIndex,
     /// Bytes of messages on their way in, all connections together.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axigen_proto::Misuse;
 use axigen_proto::pop3::server::{Config, Event, Failure, Message, Server};
-use axigen_proto::sasl::{Answer, Mechanism, Refusal};
+use axigen_proto::sasl::{Answer, Refusal};
 use axigen_store::AccountId;
 use parking_lot::Mutex;
 
@@ -88,13 +88,13 @@ impl Service for Pop3 {
             hostname: settings.hostname.clone(),
             limits: settings.pop3.session_limits(),
             implicit_tls: peer.implicit_tls(),
-            stls: peer.listener.tls == TlsMode::Starttls && self.context.tls.is_some(),
+            stls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
-            mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login],
+            mechanisms: self.context.logins.mechanisms(),
             implementation: "Axigen-in-Rust".into(),
         };
         let session = Server::new(config, nonce);
-        let mut conn = match (peer.implicit_tls(), self.context.tls.clone()) {
+        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
             (true, Some(tls)) => Conn::server_tls(stream, session, tls),
             (true, None) => return,
             (false, tls) => Conn::server(stream, session, tls),
@@ -103,7 +103,7 @@ impl Service for Pop3 {
             service: self,
             login: None,
             drop: None,
-            guesses: Guesses::default(),
+            guesses: Guesses::of(peer.addr.ip()),
         };
         let mut stopping = false;
         loop {
@@ -175,7 +175,8 @@ impl Talk<'_> {
             Event::Auth(ask) => {
                 conn.flush_all().await?;
                 let context = &self.service.context;
-                let (mut answer, login) = context.directory.answer(&ask).await;
+                let tls = conn.tls_info();
+                let (mut answer, login) = self.guesses.answer(context, tls, &ask).await;
                 if let Some(login) = login {
                     match context
                         .directory
@@ -191,7 +192,7 @@ impl Talk<'_> {
                         Err(_) => answer = Answer::Refuse(Refusal::Unavailable),
                     }
                 }
-                self.guesses.slow_down(&answer).await;
+                self.guesses.decided(context, &ask, &answer).await;
                 conn.session().answer(answer)?;
             }
             Event::LoggedIn(_) => match self.open().await {

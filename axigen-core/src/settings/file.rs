@@ -1,7 +1,7 @@
 //! `axigen.cfg`: reading it, and saying what is wrong with it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value as Schema;
@@ -77,13 +77,22 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
         &mut settings.tls.certificate,
         &mut settings.tls.key,
     ] {
-        if !relative.as_os_str().is_empty() && relative.is_relative() {
-            *relative = base.join(&*relative);
+        make_absolute(relative, base);
+    }
+    for common in settings.services_mut() {
+        for listener in &mut common.listeners {
+            make_absolute(&mut listener.client_authorities, base);
         }
     }
     match settings.problems() {
         problems if problems.is_empty() => Ok(settings),
         problems => Err(placed(problems, &Lines::of(&text))),
+    }
+}
+
+fn make_absolute(path: &mut PathBuf, base: &Path) {
+    if !path.as_os_str().is_empty() && path.is_relative() {
+        *path = base.join(&*path);
     }
 }
 

@@ -9,6 +9,7 @@
 mod account;
 mod file;
 mod lines;
+mod logins;
 mod render;
 mod search;
 mod service;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{AccountSettings, Effective, OverQuota, explain};
 pub use file::{Problem, load, parse};
+pub use logins::LoginSettings;
 pub use render::render;
 pub use search::SearchSettings;
 pub use service::{
@@ -84,6 +86,8 @@ pub struct Settings {
     pub search: SearchSettings,
     /// Limits on the connections of each listener, for all services.
     pub limits: ConnectionLimits,
+    /// What failed logins cost.
+    pub logins: LoginSettings,
     /// SMTP Incoming: takes mail from other servers.
     pub smtp_in: SmtpSettings,
     /// Submission: takes mail from the server's own users, after a login.
@@ -109,6 +113,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             search: SearchSettings::default(),
             limits: default_connection_limits(),
+            logins: LoginSettings::default(),
             smtp_in: SmtpSettings::default(),
             submission: SmtpSettings::default(),
             lmtp: SmtpSettings::default(),
@@ -127,6 +132,17 @@ impl Settings {
             ("lmtp", &self.lmtp.common),
             ("imap", &self.imap.common),
             ("pop3", &self.pop3.common),
+        ]
+    }
+
+    /// The same, to change it.
+    pub(crate) fn services_mut(&mut self) -> [&mut Common; 5] {
+        [
+            &mut self.smtp_in.common,
+            &mut self.submission.common,
+            &mut self.lmtp.common,
+            &mut self.imap.common,
+            &mut self.pop3.common,
         ]
     }
 

@@ -1,6 +1,7 @@
 //! What can be set for a service and its listeners.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axigen_proto::limits::{ImapLimits, Pop3Limits, SmtpLimits};
@@ -96,8 +97,14 @@ fn default_priority() -> u16 {
     500
 }
 
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
+}
+
 /// Networks, or single addresses.
-fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+pub(super) fn networks<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<IpNet>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts
         .iter()
@@ -127,6 +134,11 @@ pub struct ListenerSettings {
     /// addresses only.
     #[serde(default)]
     pub plaintext_login: bool,
+    /// PEM file with the authorities whose client certificates are asked for: who
+    /// has one may log in with it (EXTERNAL), the others as always. Empty means
+    /// that nobody is asked.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub client_authorities: PathBuf,
     /// Limits on connections.
     #[serde(default)]
     pub limits: ConnectionLimits,
@@ -143,6 +155,7 @@ impl ListenerSettings {
             address,
             tls,
             plaintext_login: false,
+            client_authorities: PathBuf::new(),
             limits: ConnectionLimits::default(),
             rules: Vec::new(),
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use axigen_proto::smtp::address::DomainName;
 
+use super::LoginSettings;
 use super::{AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings};
 use super::{Problem, SearchSettings, Settings, StoreSettings, TlsMode};
 use crate::mailbox::names;
@@ -22,6 +23,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
         ));
     }
     certificate(settings, &mut problems);
+    attempts(&settings.logins, &mut problems);
     threads("threads", settings.threads, &mut problems);
     store(&settings.store, &mut problems);
     search(&settings.search, &mut problems);
@@ -56,6 +58,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
                 ));
             }
             logins(name, &place, listener, &mut problems);
+            authorities(&place, listener, &mut problems);
             for (at, rule) in listener.rules.iter().enumerate() {
                 access(&format!("{place}.rules[{at}]"), rule, &mut problems);
             }
@@ -85,6 +88,24 @@ fn namespaces(imap: &ImapSettings, problems: &mut Vec<Problem>) {
         problems.push(Problem::new(
             "imap.public_folders",
             format!("{public:?} is what other users' mailboxes begin with"),
+        ));
+    }
+}
+
+fn attempts(settings: &LoginSettings, problems: &mut Vec<Problem>) {
+    if settings.longest_wait < settings.wait {
+        problems.push(Problem::new(
+            "logins.longest_wait",
+            format!("it is less than logins.wait, which is {}", settings.wait),
+        ));
+    }
+    if !(1000..=10_000_000).contains(&settings.remembered) {
+        problems.push(Problem::new(
+            "logins.remembered",
+            format!(
+                "it must be from 1000 to 10000000, not {}",
+                settings.remembered
+            ),
         ));
     }
 }
@@ -168,6 +189,26 @@ fn logins(name: &str, place: &str, listener: &ListenerSettings, problems: &mut V
             format!("{place}.tls"),
             format!("nobody can log in at {address}: it has neither TLS nor plaintext_login"),
         ));
+    }
+}
+
+/// Whether client certificates can be asked for.
+fn authorities(place: &str, listener: &ListenerSettings, problems: &mut Vec<Problem>) {
+    let path = &listener.client_authorities;
+    if path.as_os_str().is_empty() {
+        return;
+    }
+    let option = format!("{place}.client_authorities");
+    if listener.tls == TlsMode::None {
+        problems.push(Problem::new(
+            option,
+            format!(
+                "{} has no TLS, so there are no certificates",
+                listener.address
+            ),
+        ));
+    } else if let Err(error) = tls::verifier(path) {
+        problems.push(Problem::new(option, error));
     }
 }
 

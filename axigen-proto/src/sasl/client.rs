@@ -1,4 +1,4 @@
-//! The client side of the mechanisms: PLAIN, LOGIN, SCRAM-SHA-256.
+//! The client side of the mechanisms.
 //!
 //! A session sends [`Client::initial`] if there is one, answers every challenge
 //! with [`Client::respond`], and asks [`Client::finish`] when the server says
@@ -14,8 +14,9 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::oauth;
 use super::scram::mac;
-use super::{Mechanism, prepare};
+use super::{Channel, Mechanism, TOKEN_LIMIT, prepare};
 
 /// Fewest iterations that are accepted from a server (RFC 7677 §4).
 const MIN_ITERATIONS: u32 = 4096;
@@ -24,12 +25,25 @@ const MIN_ITERATIONS: u32 = 4096;
 /// seconds of work.
 const MAX_ITERATIONS: u32 = 5_000_000;
 
+/// Longest complaint of a server about a token that is kept.
+const COMPLAINT_LIMIT: usize = 4096;
+
 /// Who logs in, and with what.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     authzid: String,
     authcid: String,
+    /// The password, or the token.
     password: Zeroizing<String>,
+    kind: Kind,
+}
+
+/// What there is to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Password,
+    Token,
+    Certificate,
 }
 
 impl Credentials {
@@ -53,7 +67,55 @@ impl Credentials {
             authzid: String::new(),
             authcid,
             password,
+            kind: Kind::Password,
         })
+    }
+
+    /// A bearer token, for OAUTHBEARER and XOAUTH2, and whose it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Token`] when it is empty, too long or not made of the
+    /// characters of a token; [`ClientError::Credentials`] for the name.
+    pub fn token(
+        authcid: impl Into<String>,
+        token: impl Into<String>,
+    ) -> Result<Self, ClientError> {
+        let (authcid, token) = (authcid.into(), Zeroizing::new(token.into()));
+        if !oauth::is_b64token(&token) || token.len() > TOKEN_LIMIT {
+            return Err(ClientError::Token);
+        }
+        if authcid.is_empty() || authcid.chars().any(char::is_control) {
+            return Err(ClientError::Credentials);
+        }
+        Ok(Self {
+            authzid: String::new(),
+            authcid,
+            password: token,
+            kind: Kind::Token,
+        })
+    }
+
+    /// The certificate that was shown in the TLS handshake, for EXTERNAL.
+    pub fn certificate() -> Self {
+        Self {
+            authzid: String::new(),
+            authcid: String::new(),
+            password: Zeroizing::default(),
+            kind: Kind::Certificate,
+        }
+    }
+
+    /// Whether these are what a mechanism needs.
+    pub fn fit(&self, mechanism: Mechanism) -> bool {
+        let needs = match mechanism {
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => Kind::Token,
+            Mechanism::External => Kind::Certificate,
+            Mechanism::Plain
+            | Mechanism::Login
+            | Mechanism::ScramSha256
+            | Mechanism::ScramSha256Plus => Kind::Password,
+        };
+        self.kind == needs
     }
 
     /// Acts as somebody else than the one who logs in.
@@ -85,12 +147,20 @@ pub enum ClientError {
     /// A name or password that no mechanism can carry.
     #[error("user and password must not be empty and must not hold a NUL")]
     Credentials,
+    /// A token that is none.
+    #[error(
+        "a token has letters, digits and -._~+/ with = at its end, and at most {TOKEN_LIMIT} of them"
+    )]
+    Token,
     /// The server's challenge is not what the mechanism prescribes.
     #[error("the server's challenge is not valid: {0}")]
     Challenge(&'static str),
     /// The server claims success but has not proved that it knows the password.
     #[error("the server did not prove that it knows the password")]
     ServerNotProved,
+    /// SCRAM-SHA-256-PLUS without TLS, or without anything to bind to in it.
+    #[error("there is no channel that the login could be bound to")]
+    NoChannel,
     /// The mechanism has nothing more to say.
     #[error("the server asks for more than the mechanism has to say")]
     TooManyChallenges,
@@ -99,6 +169,10 @@ pub enum ClientError {
 /// The client side of one login.
 pub struct Client {
     credentials: Credentials,
+    channel: Channel,
+    /// The channel binding of SCRAM's messages: the GS2 header, then the data.
+    bound: Vec<u8>,
+    complaint: Option<String>,
     state: State,
 }
 
@@ -106,8 +180,13 @@ enum State {
     Plain,
     LoginUser,
     LoginPassword,
+    OAuth(Mechanism),
+    /// A token was sent; a challenge now says why it is not good.
+    OAuthSent(Mechanism),
+    External,
     ScramFirst {
         nonce: String,
+        binds: bool,
     },
     ScramFinal {
         nonce: String,
@@ -136,11 +215,35 @@ impl Client {
         let state = match mechanism {
             Mechanism::Plain => State::Plain,
             Mechanism::Login => State::LoginUser,
-            Mechanism::ScramSha256 => State::ScramFirst {
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => State::OAuth(mechanism),
+            Mechanism::External => State::External,
+            Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => State::ScramFirst {
                 nonce: BASE64.encode(nonce),
+                binds: mechanism == Mechanism::ScramSha256Plus,
             },
         };
-        Self { credentials, state }
+        Self {
+            credentials,
+            channel: Channel::default(),
+            bound: Vec::new(),
+            complaint: None,
+            state,
+        }
+    }
+
+    /// Says what the login runs in, and with
+    /// [`Channel::offering`](Channel::offering) what the server offers in it:
+    /// without it SCRAM-SHA-256-PLUS has nothing to bind to, and nobody notices
+    /// when it was taken out of what the server offers.
+    #[must_use]
+    pub fn on(mut self, channel: Channel) -> Self {
+        self.channel = channel;
+        self
+    }
+
+    /// What the server says is wrong with the token, in JSON (RFC 7628 §3.2.2).
+    pub fn complaint(&self) -> Option<&str> {
+        self.complaint.as_deref()
     }
 
     /// The message that goes first, for a mechanism in which the client speaks
@@ -173,9 +276,31 @@ impl Client {
                     self.credentials.password.as_bytes().to_vec(),
                 ))
             }
-            State::ScramFirst { nonce } => {
+            State::OAuth(mechanism) => {
+                let Credentials {
+                    authzid, authcid, ..
+                } = &self.credentials;
+                let name = if authzid.is_empty() { authcid } else { authzid };
+                self.state = State::OAuthSent(mechanism);
+                Ok(oauth::message(mechanism, name, &self.credentials.password))
+            }
+            State::OAuthSent(mechanism) => {
+                let kept = challenge.get(..COMPLAINT_LIMIT).unwrap_or(challenge);
+                self.complaint = Some(String::from_utf8_lossy(kept).into_owned());
+                // RFC 7628 §3.2.3. The state stays failed.
+                Ok(Zeroizing::new(match mechanism {
+                    Mechanism::OAuthBearer => vec![1],
+                    _ => Vec::new(),
+                }))
+            }
+            State::External => {
+                self.state = State::Done;
+                Ok(Zeroizing::new(self.credentials.authzid.clone().into()))
+            }
+            State::ScramFirst { nonce, binds } => {
                 let bare = format!("n={},r={nonce}", escape(&self.credentials.authcid));
-                let message = format!("{}{bare}", self.gs2_header());
+                let header = self.bind(binds)?;
+                let message = format!("{header}{bare}");
                 self.state = State::ScramFinal {
                     nonce,
                     first_bare: bare,
@@ -203,7 +328,8 @@ impl Client {
     /// [`ClientError::ServerNotProved`] when it says so too early.
     pub fn finish(&self) -> Result<(), ClientError> {
         match self.state {
-            State::Done => Ok(()),
+            // A token was sent and the server has nothing against it.
+            State::Done | State::OAuthSent(_) => Ok(()),
             _ => Err(ClientError::ServerNotProved),
         }
     }
@@ -214,6 +340,7 @@ impl Client {
             authzid,
             authcid,
             password,
+            ..
         } = &self.credentials;
         let length = authzid.len() + authcid.len() + password.len() + 2;
         let mut message = Zeroizing::new(Vec::with_capacity(length));
@@ -225,13 +352,28 @@ impl Client {
         message
     }
 
-    /// RFC 5802 §7: no channel binding is offered.
-    fn gs2_header(&self) -> String {
-        if self.credentials.authzid.is_empty() {
-            "n,,".to_owned()
-        } else {
-            format!("n,a={},", escape(&self.credentials.authzid))
+    /// RFC 5802 §7: the GS2 header, which says whether the client binds.
+    fn bind(&mut self, binds: bool) -> Result<String, ClientError> {
+        let kind = self.channel.preferred();
+        let flag = match (binds, kind) {
+            (true, Some(kind)) => format!("p={kind}"),
+            (true, None) => return Err(ClientError::NoChannel),
+            // RFC 5802 §6: it could bind, and the server does not offer it.
+            (false, Some(_)) if !self.channel.is_plus_offered() => "y".to_owned(),
+            (false, _) => "n".to_owned(),
+        };
+        let header = match self.credentials.authzid.as_str() {
+            "" => format!("{flag},,"),
+            authzid => format!("{flag},a={},", escape(authzid)),
+        };
+        self.bound = header.clone().into_bytes();
+        if let Some(data) = kind
+            .filter(|_| binds)
+            .and_then(|kind| self.channel.data(kind))
+        {
+            self.bound.extend_from_slice(data);
         }
+        Ok(header)
     }
 
     /// RFC 5802 §3: the client's last message, and what the server must answer.
@@ -248,7 +390,7 @@ impl Client {
         let client_key = Zeroizing::new(mac(&*salted, &[b"Client Key"]));
         let server_key = Zeroizing::new(mac(&*salted, &[b"Server Key"]));
         let stored_key: [u8; 32] = Sha256::digest(client_key.as_slice()).into();
-        let binding = BASE64.encode(self.gs2_header());
+        let binding = BASE64.encode(&self.bound);
         let without_proof = format!("c={binding},r={}", first.nonce);
         let auth_message = format!("{first_bare},{},{without_proof}", first.message);
         let mut proof = Zeroizing::new(mac(&stored_key, &[auth_message.as_bytes()]));
@@ -340,12 +482,13 @@ mod tests {
 
     /// The example of RFC 7677 §3.
     fn example() -> Client {
-        Client {
-            credentials: Credentials::new("user", "pencil").unwrap(),
-            state: State::ScramFirst {
-                nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
-            },
-        }
+        let credentials = Credentials::new("user", "pencil").unwrap();
+        let mut client = Client::new(Mechanism::ScramSha256, credentials, b"");
+        client.state = State::ScramFirst {
+            nonce: "rOprNGfwEbeRWgbNEkqO".to_owned(),
+            binds: false,
+        };
+        client
     }
 
     const FIRST: &[u8] =

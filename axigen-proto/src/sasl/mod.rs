@@ -6,12 +6,16 @@
 //! session's `answer` method.
 
 mod base64;
+mod channel;
 pub mod client;
 mod login;
+mod oauth;
 mod plain;
 mod prepare;
 mod scram;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -19,6 +23,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 pub use base64::{BadBase64, decode_line, encode_line};
+pub use channel::{Channel, offered};
 pub use prepare::{Prohibited, prepare};
 pub use scram::ITERATIONS;
 pub use server::Server;
@@ -30,6 +35,9 @@ pub const PASSWORD_LIMIT: usize = 1024;
 /// Longest SCRAM message of a client, in bytes.
 pub const SCRAM_MESSAGE_LIMIT: usize = 4096;
 
+/// Longest bearer token, in bytes.
+pub const TOKEN_LIMIT: usize = 8192;
+
 /// A mechanism this crate implements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mechanism {
@@ -39,11 +47,35 @@ pub enum Mechanism {
     Login,
     /// SCRAM-SHA-256 (RFC 5802, RFC 7677).
     ScramSha256,
+    /// SCRAM-SHA-256-PLUS: the same, bound to the TLS connection it runs in.
+    ScramSha256Plus,
+    /// OAUTHBEARER (RFC 7628): a token instead of a password.
+    OAuthBearer,
+    /// XOAUTH2: the form of OAUTHBEARER that came before the standard.
+    XOAuth2,
+    /// EXTERNAL (RFC 4422 appendix A): who a TLS client certificate names.
+    External,
 }
 
 impl Mechanism {
     /// All of them, the one to prefer first.
-    pub const ALL: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login];
+    pub const ALL: [Mechanism; 7] = [
+        Mechanism::External,
+        Mechanism::OAuthBearer,
+        Mechanism::XOAuth2,
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha256,
+        Mechanism::Plain,
+        Mechanism::Login,
+    ];
+
+    /// Those that need a password and nothing else, the one to prefer first.
+    pub const PASSWORD: [Mechanism; 4] = [
+        Mechanism::ScramSha256Plus,
+        Mechanism::ScramSha256,
+        Mechanism::Plain,
+        Mechanism::Login,
+    ];
 
     /// The registered name.
     pub fn name(self) -> &'static str {
@@ -51,6 +83,10 @@ impl Mechanism {
             Mechanism::Plain => "PLAIN",
             Mechanism::Login => "LOGIN",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
+            Mechanism::OAuthBearer => "OAUTHBEARER",
+            Mechanism::XOAuth2 => "XOAUTH2",
+            Mechanism::External => "EXTERNAL",
         }
     }
 
@@ -61,10 +97,13 @@ impl Mechanism {
             .find(|m| m.name().eq_ignore_ascii_case(name))
     }
 
-    /// Whether the password crosses the wire in the clear, so that the
+    /// Whether a password or a token crosses the wire in the clear, so that the
     /// mechanism is only for use inside TLS.
     pub fn is_plaintext(self) -> bool {
-        matches!(self, Mechanism::Plain | Mechanism::Login)
+        matches!(
+            self,
+            Mechanism::Plain | Mechanism::Login | Mechanism::OAuthBearer | Mechanism::XOAuth2
+        )
     }
 }
 
@@ -112,6 +151,34 @@ pub enum Ask {
         /// Who tried to log in.
         authcid: String,
     },
+    /// Check this bearer token. Answer with [`Answer::AcceptAs`],
+    /// [`Answer::RefuseToken`] or [`Answer::Refuse`].
+    Token {
+        /// Whom to act as; empty means whoever the token was made for.
+        authzid: String,
+        /// The token, of the alphabet of RFC 6750 §2.1; wiped when dropped.
+        token: Zeroizing<String>,
+    },
+    /// The client wants in by what is known of it outside of this protocol, its
+    /// TLS certificate. Answer with [`Answer::AcceptAs`] or [`Answer::Refuse`].
+    External {
+        /// Whom to act as; empty means whoever the certificate names.
+        authzid: String,
+    },
+}
+
+impl Ask {
+    /// The name that was given, if one was: whose failed logins these are.
+    pub fn name(&self) -> Option<&str> {
+        let name = match self {
+            Ask::Password { authcid, .. }
+            | Ask::Keys { authcid }
+            | Ask::Authorize { authcid, .. }
+            | Ask::WrongProof { authcid } => authcid,
+            Ask::Token { authzid, .. } | Ask::External { authzid } => authzid,
+        };
+        (!name.is_empty()).then_some(name)
+    }
 }
 
 impl fmt::Debug for Ask {
@@ -135,6 +202,14 @@ impl fmt::Debug for Ask {
                 .debug_struct("WrongProof")
                 .field("authcid", authcid)
                 .finish(),
+            Ask::Token { authzid, .. } => f
+                .debug_struct("Token")
+                .field("authzid", authzid)
+                .finish_non_exhaustive(),
+            Ask::External { authzid } => f
+                .debug_struct("External")
+                .field("authzid", authzid)
+                .finish(),
         }
     }
 }
@@ -144,8 +219,13 @@ impl fmt::Debug for Ask {
 pub enum Answer {
     /// The login is good.
     Accept,
+    /// The login is good, and this is who logs in: for [`Ask::Token`] and
+    /// [`Ask::External`], where the client need not say so.
+    AcceptAs(String),
     /// The login is not good.
     Refuse(Refusal),
+    /// The token is not good.
+    RefuseToken(TokenRefusal),
     /// The keys that were asked for; `None` for an unknown user.
     Keys(Option<ScramKeys>),
 }
@@ -164,6 +244,18 @@ pub enum Refusal {
     TooMany,
     /// The directory could not be asked: 454 4.7.0, `NO [UNAVAILABLE]`.
     Unavailable,
+}
+
+/// Why a token was refused, and where a better one can be had
+/// (RFC 7628 §3.2.2).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenRefusal {
+    /// The token itself is good, but not for this.
+    pub scope_too_small: bool,
+    /// The scope that a token must have.
+    pub scope: Option<String>,
+    /// Where the configuration of the OpenID provider is found, an https URL.
+    pub openid_configuration: Option<String>,
 }
 
 /// What a server keeps of a password for SCRAM-SHA-256 (RFC 5803).

@@ -1,5 +1,6 @@
 //! SCRAM-SHA-256 ([RFC 5802](https://www.rfc-editor.org/rfc/rfc5802),
-//! [RFC 7677](https://www.rfc-editor.org/rfc/rfc7677)), without channel binding.
+//! [RFC 7677](https://www.rfc-editor.org/rfc/rfc7677)), alone and bound to a
+//! channel (SCRAM-SHA-256-PLUS).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::{Answer, Ask, Identity, Refusal, SCRAM_MESSAGE_LIMIT, ScramKeys, Step, plain};
+use super::{Answer, Ask, Channel, Identity, Refusal, SCRAM_MESSAGE_LIMIT, ScramKeys, Step, plain};
 
 /// Iterations of keys made here. RFC 7677 §4 asks for at least 4096.
 pub const ITERATIONS: u32 = 10_000;
@@ -63,6 +64,9 @@ pub(super) fn mac(key: &[u8], pieces: &[&[u8]]) -> [u8; 32] {
 #[derive(Debug)]
 pub(super) struct Scram {
     nonce: Vec<u8>,
+    /// Whether this is SCRAM-SHA-256-PLUS.
+    binds: bool,
+    channel: Channel,
     state: State,
 }
 
@@ -95,6 +99,8 @@ enum State {
 #[derive(Debug, Clone)]
 struct First {
     gs2_header: String,
+    /// The data of the channel that the client binds to; empty without one.
+    bound: Bytes,
     authzid: String,
     authcid: String,
     bare: String,
@@ -102,11 +108,17 @@ struct First {
 }
 
 impl Scram {
-    pub(super) fn new(nonce: &[u8]) -> Scram {
+    pub(super) fn new(nonce: &[u8], binds: bool) -> Scram {
         Scram {
             nonce: nonce.to_vec(),
+            binds,
+            channel: Channel::default(),
             state: State::Start,
         }
+    }
+
+    pub(super) fn on(&mut self, channel: Channel) {
+        self.channel = channel;
     }
 
     pub(super) fn step(&mut self, response: Option<&[u8]>) -> Step {
@@ -123,7 +135,7 @@ impl Scram {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Start => match std::str::from_utf8(response)
                 .map_err(|_| "the SCRAM message is not UTF-8")
-                .and_then(first)
+                .and_then(|message| first(message, self.binds, &self.channel))
             {
                 Ok(first) => {
                     let ask = Ask::Keys {
@@ -223,23 +235,33 @@ impl Scram {
 /// ```abnf
 /// client-first-message = gs2-header client-first-message-bare
 /// gs2-header = gs2-cbind-flag "," [ "a=" saslname ] ","
+/// gs2-cbind-flag = "p=" cb-name / "n" / "y"
 /// client-first-message-bare = [ reserved-mext "," ] "n=" saslname "," "r=" c-nonce ["," extensions]
 /// ```
-fn first(message: &str) -> Result<First, &'static str> {
+fn first(message: &str, binds: bool, channel: &Channel) -> Result<First, &'static str> {
     let mut fields = message.splitn(3, ',');
     let (Some(flag), Some(authzid), Some(bare)) = (fields.next(), fields.next(), fields.next())
     else {
         return Err("the client's first message is incomplete");
     };
-    match flag {
-        // RFC 5802 §6: `y` means the client could bind but believes that we
-        // cannot, which is so.
-        "n" | "y" => {}
-        _ if flag.starts_with("p=") => {
-            return Err("channel binding is not offered by this mechanism");
+    let bound = match (flag.strip_prefix("p="), flag) {
+        (Some(kind), _) if binds => channel
+            .data(kind)
+            .cloned()
+            .ok_or("this type of channel binding is not there")?,
+        (Some(_), _) => return Err("channel binding is not offered by this mechanism"),
+        (None, "n" | "y") if binds => {
+            return Err("the client does not bind, though the mechanism says so");
         }
+        (None, "n") => Bytes::new(),
+        // RFC 5802 §6: `y` means the client could bind but believes that we cannot. If we said that
+        // we can, somebody in between has taken it out.
+        (None, "y") if channel.is_plus_offered() => {
+            return Err("the server does bind channels: somebody changed what it offered");
+        }
+        (None, "y") => Bytes::new(),
         _ => return Err("the GS2 header is not valid"),
-    }
+    };
     let gs2_header = format!("{flag},{authzid},");
     let authzid = match authzid {
         "" => String::new(),
@@ -271,6 +293,7 @@ fn first(message: &str) -> Result<First, &'static str> {
     }
     Ok(First {
         gs2_header,
+        bound,
         authzid,
         authcid,
         bare: bare.to_owned(),
@@ -279,7 +302,7 @@ fn first(message: &str) -> Result<First, &'static str> {
 }
 
 /// `saslname`: `=2C` stands for a comma and `=3D` for an equals sign.
-fn saslname(name: &str) -> Result<String, &'static str> {
+pub(super) fn saslname(name: &str) -> Result<String, &'static str> {
     let mut out = String::with_capacity(name.len());
     let mut rest = name;
     while let Some((before, after)) = rest.split_once('=') {
@@ -317,8 +340,16 @@ fn verify(
     let binding = STANDARD
         .decode(binding)
         .map_err(|_| "the channel binding is not base64")?;
-    if binding != first.gs2_header.as_bytes() {
+    // RFC 5802 §7: `cbind-input = gs2-header [ cbind-data ]`. Other data means that the client's TLS
+    // does not end here.
+    let (header, data) = binding
+        .split_at_checked(first.gs2_header.len())
+        .ok_or("the channel binding is not that of the first message")?;
+    if header != first.gs2_header.as_bytes() {
         return Err("the channel binding is not that of the first message");
+    }
+    if !bool::from(data.ct_eq(&first.bound)) {
+        return Err("the channel binding is not that of this connection");
     }
     if attributes.next().and_then(|a| a.strip_prefix("r=")) != Some(nonce) {
         return Err("the nonce is not that of the first messages");
@@ -364,7 +395,7 @@ mod tests {
     }
 
     fn to_proof(nonce: &[u8], keys: Option<ScramKeys>) -> (Scram, String) {
-        let mut scram = Scram::new(nonce);
+        let mut scram = Scram::new(nonce, false);
         assert_eq!(challenge(scram.step(None)), "");
         assert!(
             matches!(scram.step(Some(b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO")), Step::Ask(Ask::Keys { authcid }) if authcid == "user")
@@ -420,7 +451,12 @@ mod tests {
             &STANDARD.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap(),
             4096,
         );
-        let first = first("n,,n=user,r=rOprNGfwEbeRWgbNEkqO").unwrap();
+        let first = first(
+            "n,,n=user,r=rOprNGfwEbeRWgbNEkqO",
+            false,
+            &Channel::default(),
+        )
+        .unwrap();
         let nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
         let server_first = format!("r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096");
         let client_final =
@@ -516,14 +552,14 @@ mod tests {
         ] {
             assert!(
                 matches!(
-                    Scram::new(b"s").step(Some(bad.as_bytes())),
+                    Scram::new(b"s", false).step(Some(bad.as_bytes())),
                     Step::Malformed(_)
                 ),
                 "{bad}"
             );
         }
         assert!(matches!(
-            Scram::new(b"s").step(Some(&[b'n'; SCRAM_MESSAGE_LIMIT + 1])),
+            Scram::new(b"s", false).step(Some(&[b'n'; SCRAM_MESSAGE_LIMIT + 1])),
             Step::Malformed(_)
         ));
         let keys = || Some(ScramKeys::derive("pencil", b"0123456789abcdef", 4096));
@@ -544,6 +580,45 @@ mod tests {
                 "{bad}"
             );
         }
+    }
+
+    fn channel() -> Channel {
+        let tls = crate::session::TlsInfo {
+            exporter: Some(Bytes::from_static(b"exported keying material")),
+            server_end_point: Some(Bytes::from_static(b"hash of a certificate")),
+            ..Default::default()
+        };
+        Channel::of(Some(&tls))
+    }
+
+    #[test]
+    fn who_binds_and_who_may_not() {
+        let offering = || channel().offering(&[super::super::Mechanism::ScramSha256Plus]);
+        let starts = |message: &str, binds, channel: Channel| {
+            let mut scram = Scram::new(b"s", binds);
+            scram.on(channel);
+            match scram.step(Some(message.as_bytes())) {
+                Step::Ask(_) => Ok(()),
+                Step::Malformed(why) => Err(why),
+                other => panic!("{other:?}"),
+            }
+        };
+        for kind in ["tls-exporter", "tls-server-end-point"] {
+            let message = format!("p={kind},,n=user,r=x");
+            assert_eq!(starts(&message, true, channel()), Ok(()));
+            assert!(starts(&message, false, channel()).is_err());
+            assert!(starts(&message, true, Channel::default()).is_err());
+        }
+        // RFC 9266 §3: tls-unique is not for TLS 1.3.
+        assert!(starts("p=tls-unique,,n=user,r=x", true, channel()).is_err());
+        for flag in ["n", "y"] {
+            let message = format!("{flag},,n=user,r=x");
+            assert!(starts(&message, true, offering()).is_err());
+            assert_eq!(starts(&message, false, channel()), Ok(()));
+        }
+        assert_eq!(starts("n,,n=user,r=x", false, offering()), Ok(()));
+        let why = starts("y,,n=user,r=x", false, offering()).unwrap_err();
+        assert!(why.contains("somebody changed"), "{why}");
     }
 
     #[test]

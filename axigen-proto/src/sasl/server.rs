@@ -1,8 +1,9 @@
 //! The server side of one authentication, whatever the mechanism.
 
 use super::login::Login;
+use super::oauth::OAuth;
 use super::scram::Scram;
-use super::{Answer, Ask, Identity, Mechanism, Refusal, Step, plain};
+use super::{Answer, Ask, Channel, Identity, Mechanism, Refusal, Step, plain};
 
 use bytes::Bytes;
 
@@ -24,6 +25,8 @@ enum Exchange {
     Plain,
     Login(Login),
     Scram(Box<Scram>),
+    OAuth(OAuth),
+    External,
 }
 
 impl Server {
@@ -31,15 +34,28 @@ impl Server {
     /// used for another exchange: this crate draws no random numbers, so the
     /// session's owner hands a seed in.
     pub fn new(mechanism: Mechanism, nonce: &[u8]) -> Server {
+        let scram = |binds| Exchange::Scram(Box::new(Scram::new(nonce, binds)));
         let exchange = match mechanism {
             Mechanism::Plain => Exchange::Plain,
             Mechanism::Login => Exchange::Login(Login::default()),
-            Mechanism::ScramSha256 => Exchange::Scram(Box::new(Scram::new(nonce))),
+            Mechanism::ScramSha256 => scram(false),
+            Mechanism::ScramSha256Plus => scram(true),
+            Mechanism::OAuthBearer | Mechanism::XOAuth2 => Exchange::OAuth(OAuth::new(mechanism)),
+            Mechanism::External => Exchange::External,
         };
         Server {
             exchange,
             asked: None,
         }
+    }
+
+    /// Says what the exchange runs in: without it SCRAM has nothing to bind to.
+    #[must_use]
+    pub fn on(mut self, channel: Channel) -> Server {
+        if let Exchange::Scram(scram) = &mut self.exchange {
+            scram.on(channel);
+        }
+        self
     }
 
     /// Takes the client's message, decoded; `None` at the start, when the
@@ -55,8 +71,19 @@ impl Server {
             },
             Exchange::Login(login) => login.step(response),
             Exchange::Scram(scram) => scram.step(response),
+            Exchange::OAuth(oauth) => oauth.step(response),
+            Exchange::External => external(response),
         };
         self.remember(step)
+    }
+
+    /// The refusal that only waits for the client's last message: a client that
+    /// cancels now was refused all the same (RFC 7628 §3.2.3).
+    pub fn refused(&self) -> Option<Refusal> {
+        match &self.exchange {
+            Exchange::OAuth(oauth) => oauth.refused(),
+            _ => None,
+        }
     }
 
     /// An authentication whose name and password came in commands of the
@@ -74,6 +101,12 @@ impl Server {
     /// Remembers whom a password is asked for: who is let in later is precisely
     /// the one who was asked about.
     fn remember(&mut self, step: Step) -> Step {
+        if let Step::Ask(Ask::External { authzid }) = &step {
+            self.asked = Some(Identity {
+                authcid: String::new(),
+                authzid: authzid.clone(),
+            });
+        }
         let Step::Ask(Ask::Password {
             authzid,
             authcid,
@@ -98,15 +131,35 @@ impl Server {
     /// Takes the application's answer to [`Step::Ask`]. An answer that does
     /// not fit the question is a refusal.
     pub fn answer(&mut self, answer: Answer) -> Step {
-        if let Exchange::Scram(scram) = &mut self.exchange {
-            return scram.answer(answer);
+        match &mut self.exchange {
+            Exchange::Scram(scram) => return scram.answer(answer),
+            Exchange::OAuth(oauth) => return oauth.answer(answer),
+            Exchange::Plain | Exchange::Login(_) | Exchange::External => {}
         }
         match (self.asked.take(), answer) {
-            (Some(identity), Answer::Accept) => Step::Accept(identity),
+            (Some(identity), Answer::Accept) if !identity.authcid.is_empty() => {
+                Step::Accept(identity)
+            }
+            // Only EXTERNAL does not say who it is.
+            (Some(identity), Answer::AcceptAs(authcid)) if identity.authcid.is_empty() => {
+                let authzid = match identity.authzid.as_str() {
+                    "" => authcid.clone(),
+                    _ => identity.authzid,
+                };
+                Step::Accept(Identity { authcid, authzid })
+            }
             (_, Answer::Refuse(why)) => Step::Refuse(why),
             _ => Step::Refuse(Refusal::Unavailable),
         }
     }
+}
+
+/// `client-message = [ authz-id-string ]`, UTF-8 without NUL (RFC 4422 appendix A.1).
+fn external(response: Option<&[u8]>) -> Step {
+    let Some(response) = response else {
+        return Step::Challenge(Bytes::new());
+    };
+    to_step(plain::name(response).map(|authzid| Ask::External { authzid }))
 }
 
 fn to_step(ask: Result<Ask, &'static str>) -> Step {
@@ -211,9 +264,50 @@ mod tests {
         );
     }
 
+    #[test]
+    fn external_is_whoever_the_application_says() {
+        for (sent, authzid) in [(&b""[..], ""), (b"boss@example.test", "boss@example.test")] {
+            let mut server = Server::new(Mechanism::External, b"n");
+            assert!(matches!(server.step(None), Step::Challenge(c) if c.is_empty()));
+            assert!(
+                matches!(server.step(Some(sent)), Step::Ask(Ask::External { authzid: asked }) if asked == authzid)
+            );
+            let Step::Accept(identity) = server.answer(Answer::AcceptAs("ann@example.test".into()))
+            else {
+                panic!()
+            };
+            assert_eq!(identity.authcid, "ann@example.test");
+            let acts_as = if authzid.is_empty() {
+                "ann@example.test"
+            } else {
+                authzid
+            };
+            assert_eq!(identity.authzid, acts_as);
+        }
+        let mut server = Server::new(Mechanism::External, b"n");
+        server.step(Some(b""));
+        assert!(
+            matches!(
+                server.answer(Answer::Accept),
+                Step::Refuse(Refusal::Unavailable)
+            ),
+            "nobody was named"
+        );
+        for bad in [&b"a\0b"[..], b"\xff", b"a\x01"] {
+            let mut server = Server::new(Mechanism::External, b"n");
+            assert!(matches!(server.step(Some(bad)), Step::Malformed(_)));
+        }
+        // Nobody who proved a password is let in as somebody else.
+        let (mut server, _) = Server::with_password(b"ann", b"p");
+        assert!(matches!(
+            server.answer(Answer::AcceptAs("boss".into())),
+            Step::Refuse(Refusal::Unavailable)
+        ));
+    }
+
     proptest::proptest! {
         #[test]
-        fn nothing_panics(mechanism in 0..3usize, messages in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..80), 0..6)) {
+        fn nothing_panics(mechanism in 0..Mechanism::ALL.len(), messages in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..80), 0..6)) {
             let mut server = Server::new(Mechanism::ALL[mechanism], b"n");
             for message in &messages {
                 if let Step::Ask(_) = server.step(Some(message)) {

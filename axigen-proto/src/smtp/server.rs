@@ -162,7 +162,7 @@ impl Config {
             implicit_tls: false,
             auth_plaintext: Vec::new(),
             auth_tls: if submission {
-                Mechanism::ALL.to_vec()
+                Mechanism::PASSWORD.to_vec()
             } else {
                 Vec::new()
             },
@@ -487,7 +487,15 @@ impl Server {
                     self.end(Close::Violate(Violation::NotThisProtocol));
                     return true;
                 }
-                match self.input.line(self.config.limits.command_line) {
+                let limits = &self.config.limits;
+                let mut limit = limits.command_line;
+                // RFC 4954 §4 keeps AUTH within the limit of commands, but clients send whole tokens
+                // with it.
+                let word = self.input.unread().get(..4);
+                if line_start && word.is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH")) {
+                    limit = limit.max(limits.auth_line);
+                }
+                match self.input.line(limit) {
                     None => return false,
                     Some(Line::Complete(line)) => self.command_line(&line),
                     Some(Line::BareLf(_)) => self.complain(standard::BARE_LINE_END),

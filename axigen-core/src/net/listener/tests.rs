@@ -52,6 +52,7 @@ fn start(tls: TlsMode, connections: u32, panics: bool) -> Running {
     let task = tokio::spawn(run(
         TcpListener::from_std(socket).unwrap(),
         Arc::new(ListenerSettings::new(address, tls)),
+        None,
         gate.clone(),
         Arc::new(Greeter { panics }),
         stop.subscribe(),

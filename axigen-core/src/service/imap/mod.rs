@@ -46,7 +46,7 @@ use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
 use axigen_proto::imap::server::{Config, Event, Server};
 use axigen_proto::imap::types::Tag;
-use axigen_proto::sasl::{Answer, Mechanism, Refusal};
+use axigen_proto::sasl::{Answer, Refusal};
 use axigen_store::AccountId;
 use axigen_store::store::Watcher;
 use parking_lot::Mutex;
@@ -152,10 +152,10 @@ impl Service for Imap {
             hostname: settings.hostname.clone(),
             limits: settings.imap.session_limits(),
             implicit_tls: peer.implicit_tls(),
-            starttls: peer.listener.tls == TlsMode::Starttls && self.context.tls.is_some(),
+            starttls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
             compress: settings.imap.compress,
-            mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login],
+            mechanisms: self.context.logins.mechanisms(),
             id: vec![
                 ("name".into(), "Axigen in Rust".into()),
                 ("version".into(), env!("CARGO_PKG_VERSION").into()),
@@ -163,7 +163,7 @@ impl Service for Imap {
             ..Config::default()
         };
         let session = Server::new(config, nonce);
-        let mut conn = match (peer.implicit_tls(), self.context.tls.clone()) {
+        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
             (true, Some(tls)) => Conn::server_tls(stream, session, tls),
             (true, None) => return,
             (false, tls) => Conn::server(stream, session, tls),
@@ -178,7 +178,7 @@ impl Service for Imap {
             idle: false,
             condstore: false,
             notify: None,
-            guesses: Guesses::default(),
+            guesses: Guesses::of(peer.addr.ip()),
         };
         let mut stopping = false;
         loop {
@@ -293,9 +293,10 @@ impl Talk<'_> {
             Event::Auth(ask) => {
                 // A hash takes a while: what was said before leaves first.
                 conn.flush_all().await?;
-                let (answer, login) = self.context.directory.answer(&ask).await;
+                let tls = conn.tls_info();
+                let (answer, login) = self.guesses.answer(self.context, tls, &ask).await;
                 let answer = match login {
-                    Some(login) => self.admit(login).await,
+                    Some(login) => self.admit(login, answer).await,
                     None => answer,
                 };
                 let of_account = self
@@ -305,7 +306,7 @@ impl Talk<'_> {
                 if let Some(bytes) = of_account {
                     conn.session().limit_append(bytes);
                 }
-                self.guesses.slow_down(&answer).await;
+                self.guesses.decided(self.context, &ask, &answer).await;
                 conn.session().answer(answer)?;
             }
             Event::LoggedIn(_) => {}
@@ -333,7 +334,7 @@ impl Talk<'_> {
     }
 
     /// The directory knows the user; may this account use IMAP, here and now?
-    async fn admit(&mut self, login: Login) -> Answer {
+    async fn admit(&mut self, login: Login, yes: Answer) -> Answer {
         let settings = match self
             .context
             .directory
@@ -372,7 +373,7 @@ impl Talk<'_> {
             _counted: counted,
         });
         self.login = Some(login);
-        Answer::Accept
+        yes
     }
 
     async fn command(&mut self, conn: &mut ImapConn, tag: Tag, command: Command) -> Done {

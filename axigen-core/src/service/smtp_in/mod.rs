@@ -19,7 +19,6 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axigen_proto::sasl::Mechanism;
 use axigen_proto::smtp::server::{Config, Event, Role, Server, StartTls};
 use axigen_proto::smtp::standard;
 use tracing::Instrument;
@@ -68,14 +67,14 @@ impl SmtpIn {
         config.limits = settings.session_limits();
         config.implicit_tls = peer.implicit_tls();
         config.starttls = match peer.listener.tls {
-            TlsMode::Starttls if self.context.tls.is_some() => StartTls::Offered,
+            TlsMode::Starttls if peer.tls.is_some() => StartTls::Offered,
             _ => StartTls::Unavailable,
         };
         if self.role == Role::Submission {
-            config.auth_plaintext = match peer.listener.plaintext_login {
-                true => Mechanism::ALL.to_vec(),
-                false => Vec::new(),
-            };
+            config.auth_tls = self.context.logins.mechanisms();
+            if peer.listener.plaintext_login {
+                config.auth_plaintext.clone_from(&config.auth_tls);
+            }
         }
         config
     }
@@ -109,7 +108,7 @@ impl Service for SmtpIn {
             Role::Lmtp => &all.lmtp,
         };
         let session = Server::new(Arc::new(self.config(settings, &all.hostname, &peer)), nonce);
-        let mut conn = match (peer.implicit_tls(), self.context.tls.clone()) {
+        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
             (true, Some(tls)) => Conn::server_tls(stream, session, tls),
             (true, None) => return,
             (false, tls) => Conn::server(stream, session, tls),

@@ -50,11 +50,11 @@ impl<'c> Talk<'c> {
             context,
             hostname,
             max_received,
+            guesses: Guesses::of(connection.peer),
             connection,
             login: None,
             own_limit: None,
             extended: true,
-            guesses: Guesses::default(),
             discard: false,
             incoming: None,
         }
@@ -143,20 +143,21 @@ impl<'c> Talk<'c> {
     }
 
     async fn auth(&mut self, ask: &Ask) -> Answer {
-        let (answer, login) = self.context.directory.answer(ask).await;
+        let tls = self.connection.tls.as_ref();
+        let (answer, login) = self.guesses.answer(self.context, tls, ask).await;
         let answer = match login {
-            Some(login) => self.admit(login).await,
+            Some(login) => self.admit(login, answer).await,
             None => answer,
         };
         if let Answer::Refuse(refusal) = &answer {
             tracing::info!(?ask, ?refusal, "a login was refused");
         }
-        self.guesses.slow_down(&answer).await;
+        self.guesses.decided(self.context, ask, &answer).await;
         answer
     }
 
     /// The directory knows the user; may this account submit mail?
-    async fn admit(&mut self, login: Login) -> Answer {
+    async fn admit(&mut self, login: Login, yes: Answer) -> Answer {
         let address = &login.account.address;
         let settings = match self.context.directory.account_settings(address).await {
             Ok(settings) => settings.effective(&self.context.settings.load().accounts),
@@ -172,7 +173,7 @@ impl<'c> Talk<'c> {
         self.connection.authenticated = Some(address.clone());
         self.own_limit = settings.message_size;
         self.login = Some(login);
-        Answer::Accept
+        yes
     }
 
     async fn mail(&mut self, mail: Mail) -> Reply {

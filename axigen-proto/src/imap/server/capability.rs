@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Server;
 use crate::imap::extensions::AFTER_LOGIN;
+use crate::sasl::{self, Mechanism};
 
 impl Server {
     /// What is offered in the present state.
@@ -37,12 +38,19 @@ impl Server {
         if !self.may_send_password() {
             names.push("LOGINDISABLED".into());
         }
-        for mechanism in &config.mechanisms {
-            if !mechanism.is_plaintext() || self.may_send_password() {
-                names.push(format!("AUTH={mechanism}").into());
-            }
-        }
+        let mechanisms = self.mechanisms();
+        names.extend(mechanisms.iter().map(|name| format!("AUTH={name}").into()));
         names
+    }
+
+    /// The mechanisms that can be used in the present state.
+    pub(super) fn mechanisms(&self) -> Vec<Mechanism> {
+        let config = &self.config;
+        sasl::offered(
+            &config.mechanisms,
+            self.tls.as_ref(),
+            config.allow_plaintext_login,
+        )
     }
 
     pub(super) fn may_send_password(&self) -> bool {

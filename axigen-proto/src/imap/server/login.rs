@@ -7,7 +7,7 @@ use crate::frame::Line;
 use crate::imap::command::Secret;
 use crate::imap::response::{Code, Status};
 use crate::imap::types::Tag;
-use crate::sasl::{self, Answer, Identity, Mechanism, Refusal, Step};
+use crate::sasl::{self, Answer, Channel, Identity, Mechanism, Refusal, Step};
 use crate::session::{Close, Misuse, Violation};
 
 impl Server {
@@ -47,6 +47,10 @@ impl Server {
     pub(super) fn authenticate(&mut self, tag: Tag, name: &str, initial: Option<&Secret>) {
         let known =
             Mechanism::from_name(name).filter(|known| self.config.mechanisms.contains(known));
+        let offered = self.mechanisms();
+        // One that needs a password may be used once TLS runs; one for which something else is
+        // missing is not offered.
+        let known = known.filter(|known| offered.contains(known) || known.is_plaintext());
         let Some(mechanism) = known else {
             return self.complain(
                 Some(&tag),
@@ -61,7 +65,9 @@ impl Server {
             Some(Ok(bytes)) => Some(zeroize::Zeroizing::new(bytes)),
             Some(Err(_)) => return self.complain(Some(&tag), bad_base64()),
         };
-        let mut exchange = Box::new(sasl::Server::new(mechanism, &self.next_nonce()));
+        let channel = Channel::of(self.tls.as_ref()).offering(&offered);
+        let exchange = sasl::Server::new(mechanism, &self.next_nonce()).on(channel);
+        let mut exchange = Box::new(exchange);
         let step = exchange.step(initial.as_ref().map(|bytes| bytes.as_slice()));
         self.sasl_step(tag, exchange, step);
     }
@@ -79,9 +85,13 @@ impl Server {
         };
         let status = match line {
             // RFC 9051 §6.2.2: a client cancels with a single asterisk.
-            Line::Complete(line) if line.as_ref() == b"*" => {
-                Status::bad("AUTHENTICATE was cancelled")
-            }
+            Line::Complete(line) if line.as_ref() == b"*" => match exchange.refused() {
+                Some(refusal) => {
+                    self.refuse_login(&tag, refusal);
+                    return true;
+                }
+                None => Status::bad("AUTHENTICATE was cancelled"),
+            },
             Line::Complete(line) => match sasl::decode_line(&line) {
                 Ok(response) => {
                     let response = zeroize::Zeroizing::new(response);

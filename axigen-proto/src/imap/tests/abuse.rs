@@ -189,7 +189,7 @@ fn giant_literals_before_login_end_the_session() {
         "a LOGIN {4294967295+}",
         "a LOGIN {18446744073709551616+}",
         "a APPEND INBOX {100000000+}",
-        "a FROB {5000+}",
+        "a FROB {17000+}",
     ] {
         let outcome = every_chunk(open(), &lines(&[line, "x", "b NOOP"]), &mut yes);
         assert_eq!(outcome.close, Some(Close::Violate(Violation::TooLarge)));

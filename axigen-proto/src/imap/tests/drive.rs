@@ -58,7 +58,7 @@ pub(super) fn open() -> Config {
         hostname: "imap.example.test".to_owned(),
         starttls: true,
         allow_plaintext_login: true,
-        mechanisms: sasl::Mechanism::ALL.to_vec(),
+        mechanisms: sasl::Mechanism::PASSWORD.to_vec(),
         ..Config::default()
     }
 }

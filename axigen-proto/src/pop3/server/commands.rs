@@ -164,7 +164,8 @@ impl Server {
         }
         let mechanisms = self.offered();
         if !mechanisms.is_empty() {
-            lines.push(format!("SASL {}", mechanisms.join(" ")));
+            let names: Vec<_> = mechanisms.iter().map(|name| name.name()).collect();
+            lines.push(format!("SASL {}", names.join(" ")));
         }
         // RFC 2595 §4: before login only.
         if !logged_in && self.config.stls && self.tls.is_none() {

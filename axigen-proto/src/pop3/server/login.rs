@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{Event, Phase, Server};
-use crate::sasl::{self, Answer, Identity, Mechanism, Refusal, Step};
+use crate::sasl::{self, Answer, Channel, Identity, Mechanism, Refusal, Step};
 use crate::session::{Close, Misuse, Violation};
 
 impl Server {
@@ -34,22 +34,19 @@ impl Server {
         self.tls.is_some() || self.config.allow_plaintext_login
     }
 
-    pub(super) fn offered(&self) -> Vec<&'static str> {
-        let offered =
-            |mechanism: &&Mechanism| !mechanism.is_plaintext() || self.may_send_password();
-        self.config
-            .mechanisms
-            .iter()
-            .filter(offered)
-            .map(|mechanism| mechanism.name())
-            .collect()
+    pub(super) fn offered(&self) -> Vec<Mechanism> {
+        sasl::offered(
+            &self.config.mechanisms,
+            self.tls.as_ref(),
+            self.config.allow_plaintext_login,
+        )
     }
 
     /// [RFC 5034 §4](https://www.rfc-editor.org/rfc/rfc5034#section-4): AUTH alone, as RFC 1734's clients use it.
     pub(super) fn list_mechanisms(&mut self) {
         self.say("+OK mechanisms");
         for mechanism in self.offered() {
-            self.say(mechanism);
+            self.say(mechanism.name());
         }
         self.say(".");
     }
@@ -80,6 +77,8 @@ impl Server {
     pub(super) fn authenticate(&mut self, name: &str, initial: Option<&[u8]>) {
         let known =
             Mechanism::from_name(name).filter(|known| self.config.mechanisms.contains(known));
+        let offered = self.offered();
+        let known = known.filter(|known| offered.contains(known) || known.is_plaintext());
         let Some(mechanism) = known else {
             return self.complain("this mechanism is not offered");
         };
@@ -92,7 +91,8 @@ impl Server {
             .chain_update(self.logins.to_be_bytes())
             .finalize()
             .into();
-        let mut exchange = Box::new(sasl::Server::new(mechanism, &nonce));
+        let channel = Channel::of(self.tls.as_ref()).offering(&offered);
+        let mut exchange = Box::new(sasl::Server::new(mechanism, &nonce).on(channel));
         let step = exchange.step(initial);
         self.sasl_step(exchange, step);
     }
@@ -104,7 +104,10 @@ impl Server {
             return;
         };
         if line == b"*" {
-            return self.complain("the authentication was cancelled");
+            return match exchange.refused() {
+                Some(refusal) => self.refuse_login(refusal),
+                None => self.complain("the authentication was cancelled"),
+            };
         }
         match sasl::decode_line(line) {
             Ok(response) => {

@@ -2,6 +2,7 @@
 
 use super::{Client, Event, Expect, Failure, Phase, Role, StartTls};
 use crate::sasl::client as sasl;
+use crate::sasl::{Channel, Mechanism};
 use crate::session::TlsInfo;
 use crate::smtp::capability::Capabilities;
 use crate::smtp::command::{Command, Hello, HelloVerb, InitialResponse};
@@ -113,23 +114,26 @@ impl Client {
         let Some(credentials) = self.config.credentials.clone() else {
             return;
         };
+        let channel = Channel::of(self.tls.as_ref()).offering(&self.capabilities.auth);
         let in_the_clear = self.tls.is_none() && !self.config.plaintext_password;
         let mechanism = self.config.mechanisms.iter().copied().find(|mechanism| {
             self.capabilities.auth.contains(mechanism)
+                && credentials.fit(*mechanism)
                 && !(in_the_clear && mechanism.is_plaintext())
+                && (*mechanism != Mechanism::ScramSha256Plus || channel.can_bind())
         });
         let Some(mechanism) = mechanism else {
             return self.fail(Failure::NoMechanism);
         };
-        let mut login = Box::new(sasl::Client::new(
-            mechanism,
-            credentials.clone(),
-            &self.nonce,
-        ));
+        let start = |credentials| {
+            let login = sasl::Client::new(mechanism, credentials, &self.nonce);
+            Box::new(login.on(channel.clone()))
+        };
+        let mut login = start(credentials.clone());
         let initial = match login.initial() {
             Some(initial) if initial.len() > MAX_INITIAL => {
                 // Said again when the server asks for it.
-                login = Box::new(sasl::Client::new(mechanism, credentials, &self.nonce));
+                login = start(credentials);
                 None
             }
             initial => initial.map(InitialResponse),

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Awaiting, Event, Phase, Server, is_extended};
 use crate::frame::Line;
-use crate::sasl::{self, Mechanism, Refusal, Step};
+use crate::sasl::{self, Channel, Mechanism, Refusal, Step};
 use crate::session::{Close, Violation};
 use crate::smtp::command::InitialResponse;
 use crate::smtp::standard::{self, Standard};
@@ -29,7 +29,8 @@ impl Server {
         let Some(mechanism) = Mechanism::from_name(name) else {
             return self.complain(standard::UNKNOWN_MECHANISM);
         };
-        if !self.mechanisms().contains(&mechanism) {
+        let offered = self.mechanisms();
+        if !offered.contains(&mechanism) {
             let inside_tls = self.tls.is_none() && self.config.auth_tls.contains(&mechanism);
             return self.complain(if inside_tls {
                 standard::TLS_FOR_MECHANISM
@@ -37,7 +38,9 @@ impl Server {
                 standard::UNKNOWN_MECHANISM
             });
         }
-        let mut login = Box::new(sasl::Server::new(mechanism, &self.next_nonce()));
+        let channel = Channel::of(self.tls.as_ref()).offering(&offered);
+        let login = sasl::Server::new(mechanism, &self.next_nonce()).on(channel);
+        let mut login = Box::new(login);
         let step = login.step(initial.as_ref().map(|response| response.0.as_slice()));
         self.phase = Phase::Auth(login);
         self.auth_step(step);
@@ -49,7 +52,17 @@ impl Server {
             Line::BareLf(_) => standard::BARE_LINE_END,
             Line::TooLong => standard::AUTH_LINE_TOO_LONG,
             // RFC 4954 §4
-            Line::Complete(line) if line.as_ref() == b"*" => standard::AUTH_CANCELLED,
+            Line::Complete(line) if line.as_ref() == b"*" => {
+                let refused = match &self.phase {
+                    Phase::Auth(login) => login.refused(),
+                    _ => None,
+                };
+                if let Some(refusal) = refused {
+                    self.phase = Phase::Command;
+                    return self.refuse_login(refusal);
+                }
+                standard::AUTH_CANCELLED
+            }
             Line::Complete(line) => match parse::base64(&line) {
                 Err(error) => error.0,
                 Ok(response) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Awaiting, Event, Phase, Role, Server, StartTls, is_extended};
+use crate::sasl;
 use crate::session::{Close, Violation};
 use crate::smtp::capability::Capabilities;
 use crate::smtp::command::{BodyType, Command, Hello, HelloVerb, Mail, Rcpt};
@@ -170,7 +171,7 @@ impl Server {
             // RFC 3207 §4.2: not inside TLS.
             starttls: self.config.starttls != StartTls::Unavailable && self.tls.is_none(),
             auth: if self.identity.is_none() && !self.must_start_tls() {
-                self.mechanisms().to_vec()
+                self.mechanisms()
             } else {
                 Vec::new()
             },
@@ -293,12 +294,13 @@ impl Server {
     }
 
     /// The mechanisms that are allowed in the present state.
-    pub(super) fn mechanisms(&self) -> &[crate::sasl::Mechanism] {
+    pub(super) fn mechanisms(&self) -> Vec<sasl::Mechanism> {
         let config = Arc::as_ref(&self.config);
-        if self.tls.is_some() {
-            &config.auth_tls
-        } else {
-            &config.auth_plaintext
-        }
+        let allowed = match self.tls {
+            Some(_) => &config.auth_tls,
+            None => &config.auth_plaintext,
+        };
+        // What may go without TLS stands in a list of its own.
+        sasl::offered(allowed, self.tls.as_ref(), true)
     }
 }

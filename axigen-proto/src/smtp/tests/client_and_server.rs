@@ -174,7 +174,8 @@ fn lmtp_between_our_two_sides() {
 
 #[test]
 fn starttls_and_login_between_our_two_sides() {
-    for mechanism in Mechanism::ALL {
+    for mechanism in &Mechanism::PASSWORD[1..] {
+        let mechanism = *mechanism;
         for password in ["demo", "wrong"] {
             let mut serving = bare(server::Role::Submission);
             serving.starttls = ServerStartTls::Required;

@@ -127,6 +127,7 @@ fn answer(ask: &Ask) -> Answer {
         Ask::Keys { .. } => Answer::Keys(None),
         // A wrong proof is refused whatever is said.
         Ask::Authorize { .. } | Ask::WrongProof { .. } => Answer::Accept,
+        Ask::Token { .. } | Ask::External { .. } => Answer::Refuse(Refusal::BadCredentials),
     }
 }
 
