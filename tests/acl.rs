@@ -345,6 +345,12 @@ fn the_owners_quota_counts() {
     let said = append(&mut bob, inbox, "");
     assert!(said.contains("T NO [OVERQUOTA]"), "{said}");
     says(
+        &mut bob,
+        &format!("GETQUOTAROOT {inbox}"),
+        "* QUOTAROOT \"Other Users/ann@example.test/INBOX\"",
+    );
+    refused(&mut bob, &format!("GETQUOTAROOT {WORK}"), "NONEXISTENT");
+    says(
         &mut ann,
         "STATUS INBOX (MESSAGES)",
         "* STATUS INBOX (MESSAGES 2)",

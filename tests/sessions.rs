@@ -206,10 +206,10 @@ fn numbers_hold_until_the_client_is_told() {
     one.ok("STORE 2,4 +FLAGS (\\Deleted)");
     one.ok("EXPUNGE");
     append(&mut one, "mail 6");
-    let fetched = two.ask("FETCH 1:5 (UID)");
+    let fetched = two.ask("FETCH 1:5 (UID RFC822.SIZE)");
     assert!(!fetched.contains(" EXPUNGE\r\n"), "{fetched}");
     assert!(fetched.contains("T NO [EXPUNGEISSUED]"), "{fetched}");
-    assert!(fetched.contains("* 5 FETCH (UID 5)"), "{fetched}");
+    assert!(fetched.contains("* 5 FETCH (UID 5 "), "{fetched}");
     let stored = two.ask("STORE 5 +FLAGS (\\Seen)");
     assert!(stored.contains("* 5 FETCH (FLAGS (\\Seen"), "{stored}");
     let stored = two.ask("STORE 4 +FLAGS (\\Seen)");
@@ -706,4 +706,79 @@ fn who_examines_changes_nothing() {
         "{said}"
     );
     assert_eq!(uids(&mut one).len(), 1);
+}
+
+/// A keyword is told before it is shown (RFC 3501 §7.2.6): first to the
+/// session that made it, then to the others, each once.
+#[test]
+fn keywords_are_told_before_they_are_shown() {
+    let demo = server();
+    let mut one = selected(&demo);
+    append(&mut one, "first");
+    append(&mut one, "second");
+    one.ok("NOOP");
+    let mut two = selected(&demo);
+    two.ok("ENABLE QRESYNC");
+    let mut three = login(&demo);
+    three.ok("EXAMINE INBOX");
+    let place = |said: &str, word: &str| {
+        said.find(word)
+            .unwrap_or_else(|| panic!("no {word}: {said}"))
+    };
+    for (word, command) in [
+        ("$stored", "STORE 1 +FLAGS ($stored)"),
+        ("$silent", "STORE 1 +FLAGS.SILENT ($silent)"),
+        ("$second", "UID STORE 2 +FLAGS ($second)"),
+    ] {
+        let said = one.ok(command);
+        let flags = place(&said, "* FLAGS (");
+        assert!(place(&said, "[PERMANENTFLAGS (") > flags, "{said}");
+        assert!(place(&said, word) > flags, "{said}");
+        if let Some(shown) = said.find("FETCH (") {
+            assert!(shown > place(&said, "[PERMANENTFLAGS ("), "{said}");
+        }
+        assert!(!one.ok(command).contains("* FLAGS"), "told twice");
+    }
+    for other in [&mut two, &mut three] {
+        let said = other.ok("NOOP");
+        let flags = place(&said, "* FLAGS (");
+        for word in ["$stored", "$silent", "$second"] {
+            assert!(place(&said, word) > flags, "{said}");
+        }
+        assert!(place(&said, "FETCH (") > flags, "{said}");
+        assert!(!other.ok("FETCH 1:* FLAGS").contains("* FLAGS"));
+    }
+    // Nothing can be kept in a mailbox that is only looked at.
+    one.ok("STORE 2 +FLAGS ($third)");
+    let said = three.ok("FETCH 2 FLAGS");
+    assert!(place(&said, "FETCH (") > place(&said, "* FLAGS ("));
+    assert!(!said.contains("PERMANENTFLAGS"), "{said}");
+}
+
+/// RFC 2180 §4.1: a message that is gone for others is still counted here. Its
+/// UID is known; what is not is refused, and the rest shown.
+#[test]
+fn messages_that_are_gone_but_not_yet_told() {
+    let demo = server();
+    let mut one = selected(&demo);
+    for subject in ["first", "second", "third"] {
+        append(&mut one, subject);
+    }
+    one.ok("NOOP");
+    let mut two = selected(&demo);
+    one.ok("STORE 2 +FLAGS (\\Deleted)");
+    one.ok("EXPUNGE");
+    let said = two.ok("FETCH 1:3 UID");
+    for seq in 1..=3 {
+        assert!(
+            said.contains(&format!("* {seq} FETCH (UID {seq})")),
+            "{said}"
+        );
+    }
+    let said = two.ask("FETCH 1:3 (UID FLAGS)");
+    assert!(said.contains("NO [EXPUNGEISSUED]"), "{said}");
+    assert!(said.contains("* 1 FETCH (") && said.contains("* 3 FETCH ("));
+    assert!(!said.contains("* 2 FETCH (") && !said.contains("EXPUNGE\r\n"));
+    assert!(two.ok("NOOP").contains("* 2 EXPUNGE"));
+    assert!(two.ok("FETCH 1:* UID").contains("* 2 FETCH (UID 3)"));
 }

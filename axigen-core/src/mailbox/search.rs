@@ -12,7 +12,7 @@ use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Date, Flag};
 
 use super::casemap::casemap;
-use super::structure::{Leaf, Structure, header_fields};
+use super::structure::{Leaf, Structure, address_list, header_fields};
 use super::types::{Flags, Row};
 
 /// Longest header block searched in, in bytes.
@@ -102,6 +102,8 @@ enum Key {
     Changed(u64),
     EmailId(ObjectId),
     Header(String, String),
+    /// A field of addresses: as it stands, or as ENVELOPE shows it.
+    Addresses(&'static str, String),
     Body(String),
     Text(String),
 }
@@ -186,12 +188,15 @@ fn wanted(key: &Key) -> Wanted {
         Key::And(keys) => Wanted::All(keys.iter().map(wanted).collect()),
         Key::Or(a, b) => Wanted::Either(Box::new(wanted(a)), Box::new(wanted(b))),
         // With an empty string HEADER asks whether the field is there at all.
-        Key::Header(_, text) | Key::Body(text) | Key::Text(text) if text.is_empty() => {
+        Key::Header(_, text) | Key::Addresses(_, text) | Key::Body(text) | Key::Text(text)
+            if text.is_empty() =>
+        {
             Wanted::Anything
         }
         Key::Header(name, text) => {
             Wanted::Text(vec![Part::of_field(name.as_bytes())], text.clone())
         }
+        Key::Addresses(_, text) => Wanted::Text(vec![Part::Address], text.clone()),
         Key::Body(text) => Wanted::Text(vec![Part::Body], text.clone()),
         Key::Text(text) => Wanted::Text(Part::ALL.to_vec(), text.clone()),
         // NOT: that a word is missing tells nothing about the message's words.
@@ -206,6 +211,7 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
     let recent = || Key::Recent(context.recent.clone());
     let day = |date: &Date| date.days();
     let header = |name: &str, text: &String| Key::Header(name.to_owned(), fold(text));
+    let addresses = |name: &'static str, text: &String| Key::Addresses(name, fold(text));
     match key {
         SearchKey::And(keys) => Key::And(keys.iter().map(|key| prepare(key, context)).collect()),
         SearchKey::Not(key) => Key::Not(Box::new(prepare(key, context))),
@@ -233,11 +239,11 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::Recent => recent(),
         SearchKey::Keyword(flag) => keyword(flag),
         SearchKey::Unkeyword(flag) => Key::Not(Box::new(keyword(flag))),
-        SearchKey::Bcc(text) => header("Bcc", text),
-        SearchKey::Cc(text) => header("Cc", text),
-        SearchKey::From(text) => header("From", text),
+        SearchKey::Bcc(text) => addresses("Bcc", text),
+        SearchKey::Cc(text) => addresses("Cc", text),
+        SearchKey::From(text) => addresses("From", text),
         SearchKey::Subject(text) => header("Subject", text),
-        SearchKey::To(text) => header("To", text),
+        SearchKey::To(text) => addresses("To", text),
         SearchKey::Header(name, text) => header(name, text),
         SearchKey::Body(text) => Key::Body(fold(text)),
         SearchKey::Text(text) => Key::Text(fold(text)),
@@ -329,6 +335,14 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
                     .any(|field| field.is(name) && contains(&decode_words(field.value), text)),
             ),
         },
+        Key::Addresses(name, text) => match of.header {
+            None => Answer::NeedsHeader,
+            Some(header) => Answer::of(header_fields(header).any(|field| {
+                field.is(name)
+                    && (contains(&decode_words(field.value), text)
+                        || contains(&addresses(field.value), text))
+            })),
+        },
         Key::Body(text) => match (of.structure, of.raw) {
             (Some(structure), Some(raw)) => Answer::of(in_leaves(structure, raw, text, false)),
             _ => Answer::NeedsBody,
@@ -340,6 +354,34 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
             _ => Answer::NeedsBody,
         },
     }
+}
+
+/// A field of addresses as ENVELOPE shows it, which is what FROM, TO, CC and
+/// BCC look in ([RFC 9051 §6.4.4](https://www.rfc-editor.org/rfc/rfc9051#section-6.4.4)):
+/// without comments and quoting.
+fn addresses(value: &[u8]) -> String {
+    let mut out = String::new();
+    for address in address_list(value) {
+        let text = |part: &Option<bytes::Bytes>| {
+            let part = part.as_deref().unwrap_or(&[]);
+            decode_words(part).into_owned()
+        };
+        let (name, mailbox, host) = (
+            text(&address.name),
+            text(&address.mailbox),
+            text(&address.host),
+        );
+        if !out.is_empty() {
+            out.push_str(", ");
+        }
+        match address.host {
+            // A group's name, or its end.
+            None => out.push_str(&mailbox),
+            Some(_) if name.is_empty() => out.extend([&mailbox, "@", &host]),
+            Some(_) => out.extend([&name, " <", &mailbox, "@", &host, ">"]),
+        }
+    }
+    out
 }
 
 fn slice(raw: &[u8], range: std::ops::Range<u64>) -> &[u8] {
@@ -399,6 +441,9 @@ pub fn each_text(structure: &Structure, raw: &[u8], mut see: impl FnMut(Part, &s
             see(part, &fold(&value));
         }
         see(part, &fold(&shown));
+        if part == Part::Address {
+            see(part, &fold(&addresses(field.value)));
+        }
     }
     for leaf in structure.leaves() {
         for field in header_fields(slice(raw, leaf.mime.clone())) {
@@ -575,7 +620,7 @@ mod tests {
     use super::super::types::ItemId;
     use super::*;
 
-    const RAW: &[u8] = b"From: =?utf-8?Q?J=C3=BCrgen?= =?utf-8?B?IE3DvGxsZXI=?= <j@x.test>\r\nSubject: Invoice\r\n for May\r\nDate: Mon, 2 Mar 2026 23:30:00 -0500\r\nX-Tag: \r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe and a soft=\r\nbreak\r\n--b\r\nContent-Type: application/x-thing; name=hidden.bin\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxl\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+bmVlZGxlPC9iPg==\r\n--b--\r\n";
+    const RAW: &[u8] = b"From: =?utf-8?Q?J=C3=BCrgen?= =?utf-8?B?IE3DvGxsZXI=?= <j@x.test>\r\nTo: Pete(a chap) <pete(his account)@silly.test>\r\nSubject: Invoice\r\n for May\r\nDate: Mon, 2 Mar 2026 23:30:00 -0500\r\nX-Tag: \r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe and a soft=\r\nbreak\r\n--b\r\nContent-Type: application/x-thing; name=hidden.bin\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxl\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+bmVlZGxlPC9iPg==\r\n--b--\r\n";
 
     fn row() -> Row {
         // 2026-03-02 23:00 in a zone five hours west: the next day in UTC.
@@ -642,6 +687,9 @@ mod tests {
             SearchKey::Keyword(Flag::new("$WORK").unwrap()),
             SearchKey::From(text("jürgen müller")),
             SearchKey::From(text("X.TEST")),
+            SearchKey::To(text("pete@silly.test")),
+            SearchKey::To(text("(his account)")),
+            SearchKey::Header(text("to"), text("chap")),
             SearchKey::Subject(text("invoice for")),
             SearchKey::Header(text("x-tag"), text("")),
             SearchKey::Body(text("grüße")),
@@ -675,7 +723,8 @@ mod tests {
             SearchKey::New,
             SearchKey::Old,
             SearchKey::Keyword(Flag::new("work").unwrap()),
-            SearchKey::To(text("x")),
+            SearchKey::To(text("xyz")),
+            SearchKey::Header(text("to"), text("pete@silly.test")),
             SearchKey::Header(text("x-none"), text("")),
             SearchKey::Body(text("invoice")),
             SearchKey::Body(text("hidden")),

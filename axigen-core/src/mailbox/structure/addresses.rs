@@ -138,7 +138,12 @@ impl List<'_> {
 
     fn comment(&mut self) {
         self.now.space = true;
-        self.now.comment.clear();
+        self.now.comment = self.inside_comment();
+    }
+
+    /// What is left of a comment, the nested ones included, up to its end.
+    fn inside_comment(&mut self) -> Vec<u8> {
+        let mut comment = Vec::new();
         let mut depth = 1usize;
         while let Some((&byte, rest)) = self.rest.split_first() {
             self.rest = rest;
@@ -153,15 +158,16 @@ impl List<'_> {
                 b'\\' => {
                     if let Some((&next, rest)) = self.rest.split_first() {
                         self.rest = rest;
-                        self.now.comment.push(next);
+                        comment.push(next);
                     }
                     continue;
                 }
                 b'\r' | b'\n' | 0 => continue,
                 _ => {}
             }
-            self.now.comment.push(byte);
+            comment.push(byte);
         }
+        comment
     }
 
     fn angle(&mut self) {
@@ -172,6 +178,8 @@ impl List<'_> {
             match byte {
                 b'>' if !quoted => break,
                 b'"' => quoted = !quoted,
+                // RFC 5322 §3.4.1: comments around the atoms are not of the address.
+                b'(' if !quoted => drop(self.inside_comment()),
                 b'\\' if quoted => {
                     if let Some((&next, rest)) = self.rest.split_first() {
                         self.rest = rest;
@@ -242,8 +250,9 @@ mod tests {
             ("  , ,,", vec![]),
             (
                 "Pete(A wonderful \\) chap) <pete(his account)@silly.test(his host)>",
-                vec!["Pete|NIL|pete(hisaccount)|silly.test(hishost)"],
+                vec!["Pete|NIL|pete|silly.test"],
             ),
+            ("<\"a(b\"@c (d (e) f) .g>", vec!["NIL|NIL|a(b|c.g"]),
             ("open \"quote <a@b>", vec!["NIL|NIL|openquote <a|b>"]),
             ("(only a comment \\", vec!["only a comment |NIL||"]),
         ] {

@@ -19,7 +19,7 @@ mod walk;
 use std::ops::Range;
 
 use axigen_proto::imap::structure::{
-    BodyStructure, Envelope, Extension, Multipart, NString, Part, PartKind,
+    Address, BodyStructure, Envelope, Extension, Multipart, NString, Part, PartKind,
 };
 use bytes::Bytes;
 
@@ -37,6 +37,12 @@ pub const ADDRESSES: usize = 10_000;
 pub const TEXT: usize = 64 * 1024;
 /// Longest header block looked into, in bytes.
 pub const HEADER: usize = 1024 * 1024;
+
+/// The addresses of a field, as ENVELOPE shows them, up to [`ADDRESSES`].
+pub fn address_list(value: &[u8]) -> Vec<Address> {
+    let mut room = ADDRESSES;
+    addresses::parse(value, &mut room)
+}
 
 /// The structure of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -41,6 +41,9 @@ impl Talk<'_> {
             Ok(stored) => stored,
             Err(error) => return Ok(status::of(&error, false)),
         };
+        for response in selected.new_keywords(&stored.rows) {
+            conn.session().untagged(&response)?;
+        }
         for (row, &before) in stored.rows.iter().zip(&stored.before) {
             let Some(seq) = selected.seq(row.uid) else {
                 continue;
@@ -70,6 +73,9 @@ impl Talk<'_> {
             Ok(rows) => rows,
             Err(error) => return Ok(status::of(&error, false)),
         };
+        for response in selected.new_keywords(&in_the_way) {
+            conn.session().untagged(&response)?;
+        }
         for row in &in_the_way {
             if let Some(seq) = selected.seq(row.uid) {
                 let items = selected.flags_of(row, enabled);

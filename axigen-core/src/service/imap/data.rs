@@ -77,6 +77,11 @@ impl Source<'_> {
                     _ => Data::Range(cut(range, *partial)),
                 }
             }
+            // All of it is as it is: its parts keep their encodings.
+            FetchAttribute::Binary { part, partial, .. } if part.is_empty() => {
+                Data::Range(cut(0..self.row.size, *partial))
+            }
+            FetchAttribute::BinarySize { part } if part.is_empty() => Data::Size(self.row.size),
             FetchAttribute::Binary { part, partial, .. } => {
                 match self.binary(structure, part).await? {
                     Some(bytes) => cut_bytes(bytes, *partial),
@@ -172,14 +177,6 @@ impl Source<'_> {
     /// A part without its transfer encoding; `None` if there is no such part
     /// or the encoding is not known (RFC 3516 §4.3).
     async fn binary(&self, structure: &Structure, part: &[u32]) -> Result<Option<Bytes>> {
-        if part.is_empty() {
-            let range = 0..self.row.size;
-            return self
-                .mailboxes
-                .body(self.account, self.row.item, range)
-                .await
-                .map(Some);
-        }
         let Some((encoding, range)) = structure.encoding(part) else {
             return Ok(None);
         };

@@ -77,6 +77,14 @@ impl Talk<'_> {
                     | FetchAttribute::Uid
             )
         });
+        if wanted
+            .iter()
+            .all(|attribute| *attribute == FetchAttribute::Uid)
+        {
+            // RFC 2180 §4.1.2: this is known even of messages that are gone.
+            return self.uids(conn, &uids).await;
+        }
+        let shows_flags = wanted.contains(&FetchAttribute::Flags);
         let mut missing = 0;
         for page in uids.chunks(if needs_structure { STRUCTURES } else { PAGE }) {
             let mut rows = match self.rows(page).await {
@@ -92,6 +100,13 @@ impl Talk<'_> {
                 },
                 false => Vec::new(),
             };
+            if (shows_flags || !newly_seen.is_empty())
+                && let Some(selected) = &mut self.selected
+            {
+                for response in selected.new_keywords(&rows) {
+                    conn.session().untagged(&response)?;
+                }
+            }
             let structures = match needs_structure {
                 true => {
                     let items: Vec<_> = rows.iter().map(|row| row.item).collect();
@@ -122,6 +137,20 @@ impl Talk<'_> {
         if missing > 0 && !uid {
             // RFC 2180 §4.1.3: what was there is shown, and the rest admitted.
             return Ok(Status::no("some of the messages are gone").with(Code::ExpungeIssued));
+        }
+        Ok(Status::ok("fetched"))
+    }
+
+    /// FETCH of nothing but UIDs.
+    async fn uids(&mut self, conn: &mut ImapConn, uids: &[u32]) -> Done<Status> {
+        for &uid in uids {
+            if let Some(seq) = self.selected.as_ref().and_then(|of| of.seq(uid)) {
+                let items = vec![FetchItem::Uid(uid)];
+                conn.session().untagged(&Response::Fetch { seq, items })?;
+            }
+            if conn.session().pending_output() > UNSENT_LOW {
+                conn.flush().await?;
+            }
         }
         Ok(Status::ok("fetched"))
     }

@@ -258,16 +258,24 @@ impl Talk<'_> {
         if let Err(error) = self.add_shared(list, &mut all).await {
             return Ok(status::of(&error, false));
         }
+        let matches = |mailbox: &MailboxName| {
+            let mut patterns = list.patterns.iter();
+            patterns.any(|pattern| pattern.matches(&list.reference, mailbox, Some(DELIMITER)))
+        };
+        // RFC 5258 §3.3: names above one that is wanted, but not listed itself.
+        let hidden = all.iter().filter(|(name, entry)| {
+            list.select.recursive_match
+                && entry.subscribed
+                && !matches(&MailboxName::new(name.as_str()))
+        });
+        let above: BTreeSet<&str> = hidden.flat_map(|(name, _)| names::parents(name)).collect();
         for (name, entry) in &all {
             let mailbox = MailboxName::new(name.clone());
-            if !list
-                .patterns
-                .iter()
-                .any(|pattern| pattern.matches(&list.reference, &mailbox, Some(DELIMITER)))
-            {
+            if !matches(&mailbox) {
                 continue;
             }
-            let Some(response) = selected_response(name, entry, list) else {
+            let above_hidden = above.contains(name.as_str());
+            let Some(response) = selected_response(name, entry, list, above_hidden) else {
                 continue;
             };
             conn.session().untagged(&Response::List(response))?;
@@ -437,13 +445,19 @@ pub(super) fn entry_response(name: &str, entry: Option<&Entry>) -> ListItem {
 }
 
 /// The response for a name, or none if the selection leaves it out.
-fn selected_response(name: &str, entry: &Entry, list: &List) -> Option<ListItem> {
+fn selected_response(
+    name: &str,
+    entry: &Entry,
+    list: &List,
+    above_hidden: bool,
+) -> Option<ListItem> {
     let select = &list.select;
     let mut child_subscribed = false;
     if select.subscribed {
-        // RFC 5258 §3.5: a name above a subscribed one is shown for its sake.
+        // RFC 5258 §3.3: a name above a subscribed one is shown for its sake,
+        // if that is not shown.
         child_subscribed = select.recursive_match && entry.subscribed_below;
-        if !entry.subscribed && !child_subscribed {
+        if !entry.subscribed && !above_hidden {
             return None;
         }
     } else if entry.info.is_none() && !entry.children {
@@ -454,9 +468,14 @@ fn selected_response(name: &str, entry: &Entry, list: &List) -> Option<ListItem>
         return None;
     }
     let subscribed = select.subscribed || list.returns.subscribed;
+    let mut attributes = attributes(entry, subscribed);
+    if list.extended {
+        // RFC 9051 §7.3.1: \NonExistent implies it, and who asks so knows that.
+        attributes.retain(|attribute| *attribute != MailboxAttribute::NoSelect);
+    }
     Some(ListItem {
         child_subscribed,
-        ..item(attributes(entry, subscribed), name)
+        ..item(attributes, name)
     })
 }
 

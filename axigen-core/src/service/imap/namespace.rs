@@ -118,6 +118,12 @@ impl Talk<'_> {
         })
     }
 
+    /// Whether a name is in another namespace than the user's own.
+    pub(super) fn is_foreign(&self, name: &str) -> bool {
+        let (other, public) = self.tops();
+        below(name, &other).is_some() || below(name, &public).is_some()
+    }
+
     /// The account that holds the public folders of the user's domain.
     pub(super) async fn public_account(&self) -> Result<Option<AccountId>, Error> {
         let Some(user) = &self.user else {

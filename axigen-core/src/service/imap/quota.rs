@@ -1,6 +1,7 @@
 //! QUOTA: one quota root, the account.
 //! [RFC 9208](https://www.rfc-editor.org/rfc/rfc9208)
 
+use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::quota::{Resource, ResourceUse};
 use axigen_proto::imap::response::{Code, Response, Status};
 use axigen_proto::imap::types::MailboxName;
@@ -40,6 +41,17 @@ impl Talk<'_> {
         // RFC 9208 §4.1.2: it need not be there, but it must be one that can be.
         if let Err(why) = names::normalise(mailbox.as_str()) {
             return Ok(status::of(&why, false));
+        }
+        if self.is_foreign(mailbox.as_str()) {
+            let found = self.mailbox_for(mailbox.as_str(), Rights::READ, false);
+            if let Err(status) = found.await {
+                return Ok(status);
+            }
+            // How much others may hold is theirs to know.
+            let roots = Vec::new();
+            conn.session()
+                .untagged(&Response::QuotaRoot { mailbox, roots })?;
+            return Ok(Status::ok("done"));
         }
         let quota = match self.quota_of(account).await {
             Ok(response) => response,

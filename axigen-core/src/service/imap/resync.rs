@@ -52,6 +52,9 @@ impl Talk<'_> {
                 Ok(rows) => rows,
                 Err(error) => return Ok(Err(error)),
             };
+            for response in selected.new_keywords(&rows) {
+                conn.session().untagged(&response)?;
+            }
             for row in rows.iter().filter(|row| row.modseq > client.modseq) {
                 let Some(seq) = selected.seq(row.uid) else {
                     continue;

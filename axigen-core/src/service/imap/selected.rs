@@ -3,7 +3,8 @@
 //! A session sees sequence numbers, so it keeps the UIDs in order: four bytes
 //! a message. Everything else is read when it is asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::enable::Enabled;
@@ -13,6 +14,15 @@ use axigen_proto::imap::types::{Flag, MailboxName};
 use axigen_store::store::Watcher;
 
 use crate::mailbox::{Flags, MailboxInfo, Mailboxes, Result, Row, View, mailbox_object};
+
+/// The flags every mailbox has.
+const SYSTEM: [Flag; 5] = [
+    Flag::Answered,
+    Flag::Flagged,
+    Flag::Deleted,
+    Flag::Seen,
+    Flag::Draft,
+];
 
 /// Messages looked at together for the first unseen one.
 const PAGE: usize = 1000;
@@ -62,6 +72,8 @@ pub(super) struct Selected {
     /// Rows the client was told already, although they are newer than `modseq`.
     told: HashMap<u32, u64>,
     pub(super) recent: NumberSet,
+    /// Keywords the client was told of.
+    keywords: HashSet<Arc<str>>,
     /// What SEARCH RETURN (SAVE) kept, as UIDs.
     pub(super) saved: NumberSet,
 }
@@ -83,14 +95,8 @@ impl Selected {
         let (uids, modseq) = mailboxes.uids(account, info.id).await?;
         let recent: NumberSet = uids.iter().copied().filter(|&uid| uid >= floor).collect();
         let keywords = mailboxes.keywords(account).await?;
-        let mut flags = vec![
-            Flag::Answered,
-            Flag::Flagged,
-            Flag::Deleted,
-            Flag::Seen,
-            Flag::Draft,
-        ];
-        flags.extend(keywords.into_iter().map(Flag::Keyword));
+        let mut flags = SYSTEM.to_vec();
+        flags.extend(keywords.iter().cloned().map(Flag::Keyword));
         let uid_next = uids
             .last()
             .map_or(info.uid_next, |last| info.uid_next.max(last + 1));
@@ -107,6 +113,7 @@ impl Selected {
             gone: Vec::new(),
             told: HashMap::new(),
             recent,
+            keywords: keywords.into_iter().collect(),
             saved: NumberSet::new(),
         };
         let mut responses = vec![
@@ -242,6 +249,34 @@ impl Selected {
         if row.modseq > self.modseq {
             self.told.insert(row.uid, row.modseq);
         }
+    }
+
+    /// What the client must be told before it sees these rows' flags: there
+    /// are keywords it does not know of yet
+    /// ([RFC 9051 §7.3.5](https://www.rfc-editor.org/rfc/rfc9051#section-7.3.5)).
+    pub(super) fn new_keywords(&mut self, rows: &[Row]) -> Vec<Response> {
+        let known = self.keywords.len();
+        for word in rows.iter().flat_map(|row| &row.flags.keywords) {
+            if !self.keywords.contains(word) {
+                self.keywords.insert(word.clone());
+            }
+        }
+        if self.keywords.len() == known {
+            return Vec::new();
+        }
+        let mut keywords: Vec<_> = self.keywords.iter().cloned().collect();
+        keywords.sort_unstable();
+        let mut flags = SYSTEM.to_vec();
+        flags.extend(keywords.into_iter().map(Flag::Keyword));
+        let mut responses = vec![Response::Flags(flags.clone())];
+        if !self.read_only {
+            let code = Code::PermanentFlags {
+                flags,
+                keywords: true,
+            };
+            responses.push(Response::ok(code, "these flags are kept"));
+        }
+        responses
     }
 
     /// Up to which change of the account the client was told.
@@ -407,6 +442,9 @@ impl Selected {
                     u32::try_from(self.recent.count()).unwrap_or(u32::MAX),
                 ));
             }
+        }
+        if flags {
+            responses.extend(self.new_keywords(rows));
         }
         for (seq, row) in fetches {
             let items = self.flags_of(row, enabled);
