@@ -156,7 +156,7 @@ fn rights_are_given_and_taken() {
     );
     let list = bob.ok("LIST \"\" * RETURN (MYRIGHTS STATUS (MESSAGES UNSEEN))");
     for line in [
-        "* LIST (\\NonExistent \\Noselect \\HasChildren) \"/\" \"Other Users\"",
+        "* LIST (\\NonExistent \\HasChildren) \"/\" \"Other Users\"",
         "* LIST (\\HasNoChildren) \"/\" \"Other Users/ann@example.test/Work\"",
         "* MYRIGHTS \"Other Users/ann@example.test/Work\" \"lr\"",
         "* STATUS \"Other Users/ann@example.test/Work\" (MESSAGES 3 UNSEEN 3)",
@@ -465,7 +465,7 @@ fn what_is_made_below_is_shared_alike() {
     says(
         &mut cy,
         "LIST (SUBSCRIBED) \"\" *Work",
-        "* LIST (\\NonExistent \\Noselect \\HasChildren \\Subscribed) \"/\" \"Other Users/ann@example.test/Work\"",
+        "* LIST (\\NonExistent \\HasChildren \\Subscribed) \"/\" \"Other Users/ann@example.test/Work\"",
     );
 }
 

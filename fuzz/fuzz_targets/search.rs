@@ -25,6 +25,7 @@ fuzz_target!(|data: &[u8]| {
         internal_date: 1_772_510_400,
         internal_zone: -300,
         size: raw.len() as u64,
+        saved: 1_772_510_500,
     };
     let saved = NumberSet::new();
     let context = Context { messages: 3, largest_uid: 9, now: 1_700_000_000, saved: &saved, recent: &saved };

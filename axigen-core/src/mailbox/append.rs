@@ -15,7 +15,7 @@ use super::{
     item::{self, Item, Kept},
     keys::{self, Account},
     keywords::{self, Words},
-    label::{Arrival, Event, Label},
+    label::{Arrival, Event, Label, now},
     log::Record,
     names, parts,
     row::Stored,
@@ -328,6 +328,7 @@ impl Mailboxes {
                 words: words.clone(),
                 internal_date: message.internal_date,
                 internal_zone: message.internal_zone,
+                saved: now(),
                 size: message.raw.len() as u64,
             };
             draft.add_row(mailbox.id, uid, &row, Some(id));

@@ -13,7 +13,8 @@
 //! byte, where "difference" is to the row before, with its sign in the lowest bit:
 //! flags, number of keywords, keywords, difference of the modification number,
 //! of the item, of the internal date in seconds, zone (sign in the lowest bit),
-//! size.
+//! size, and the difference of the save date from the row's internal date. The
+//! last is missing in version 1.
 
 use bytes::Bytes;
 
@@ -24,7 +25,8 @@ use super::{
     types::ItemId,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const WITHOUT_SAVED: u8 = 1;
 
 /// The UIDs of a block, ascending.
 pub(super) fn encode_list(uids: &[u32]) -> Bytes {
@@ -53,6 +55,10 @@ pub(super) fn encode_rows<'r>(rows: impl IntoIterator<Item = &'r Stored>) -> Byt
         put(zigzag(row.internal_date.wrapping_sub(date)), &mut bytes);
         put(zigzag(i64::from(row.internal_zone)), &mut bytes);
         put(row.size, &mut bytes);
+        put(
+            zigzag(row.saved.wrapping_sub(row.internal_date)),
+            &mut bytes,
+        );
         (modseq, item, date) = (row.modseq, row.item.0, row.internal_date);
     }
     bytes.into()
@@ -66,7 +72,7 @@ pub(super) fn decode_rows(bytes: &[u8], count: usize) -> Result<Vec<Stored>> {
 fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
     let (&version, mut rest) = bytes.split_first()?;
     // A row has seven bytes at least.
-    if version != VERSION || count > rest.len() / 7 {
+    if ![VERSION, WITHOUT_SAVED].contains(&version) || count > rest.len() / 7 {
         return None;
     }
     let mut rows: Vec<Stored> = Vec::with_capacity(count);
@@ -84,7 +90,7 @@ fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
         modseq = modseq.wrapping_add(unzigzag(take(&mut rest)?) as u64);
         item = item.wrapping_add(unzigzag(take(&mut rest)?) as u64);
         date = date.wrapping_add(unzigzag(take(&mut rest)?));
-        rows.push(Stored {
+        let mut row = Stored {
             modseq,
             item: ItemId(item),
             system,
@@ -92,7 +98,12 @@ fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
             internal_date: date,
             internal_zone: i16::try_from(unzigzag(take(&mut rest)?)).ok()?,
             size: take(&mut rest)?,
-        });
+            saved: date,
+        };
+        if version == VERSION {
+            row.saved = date.wrapping_add(unzigzag(take(&mut rest)?));
+        }
+        rows.push(row);
     }
     rest.is_empty().then_some(rows)
 }
@@ -147,9 +158,10 @@ mod tests {
             any::<i64>(),
             any::<i16>(),
             any::<u64>(),
+            any::<i64>(),
         )
             .prop_map(
-                |(modseq, item, system, words, internal_date, internal_zone, size)| Stored {
+                |(modseq, item, system, words, internal_date, internal_zone, size, saved)| Stored {
                     modseq,
                     item: ItemId(item),
                     system,
@@ -157,6 +169,7 @@ mod tests {
                     internal_date,
                     internal_zone,
                     size,
+                    saved,
                 },
             )
     }
@@ -172,11 +185,20 @@ mod tests {
                 internal_date: 1_790_000_000 + 600 * n as i64,
                 internal_zone: 0,
                 size: 8000 + n,
+                saved: 1_790_000_000 + 600 * n as i64,
             })
             .collect();
         let bytes = encode_rows(&rows);
-        assert!(bytes.len() < 10 * rows.len(), "{}", bytes.len());
+        assert!(bytes.len() < 11 * rows.len(), "{}", bytes.len());
         assert_eq!(decode_rows(&bytes, 500).unwrap(), rows);
+        // The form before: without the last number, here a byte, of each row.
+        let mut old = vec![WITHOUT_SAVED];
+        for at in 0..rows.len() {
+            let upto = encode_rows(&rows[..=at]).len();
+            let from = encode_rows(&rows[..at]).len();
+            old.extend_from_slice(&bytes[from..upto - 1]);
+        }
+        assert_eq!(decode_rows(&old, 500).unwrap(), rows);
     }
 
     proptest! {

@@ -11,7 +11,7 @@ use super::{
     item::Item,
     keys,
     keywords::Words,
-    label::{Arrival, Event},
+    label::{Arrival, Event, now},
     log::Record,
     row::{Read, Stored},
     select::ascending,
@@ -301,6 +301,7 @@ impl Mailboxes {
         };
         let mut words = self.translator(way, rows).await?;
         let allowed = to.allowed();
+        let now = now();
         let mut seen = Vec::new();
         let mut new = Vec::with_capacity(rows.len());
         for read in rows {
@@ -309,6 +310,8 @@ impl Mailboxes {
                 Some(marks) => marks.get(&read.uid).is_some_and(|mark| mark.seen),
                 None => !row.unseen(),
             };
+            // RFC 8514 §4.1: it is saved there now.
+            row.saved = now;
             // The row's own is what the account it is in has seen.
             let owner_has_seen = match (from.account == to.account, to.guest()) {
                 (true, _) => !row.unseen(),

@@ -119,6 +119,7 @@ impl Words {
             internal_date: row.internal_date,
             internal_zone: row.internal_zone,
             size: row.size,
+            saved: row.saved,
         })
     }
 }

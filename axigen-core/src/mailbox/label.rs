@@ -111,6 +111,12 @@ pub struct Arrival {
     pub flags: u8,
 }
 
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
 impl Label {
     /// Of something that happens now.
     pub fn now(event: Event) -> Label {

@@ -1,9 +1,10 @@
 //! A message in a mailbox, as its bytes.
 //!
-//! One version byte (1; 2 for a row that stands before the one in a block),
+//! One version byte (3; 4 for a row that stands before the one in a block),
 //! then fields of fixed width, then two bytes for each keyword, so that a row of
-//! a message without keywords is 36 bytes. Nothing else in this crate knows the
-//! layout. Rows end up in blocks, see [`block`](super::block).
+//! a message without keywords is 44 bytes. Rows of versions 1 and 2 have no save
+//! date, and are read as saved on their internal date. Nothing else in this
+//! crate knows the layout. Rows end up in blocks, see [`block`](super::block).
 
 use axigen_store::{Patch, Slot, Template};
 use bytes::Bytes;
@@ -13,11 +14,12 @@ use super::{
     types::{Flags, ItemId},
 };
 
-const VERSION: u8 = 1;
-const OVER: u8 = 2;
+const VERSION: u8 = 3;
+const OVER: u8 = 4;
+const OLD: [u8; 2] = [1, 2];
 const MODSEQ_AT: usize = 2;
 const ITEM_AT: usize = 10;
-const FIXED: usize = 36;
+const FIXED: usize = 44;
 
 /// What the store keeps of a message in a mailbox; keywords as numbers of the
 /// account's table.
@@ -31,6 +33,8 @@ pub(super) struct Stored {
     pub(super) internal_date: i64,
     pub(super) internal_zone: i16,
     pub(super) size: u64,
+    /// When it came into this mailbox, in seconds since 1970.
+    pub(super) saved: i64,
 }
 
 impl Stored {
@@ -44,6 +48,7 @@ impl Stored {
         bytes.extend_from_slice(&self.internal_date.to_be_bytes());
         bytes.extend_from_slice(&self.internal_zone.to_be_bytes());
         bytes.extend_from_slice(&self.size.to_be_bytes());
+        bytes.extend_from_slice(&self.saved.to_be_bytes());
         for word in &self.words {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
@@ -116,7 +121,8 @@ impl Read {
     pub(super) fn single(uid: u32, bytes: Bytes) -> Result<Read> {
         let row = Stored::decode(&bytes)?;
         let origin = match bytes.first() {
-            Some(&OVER) => Origin::Over(bytes),
+            // The even ones.
+            Some(version) if version % 2 == 0 => Origin::Over(bytes),
             _ => Origin::Single(bytes),
         };
         Ok(Read { uid, origin, row })
@@ -130,7 +136,16 @@ fn decode(bytes: &[u8]) -> Option<Stored> {
     let (date, rest) = rest.split_first_chunk::<8>()?;
     let (zone, rest) = rest.split_first_chunk::<2>()?;
     let (size, rest) = rest.split_first_chunk::<8>()?;
-    if ![VERSION, OVER].contains(&version) || rest.len() % 2 != 0 {
+    let date = i64::from_be_bytes(*date);
+    let (saved, rest) = match version {
+        VERSION | OVER => {
+            let (saved, rest) = rest.split_first_chunk::<8>()?;
+            (i64::from_be_bytes(*saved), rest)
+        }
+        _ if OLD.contains(&version) => (date, rest),
+        _ => return None,
+    };
+    if rest.len() % 2 != 0 {
         return None;
     }
     Some(Stored {
@@ -141,9 +156,10 @@ fn decode(bytes: &[u8]) -> Option<Stored> {
             .chunks_exact(2)
             .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
             .collect(),
-        internal_date: i64::from_be_bytes(*date),
+        internal_date: date,
         internal_zone: i16::from_be_bytes(*zone),
         size: u64::from_be_bytes(*size),
+        saved,
     })
 }
 
@@ -162,11 +178,31 @@ mod tests {
             internal_date: -5,
             internal_zone: -330,
             size: 1 << 40,
+            saved: 99,
         };
         let template = row.encode();
         assert_eq!(Stored::decode(&template.bytes).unwrap(), row);
         assert_eq!(template.bytes.len(), FIXED + 4);
         assert!(row.deleted() && !row.unseen());
+    }
+
+    #[test]
+    fn old_rows_were_saved_on_their_internal_date() {
+        let mut old = vec![1, Flags::SEEN];
+        old.extend_from_slice(&[0; 15]);
+        old.push(77);
+        old.extend_from_slice(&1_700_000_000i64.to_be_bytes());
+        old.extend_from_slice(&[0; 2]);
+        old.extend_from_slice(&9u64.to_be_bytes());
+        old.extend_from_slice(&[0, 5]);
+        for version in OLD {
+            old[0] = version;
+            let row = Stored::decode(&old).unwrap();
+            assert_eq!((row.saved, row.size), (1_700_000_000, 9));
+            assert_eq!((row.item, row.words), (ItemId(77), vec![5]));
+            let read = Read::single(1, old.clone().into()).unwrap();
+            assert_eq!(matches!(read.origin, Origin::Over(_)), version == 2);
+        }
     }
 
     #[test]
@@ -179,6 +215,7 @@ mod tests {
             internal_date: 0,
             internal_zone: 0,
             size: 0,
+            saved: 0,
         }
         .encode()
         .bytes;
@@ -186,9 +223,9 @@ mod tests {
             assert!(Stored::decode(&good[..cut]).is_err());
         }
         let mut other = good.to_vec();
-        other[0] = 3;
+        other[0] = 5;
         assert!(Stored::decode(&other).is_err());
-        other[0] = 1;
+        other[0] = VERSION;
         other.push(0);
         assert!(Stored::decode(&other).is_err());
     }

@@ -94,6 +94,8 @@ enum Key {
     /// Days since 1970, by the internal date: from (inclusive), to (exclusive).
     Internal(i64, i64),
     Sent(i64, i64),
+    /// Days since 1970, by the save date.
+    Saved(i64, i64),
     /// Seconds since 1970, by the internal date: from, to, both inclusive.
     Arrived(i64, i64),
     Larger(u64),
@@ -253,6 +255,11 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::SentBefore(date) => Key::Sent(i64::MIN, day(date)),
         SearchKey::SentOn(date) => Key::Sent(day(date), day(date) + 1),
         SearchKey::SentSince(date) => Key::Sent(day(date), i64::MAX),
+        // RFC 8514 §4.3: by the save date, whose zone is UTC here.
+        SearchKey::SavedBefore(date) => Key::Saved(i64::MIN, day(date)),
+        SearchKey::SavedOn(date) => Key::Saved(day(date), day(date) + 1),
+        SearchKey::SavedSince(date) => Key::Saved(day(date), i64::MAX),
+        SearchKey::SaveDateSupported => Key::All,
         // RFC 5032 §3: by the internal date, to the second.
         SearchKey::Younger(seconds) => Key::Arrived(context.now - i64::from(*seconds), i64::MAX),
         SearchKey::Older(seconds) => Key::Arrived(i64::MIN, context.now - i64::from(*seconds)),
@@ -320,6 +327,10 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
                 (*from..*to).contains(&(seconds + i64::from(zone) * 60).div_euclid(86_400))
             })),
         },
+        Key::Saved(from, to) => {
+            let day = of.row.saved.div_euclid(86_400);
+            Answer::of((*from..*to).contains(&day))
+        }
         Key::Arrived(from, to) => Answer::of((*from..=*to).contains(&of.row.internal_date)),
         Key::Larger(size) => Answer::of(of.row.size > *size),
         Key::Smaller(size) => Answer::of(of.row.size < *size),
@@ -632,6 +643,8 @@ mod tests {
             internal_date: 1_772_510_400,
             internal_zone: -300,
             size: RAW.len() as u64,
+            // Half past midnight of the 5th.
+            saved: 1_772_671_800,
         }
     }
 
@@ -702,6 +715,10 @@ mod tests {
             SearchKey::Before(date(3)),
             SearchKey::SentOn(date(2)),
             SearchKey::SentSince(date(1)),
+            SearchKey::SavedOn(date(5)),
+            SearchKey::SavedBefore(date(6)),
+            SearchKey::SavedSince(date(5)),
+            SearchKey::SaveDateSupported,
             SearchKey::Larger(10),
             SearchKey::EmailId(ObjectId::new("M0123").unwrap()),
             SearchKey::Younger(100),
@@ -729,6 +746,9 @@ mod tests {
             SearchKey::Body(text("invoice")),
             SearchKey::Body(text("hidden")),
             SearchKey::Text(text("bmVlZGxl")),
+            SearchKey::SavedOn(date(4)),
+            SearchKey::SavedBefore(date(5)),
+            SearchKey::SavedSince(date(6)),
             SearchKey::On(date(3)),
             SearchKey::SentBefore(date(2)),
             SearchKey::Larger(RAW.len() as u64),

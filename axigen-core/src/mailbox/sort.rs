@@ -171,6 +171,7 @@ mod tests {
                 internal_date: date,
                 internal_zone: 0,
                 size: mail.len() as u64,
+                saved: date,
             };
             sorter.push(&row, Some(&Structure::parse(mail.as_bytes())));
         }

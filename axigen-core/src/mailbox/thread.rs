@@ -410,6 +410,7 @@ mod tests {
                     internal_date: uid.into(),
                     internal_zone: 0,
                     size: raw.len() as u64,
+                    saved: uid.into(),
                 };
                 let structure = Structure::parse(raw.as_bytes());
                 Message::new(uid, &row, Some(&structure), Some(raw.as_bytes()))

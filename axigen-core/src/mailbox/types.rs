@@ -144,6 +144,8 @@ pub struct Row {
     pub internal_zone: i16,
     /// Size of the message in bytes (RFC822.SIZE).
     pub size: u64,
+    /// When it came into this mailbox, in seconds since 1970 (RFC 8514).
+    pub saved: i64,
 }
 
 /// A message that goes into mailboxes.

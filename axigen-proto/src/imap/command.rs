@@ -427,6 +427,13 @@ pub enum SearchKey {
     SentBefore(Date),
     SentOn(Date),
     SentSince(Date),
+    /// The day the message came into the mailbox, in UTC
+    /// ([RFC 8514](https://www.rfc-editor.org/rfc/rfc8514)).
+    SavedBefore(Date),
+    SavedOn(Date),
+    SavedSince(Date),
+    /// All messages, if the mailbox keeps save dates, else none.
+    SaveDateSupported,
     /// More bytes than this.
     Larger(u64),
     /// Fewer bytes than this.
@@ -506,6 +513,8 @@ pub enum FetchAttribute {
     Flags,
     /// INTERNALDATE
     InternalDate,
+    /// SAVEDATE ([RFC 8514](https://www.rfc-editor.org/rfc/rfc8514))
+    SaveDate,
     /// MODSEQ ([RFC 7162](https://www.rfc-editor.org/rfc/rfc7162))
     ModSeq,
     /// EMAILID ([RFC 8474](https://www.rfc-editor.org/rfc/rfc8474))

@@ -219,6 +219,8 @@ impl<'a> Encoder<'a> {
             }
             FetchItem::Uid(uid) => self.print(format_args!("UID {uid}")),
             FetchItem::InternalDate(at) => self.print(format_args!("INTERNALDATE \"{at}\"")),
+            FetchItem::SaveDate(Some(at)) => self.print(format_args!("SAVEDATE \"{at}\"")),
+            FetchItem::SaveDate(None) => self.put("SAVEDATE NIL"),
             FetchItem::ModSeq(modseq) => self.print(format_args!("MODSEQ ({modseq})")),
             FetchItem::EmailId(id) => self.print(format_args!("EMAILID ({id})")),
             FetchItem::ThreadId(Some(id)) => self.print(format_args!("THREADID ({id})")),
@@ -306,6 +308,7 @@ impl<'a> Encoder<'a> {
             FetchAttribute::Envelope => "ENVELOPE",
             FetchAttribute::Flags => "FLAGS",
             FetchAttribute::InternalDate => "INTERNALDATE",
+            FetchAttribute::SaveDate => "SAVEDATE",
             FetchAttribute::EmailId => "EMAILID",
             FetchAttribute::ThreadId => "THREADID",
             FetchAttribute::Preview { lazy: false } => "PREVIEW",

@@ -407,6 +407,8 @@ pub enum FetchItem {
     Uid(u32),
     /// INTERNALDATE
     InternalDate(DateTime),
+    /// SAVEDATE (RFC 8514); `None` is NIL.
+    SaveDate(Option<DateTime>),
     /// MODSEQ (RFC 7162)
     ModSeq(u64),
     /// EMAILID (RFC 8474)

@@ -70,6 +70,7 @@ impl Talk<'_> {
                 attribute,
                 FetchAttribute::Flags
                     | FetchAttribute::InternalDate
+                    | FetchAttribute::SaveDate
                     | FetchAttribute::ModSeq
                     | FetchAttribute::EmailId
                     | FetchAttribute::ThreadId
@@ -255,6 +256,10 @@ impl Talk<'_> {
                     }
                 }
                 FetchAttribute::Uid => items.push(FetchItem::Uid(row.uid)),
+                FetchAttribute::SaveDate => items.push(FetchItem::SaveDate(Some(DateTime {
+                    unix: row.saved,
+                    zone: 0,
+                }))),
                 FetchAttribute::InternalDate => items.push(FetchItem::InternalDate(DateTime {
                     unix: row.internal_date,
                     zone: row.internal_zone,

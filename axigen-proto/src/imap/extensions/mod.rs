@@ -52,6 +52,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "QUOTA=RES-MESSAGE",     // RFC 9208
     "QUOTA=RES-STORAGE",     // RFC 9208
     "RIGHTS=texk",           // RFC 4314
+    "SAVEDATE",              // RFC 8514
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256
     "SORT=DISPLAY",          // RFC 5957

@@ -95,6 +95,7 @@ pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, FetchAttribute> {
         "ENVELOPE" => FetchAttribute::Envelope,
         "FLAGS" => FetchAttribute::Flags,
         "INTERNALDATE" => FetchAttribute::InternalDate,
+        "SAVEDATE" => FetchAttribute::SaveDate,
         "EMAILID" => FetchAttribute::EmailId,
         "THREADID" => FetchAttribute::ThreadId,
         "PREVIEW" => return preview::preview(rest),

@@ -107,6 +107,11 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         }
         "BEFORE" => return day(SearchKey::Before, rest),
         "ON" => return day(SearchKey::On, rest),
+        // RFC 8514 §4.3
+        "SAVEDATESUPPORTED" => SearchKey::SaveDateSupported,
+        "SAVEDBEFORE" => return day(SearchKey::SavedBefore, rest),
+        "SAVEDON" => return day(SearchKey::SavedOn, rest),
+        "SAVEDSINCE" => return day(SearchKey::SavedSince, rest),
         "SINCE" => return day(SearchKey::Since, rest),
         "SENTBEFORE" => return day(SearchKey::SentBefore, rest),
         "SENTON" => return day(SearchKey::SentOn, rest),

@@ -772,6 +772,11 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
             ..
         }) => Some("clients that know nothing yet send 0"),
         Command::Search(_) | Command::Sort(_) | Command::Thread(_) | Command::Fetch(_)
+            if debug.contains("Save") =>
+        {
+            Some("RFC 8514")
+        }
+        Command::Search(_) | Command::Sort(_) | Command::Thread(_) | Command::Fetch(_)
             if debug.contains_large() =>
         {
             Some("RFC 9051: numbers of 63 bits")

@@ -163,9 +163,14 @@ fn as_in_the_standards() {
                     FetchItem::ThreadId(None),
                     FetchItem::Preview(Some("Hi \"you\"".to_owned())),
                     FetchItem::Preview(None),
+                    FetchItem::SaveDate(Some(DateTime {
+                        unix: 1_136_214_245,
+                        zone: 0,
+                    })),
+                    FetchItem::SaveDate(None),
                 ],
             },
-            "* 3 FETCH (EMAILID (M5fdc09b49ea703) THREADID (T11863d02dd95b5) THREADID NIL PREVIEW \"Hi \\\"you\\\"\" PREVIEW NIL)\r\n",
+            "* 3 FETCH (EMAILID (M5fdc09b49ea703) THREADID (T11863d02dd95b5) THREADID NIL PREVIEW \"Hi \\\"you\\\"\" PREVIEW NIL SAVEDATE \" 2-Jan-2006 15:04:05 +0000\" SAVEDATE NIL)\r\n",
         ),
         // RFC 9208
         (

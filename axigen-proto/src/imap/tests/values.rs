@@ -203,6 +203,7 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         SearchKey::Undraft,
         SearchKey::Unflagged,
         SearchKey::Unseen,
+        SearchKey::SaveDateSupported,
         SearchKey::New,
         SearchKey::Old,
         SearchKey::Recent,
@@ -216,7 +217,10 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         5 => SearchKey::Text(text),
         _ => SearchKey::To(text),
     });
-    let dates = (0usize..6, date()).prop_map(|(which, date)| match which {
+    let dates = (0usize..9, date()).prop_map(|(which, date)| match which {
+        6 => SearchKey::SavedBefore(date),
+        7 => SearchKey::SavedOn(date),
+        8 => SearchKey::SavedSince(date),
         0 => SearchKey::Before(date),
         1 => SearchKey::On(date),
         2 => SearchKey::Since(date),
@@ -355,6 +359,7 @@ fn attribute() -> impl Strategy<Value = FetchAttribute> {
             FetchAttribute::Envelope,
             FetchAttribute::Flags,
             FetchAttribute::InternalDate,
+            FetchAttribute::SaveDate,
             FetchAttribute::ModSeq,
             FetchAttribute::EmailId,
             FetchAttribute::ThreadId,
