@@ -25,7 +25,7 @@
 //! | [`limits`] | the limits of every protocol, by name |
 //! | [`sasl`] | authentication mechanisms, used by all services |
 //! | [`smtp`] | SMTP, submission and LMTP, server and client |
-//! | [`imap`] | IMAP4rev1 and IMAP4rev2, server |
+//! | [`imap`] | IMAP4rev1 and IMAP4rev2, server and client |
 //! | [`pop3`] | POP3, server |
 //! | [`manual`] | how to drive a session; what is ruled out, and how |
 
@@ -33,6 +33,7 @@ pub mod frame;
 pub mod imap;
 pub mod limits;
 pub mod manual;
+mod outbox;
 pub mod pop3;
 pub mod sasl;
 pub mod session;

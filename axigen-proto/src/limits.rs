@@ -127,6 +127,59 @@ impl Default for ImapLimits {
     }
 }
 
+/// Limits of an IMAP client session: what a server may make large. Messages
+/// are not among it, since they are handed on as they come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImapClientLimits {
+    /// Longest response with its small literals, in bytes (a SEARCH that finds
+    /// two million messages has as many).
+    pub response: usize,
+    /// Largest literal that is no part of a message, in bytes.
+    pub literal: usize,
+    /// Deepest nesting of a body structure. A deeper one comes out as it is.
+    pub nesting: usize,
+    /// Most names, flags, addresses, parts and the like in one response.
+    pub items: usize,
+    /// Most numbers in one response.
+    pub numbers: usize,
+    /// Most challenges of one login.
+    pub challenges: u32,
+    /// Most commands that await their end.
+    pub pipeline: usize,
+    /// Largest message that is appended without asking first, in bytes, where
+    /// the server allows it (RFC 7888). A larger one can be refused before it
+    /// is sent.
+    pub append_unasked: u64,
+    /// Longest wait for the greeting.
+    pub greeting_timeout: Duration,
+    /// Longest silence of the server while a command is carried out (a SEARCH
+    /// may take long).
+    pub command_timeout: Duration,
+    /// How long an IDLE lasts at most (RFC 2177 §3: less than 30 minutes).
+    pub idle_refresh: Duration,
+    /// Longest wait for the answer to LOGOUT.
+    pub logout_timeout: Duration,
+}
+
+impl Default for ImapClientLimits {
+    fn default() -> Self {
+        Self {
+            response: 16 * 1024 * 1024,
+            literal: 1024 * 1024,
+            nesting: 100,
+            items: 100_000,
+            numbers: 2_000_000,
+            challenges: 8,
+            pipeline: 100,
+            append_unasked: 1024 * 1024,
+            greeting_timeout: Duration::from_secs(60),
+            command_timeout: Duration::from_secs(600),
+            idle_refresh: Duration::from_secs(29 * 60),
+            logout_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
 /// Limits of a POP3 server session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pop3Limits {

@@ -80,6 +80,17 @@ pub enum Upgrade {
     Deflate,
 }
 
+/// Whether a client uses STARTTLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StartTls {
+    /// Never.
+    Never,
+    /// When the server offers it; the session goes on in any case.
+    IfOffered,
+    /// Always; without it the session fails.
+    Required,
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {

@@ -48,6 +48,14 @@ impl<'a> Encoder<'a> {
                 self.put("* ");
                 self.status(status);
             }
+            Response::Preauth(status) => {
+                self.put("* PREAUTH ");
+                self.status_text(status);
+            }
+            Response::Other(text) => {
+                self.put("* ");
+                self.out.put_slice(text);
+            }
             Response::Bye(status) => {
                 self.put("* BYE ");
                 self.status_text(status);
@@ -246,6 +254,10 @@ impl<'a> Encoder<'a> {
                 self.put("BINARY.SIZE[");
                 self.part(part);
                 self.print(format_args!("] {size}"));
+            }
+            FetchItem::Other { name, value } => {
+                self.print(format_args!("{name} "));
+                self.out.put_slice(value);
             }
             FetchItem::Data { attribute, data } => match data {
                 None => {
@@ -453,6 +465,7 @@ impl<'a> Encoder<'a> {
                 self.print(format_args!("[UNSEEN {n}] "));
                 return true;
             }
+            Code::Other(text) => text,
             Code::Alert => "ALERT",
             Code::AlreadyExists => "ALREADYEXISTS",
             Code::AuthenticationFailed => "AUTHENTICATIONFAILED",

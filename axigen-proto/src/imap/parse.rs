@@ -6,6 +6,7 @@
 
 pub(crate) mod fault;
 pub(crate) mod fetch;
+pub mod response;
 pub(crate) mod search;
 pub(crate) mod values;
 

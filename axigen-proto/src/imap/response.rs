@@ -1,7 +1,9 @@
-//! Typed responses, made by the application and written by
-//! the encoder.
+//! Typed responses: a server's application makes them and the encoder writes
+//! them; a client reads them.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -99,6 +101,13 @@ pub enum Response {
     Id(Vec<(String, Option<String>)>),
     /// `* BYE`; the session sends it itself.
     Bye(Status),
+    /// `* PREAUTH`: a greeting by which the client has logged in already. No
+    /// session of ours sends it.
+    Preauth(Status),
+    /// What a client does not know, or what its server wrote in a way that the
+    /// grammar does not have: without `* ` and the last CRLF, literals as they
+    /// came. It is written as it is.
+    Other(Bytes),
 }
 
 impl Response {
@@ -252,6 +261,13 @@ impl Status {
     }
 }
 
+impl fmt::Display for Status {
+    /// The text for a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusKind {
@@ -281,7 +297,7 @@ pub enum Code {
     /// The events of NOTIFY that are known (RFC 5465).
     BadEvent,
     /// The charsets that are understood.
-    BadCharset(Vec<&'static str>),
+    BadCharset(Vec<Cow<'static, str>>),
     Cannot,
     Capability(Vec<Cow<'static, str>>),
     ClientBug,
@@ -337,6 +353,8 @@ pub enum Code {
     /// IMAP4rev2 is enabled.
     Unseen(u32),
     UseAttr,
+    /// What a client does not know: everything between the brackets.
+    Other(String),
 }
 
 /// A mailbox in LIST or LSUB.
@@ -356,7 +374,7 @@ pub struct ListItem {
 
 /// An attribute of a mailbox in LIST.
 /// [RFC 9051 §7.3.1](https://www.rfc-editor.org/rfc/rfc9051#section-7.3.1)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
 pub enum MailboxAttribute {
     HasChildren,
@@ -369,11 +387,13 @@ pub enum MailboxAttribute {
     SpecialUse(SpecialUse),
     Subscribed,
     Unmarked,
+    /// One that a client does not know, with its backslash.
+    Other(Arc<str>),
 }
 
 impl MailboxAttribute {
     /// The attribute's name with its backslash.
-    pub fn as_str(self) -> &'static str {
+    pub fn as_str(&self) -> &str {
         match self {
             MailboxAttribute::HasChildren => "\\HasChildren",
             MailboxAttribute::HasNoChildren => "\\HasNoChildren",
@@ -385,6 +405,7 @@ impl MailboxAttribute {
             MailboxAttribute::SpecialUse(special) => special.as_str(),
             MailboxAttribute::Subscribed => "\\Subscribed",
             MailboxAttribute::Unmarked => "\\Unmarked",
+            MailboxAttribute::Other(name) => name,
         }
     }
 }
@@ -432,10 +453,19 @@ pub enum FetchItem {
         /// Decoded size in bytes.
         size: u64,
     },
+    /// What a client does not know, or what its server wrote in a way that the
+    /// grammar does not have. It is written as it is.
+    Other {
+        /// The item's name.
+        name: String,
+        /// Its value, as it came.
+        value: Bytes,
+    },
     /// BODY[..], BINARY[..], RFC822, RFC822.HEADER or RFC822.TEXT.
     Data {
         /// What was asked for. It is answered by its response name: without
-        /// PEEK, and of a partial only its offset.
+        /// PEEK, and of a partial only its offset. Read by a client, the length
+        /// of a partial is that of the data.
         attribute: FetchAttribute,
         /// The bytes, already cut to the partial; `None` is NIL.
         data: Option<Bytes>,

@@ -29,6 +29,11 @@ impl Tag {
             .map(|text| Tag(text.to_owned().into_boxed_str()))
     }
 
+    /// A tag of a letter and a number.
+    pub(crate) fn numbered(number: u64) -> Tag {
+        Tag(format!("A{number}").into_boxed_str())
+    }
+
     /// The tag's text.
     pub fn as_str(&self) -> &str {
         &self.0

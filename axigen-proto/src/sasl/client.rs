@@ -129,6 +129,12 @@ impl Credentials {
         }
         Ok(self)
     }
+
+    /// Name and password, if they are all there is to say.
+    pub(crate) fn as_login(&self) -> Option<(&str, &str)> {
+        let plain = self.authzid.is_empty();
+        plain.then_some((self.authcid.as_str(), self.password.as_str()))
+    }
 }
 
 impl fmt::Debug for Credentials {

@@ -37,6 +37,7 @@ use crate::frame::{Framer, Line};
 use crate::limits::SmtpClientLimits;
 use crate::sasl::Mechanism;
 use crate::sasl::client::{self as sasl, ClientError, Credentials};
+pub use crate::session::StartTls;
 use crate::session::{Close, Input, Misuse, Output, Session, TlsInfo, Upgrade, Violation, Wait};
 
 use transaction::Transaction;
@@ -48,17 +49,6 @@ pub enum Role {
     Smtp,
     /// LMTP (RFC 2033): one answer for each recipient.
     Lmtp,
-}
-
-/// Whether STARTTLS is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StartTls {
-    /// Never.
-    Never,
-    /// When the server offers it; mail goes out in any case.
-    IfOffered,
-    /// Always; without it the session fails.
-    Required,
 }
 
 /// How a client session behaves.

@@ -1,9 +1,9 @@
 //! The bytes of a message as DATA and BDAT carry them, on the sending side.
 
-use std::collections::VecDeque;
-
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use memchr::memchr2;
+
+pub(super) use crate::outbox::Outbox;
 
 /// What to do with a CR or LF by itself in a message that is to be sent. It
 /// never goes out as it is, except with BODY=BINARYMIME: another server could
@@ -19,74 +19,6 @@ pub enum LineEnds {
 /// The message holds a CR or LF by itself, and policy is to refuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BareLineEnd;
-
-/// Bytes on their way out: large ones as they are, small ones joined.
-#[derive(Debug, Default)]
-pub(super) struct Outbox {
-    queue: VecDeque<Bytes>,
-    joined: BytesMut,
-    length: u64,
-}
-
-/// Slices shorter than this are copied together.
-const SMALL: usize = 1024;
-
-impl Outbox {
-    pub(super) fn push(&mut self, bytes: Bytes) {
-        if bytes.len() < SMALL {
-            self.joined().extend_from_slice(&bytes);
-            self.length += bytes.len() as u64;
-        } else {
-            self.flush();
-            self.length += bytes.len() as u64;
-            self.queue.push_back(bytes);
-        }
-    }
-
-    /// Writes with a function that appends to a buffer.
-    pub(super) fn write(&mut self, writer: impl FnOnce(&mut BytesMut)) {
-        let joined = self.joined();
-        let before = joined.len();
-        writer(joined);
-        let written = joined.len() - before;
-        self.length += written as u64;
-    }
-
-    /// Moves everything out of another box.
-    pub(super) fn append(&mut self, mut other: Outbox) {
-        while let Some(bytes) = other.pop() {
-            self.push(bytes);
-        }
-    }
-
-    pub(super) fn pop(&mut self) -> Option<Bytes> {
-        if self.queue.is_empty() {
-            self.flush();
-        }
-        let bytes = self.queue.pop_front()?;
-        self.length -= bytes.len() as u64;
-        Some(bytes)
-    }
-
-    /// Bytes in the box.
-    pub(super) fn len(&self) -> u64 {
-        self.length
-    }
-
-    fn joined(&mut self) -> &mut BytesMut {
-        // Bounded pieces, so that a buffer never grows by copying itself.
-        if self.joined.len() >= 16 * SMALL {
-            self.flush();
-        }
-        &mut self.joined
-    }
-
-    fn flush(&mut self) {
-        if !self.joined.is_empty() {
-            self.queue.push_back(self.joined.split().freeze());
-        }
-    }
-}
 
 /// Makes lines of a message, and adds dots where DATA needs them
 /// (RFC 5321 §4.5.2).

@@ -47,7 +47,11 @@ impl fmt::Display for PartialRange {
 /// partial-range-last  = "-" nz-number ":" "-" nz-number
 /// ```
 pub(crate) fn partial_range(input: &[u8]) -> Parsed<'_, PartialRange> {
-    let (start, ()) = sp(input)?;
+    preceded(sp, range).parse(input)
+}
+
+/// `partial-range = partial-range-first / partial-range-last`
+pub(crate) fn range(start: &[u8]) -> Parsed<'_, PartialRange> {
     let from_end = start.first() == Some(&b'-');
     let number = |i| match from_end {
         true => preceded(expect("-", tag("-")), nz_number).parse(i),

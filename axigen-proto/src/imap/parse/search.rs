@@ -49,7 +49,7 @@ fn known_charset(input: &[u8]) -> Parsed<'_, ()> {
     Err(refused(
         input,
         Status::no("This charset is not supported")
-            .with(Code::BadCharset(vec!["US-ASCII", "UTF-8"])),
+            .with(Code::BadCharset(vec!["US-ASCII".into(), "UTF-8".into()])),
     ))
 }
 

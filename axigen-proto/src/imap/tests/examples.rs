@@ -545,7 +545,7 @@ fn wrong_ones_are_told_why() {
     for (line, code) in [
         (
             &b"a SEARCH CHARSET KOI8-R TEXT x"[..],
-            Code::BadCharset(vec!["US-ASCII", "UTF-8"]),
+            Code::BadCharset(vec!["US-ASCII".into(), "UTF-8".into()]),
         ),
         (
             b"a NOTIFY SET (personal (MessageNew AnnotationChange))",

@@ -4,12 +4,15 @@
 mod abuse;
 mod acl;
 mod append;
+mod client;
+mod client_and_server;
 mod compress;
 mod differential;
 mod drive;
 mod driving;
 mod examples;
 mod login;
+mod reading;
 mod responses;
 mod round_trip;
 mod sample;

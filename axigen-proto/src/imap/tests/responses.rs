@@ -577,14 +577,14 @@ fn what_search_returns() {
     assert_eq!(some(Some(save), true, &found), None);
 }
 
-fn blob() -> impl Strategy<Value = Bytes> {
+pub(super) fn blob() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         "[ -~]{0,12}".prop_map(Bytes::from),
         prop::collection::vec(1u8.., 0..12).prop_map(Bytes::from),
     ]
 }
 
-fn nstring() -> impl Strategy<Value = NString> {
+pub(super) fn nstring() -> impl Strategy<Value = NString> {
     prop::option::of(blob())
 }
 
@@ -592,7 +592,7 @@ fn params() -> impl Strategy<Value = Vec<(Bytes, Bytes)>> {
     prop::collection::vec((blob(), blob()), 0..3)
 }
 
-fn envelope() -> impl Strategy<Value = Envelope> {
+pub(super) fn envelope() -> impl Strategy<Value = Envelope> {
     let address = || {
         prop::collection::vec(
             (nstring(), nstring(), nstring(), nstring()).prop_map(|(name, adl, mailbox, host)| {
@@ -648,7 +648,7 @@ fn extension() -> impl Strategy<Value = Extension> {
         })
 }
 
-fn body() -> impl Strategy<Value = BodyStructure> {
+pub(super) fn body() -> impl Strategy<Value = BodyStructure> {
     let single = |kind: BoxedStrategy<(&'static str, &'static str, PartKind)>| {
         (
             kind,
@@ -721,7 +721,7 @@ fn body() -> impl Strategy<Value = BodyStructure> {
     })
 }
 
-fn response() -> impl Strategy<Value = Response> {
+pub(super) fn response() -> impl Strategy<Value = Response> {
     let item = prop_oneof![
         prop::collection::vec(values::flag(), 0..4).prop_map(FetchItem::Flags),
         (1u32..).prop_map(FetchItem::Uid),

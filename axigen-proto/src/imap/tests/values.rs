@@ -80,14 +80,14 @@ fn date() -> impl Strategy<Value = Date> {
     (-719_528i64..=2_932_896).prop_map(Date::from_days)
 }
 
-fn date_time() -> impl Strategy<Value = DateTime> {
+pub(super) fn date_time() -> impl Strategy<Value = DateTime> {
     (date(), 0u8..24, 0u8..60, 0u8..60, -1439i16..1440)
         .prop_filter_map("in range", |(date, h, m, s, zone)| {
             DateTime::new(date, h, m, s, zone)
         })
 }
 
-fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
+pub(super) fn status_items() -> impl Strategy<Value = Vec<StatusItem>> {
     vec(
         prop::sample::select(vec![
             StatusItem::Messages,
@@ -155,7 +155,7 @@ fn entry() -> impl Strategy<Value = ModSeqEntry> {
     (flag(), prop::sample::select(kinds)).prop_map(|(flag, kind)| ModSeqEntry { flag, kind })
 }
 
-fn numbers(count: usize) -> impl Strategy<Value = NumberSet> {
+pub(super) fn numbers(count: usize) -> impl Strategy<Value = NumberSet> {
     prop::collection::btree_set(1u32.., count).prop_map(|set| set.into_iter().collect())
 }
 
@@ -255,7 +255,7 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
     })
 }
 
-fn partial_range() -> impl Strategy<Value = PartialRange> {
+pub(super) fn partial_range() -> impl Strategy<Value = PartialRange> {
     (1u32.., 1u32.., any::<bool>()).prop_map(|(a, b, from_end)| PartialRange {
         from: a.min(b),
         to: a.max(b),
@@ -329,7 +329,7 @@ fn partial() -> impl Strategy<Value = Option<Partial>> {
     )
 }
 
-fn attribute() -> impl Strategy<Value = FetchAttribute> {
+pub(super) fn attribute() -> impl Strategy<Value = FetchAttribute> {
     let fields = || vec("[A-Za-z-]{1,10}", 1..3);
     let section = prop_oneof![
         Just(SectionText::Full),
