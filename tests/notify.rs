@@ -206,7 +206,7 @@ fn of_names_and_subscriptions() {
     let demo = Demo::start(&["--accounts", "1"]);
     let (mut one, mut other) = (login(&demo), login(&demo));
     other.ok("CREATE Top");
-    one.ok("NOTIFY SET (personal (MailboxName SubscriptionChange))");
+    one.ok("NOTIFY SET (personal (MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange))");
     other.ok("CREATE Top/New");
     hears(
         &mut one,
@@ -245,7 +245,7 @@ fn of_names_and_subscriptions() {
     let said = one.ask("NOTIFY SET (personal (MessageNew MessageExpunge AnnotationChange))");
     assert_eq!(
         said.split("] ").next().unwrap(),
-        "T NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)"
+        "T NO [BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange MailboxMetadataChange ServerMetadataChange)"
     );
     assert!(
         one.ask("NOTIFY SET (personal (FlagChange))")

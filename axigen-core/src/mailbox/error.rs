@@ -37,6 +37,9 @@ pub enum Error {
         /// one.
         target: usize,
     },
+    /// A note about a mailbox is larger than so many bytes.
+    #[error("an annotation has at most {0} bytes")]
+    AnnotationTooLarge(u64),
     /// A limit of [`Options`](super::Options) or of the format.
     #[error("too many {0}")]
     TooMany(&'static str),

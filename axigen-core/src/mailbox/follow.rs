@@ -37,6 +37,9 @@ pub struct Stretch {
     pub folders: BTreeSet<MailboxId>,
     /// Whether a subscription changed.
     pub subscriptions: bool,
+    /// Notes that changed: of which mailbox (0 is the account itself), whose (0 is
+    /// everyone's), and their names.
+    pub annotated: Vec<(MailboxId, AccountId, String)>,
 }
 
 impl Mailboxes {
@@ -180,6 +183,14 @@ impl Stretch {
                     0 => self.subscriptions = true,
                     _ => drop(self.folders.insert(mailbox)),
                 }
+                0
+            }
+            Record::Annotated {
+                mailbox,
+                reader,
+                name,
+            } => {
+                self.annotated.push((mailbox, reader, name));
                 0
             }
             // What others have seen is no news of the account's mail.

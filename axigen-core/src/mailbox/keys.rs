@@ -24,6 +24,8 @@
 //! | `21 mailbox reader uid` | what another account has of `\Seen`, see [`seen`](super::seen) |
 //! | `22 mailbox` | how often that changed |
 //! | `22 mailbox reader` | how many messages the reader has seen |
+//! | `24 mailbox reader name` | a note about the mailbox, see [`annotations`](super::annotations) |
+//! | `25 name` | a private note of the account itself |
 //! | `23 owner` | the owner shares mailboxes with this account; in the system's range, with everyone |
 
 use axigen_store::{AccountId, Key, Patch, Slot, Template};
@@ -52,6 +54,10 @@ pub(super) const ACCESS: u8 = 0x20;
 pub(super) const SEEN: u8 = 0x21;
 pub(super) const READER: u8 = 0x22;
 pub(super) const SHARED: u8 = 0x23;
+pub(super) const ANNOTATION: u8 = 0x24;
+pub(super) const ACCOUNT_ANNOTATION: u8 = 0x25;
+/// Where the name begins in a key of [`annotation`].
+pub(super) const ANNOTATION_NAME: usize = 13;
 
 /// A counter of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,6 +268,26 @@ pub(super) fn reader_of(key: &[u8]) -> Option<AccountId> {
 /// An owner shares mailboxes.
 pub(super) fn shared(owner: AccountId) -> Key {
     tagged(SHARED, &owner.0.to_be_bytes())
+}
+
+/// A note about a mailbox; reader 0 is everyone.
+pub(super) fn annotation(id: MailboxId, reader: AccountId, name: &str) -> Key {
+    let mut key = Vec::with_capacity(ANNOTATION_NAME + name.len());
+    key.push(ANNOTATION);
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.extend_from_slice(&reader.0.to_be_bytes());
+    key.extend_from_slice(name.as_bytes());
+    key.into()
+}
+
+/// First and end of a reader's notes about a mailbox. Names begin with `/`.
+pub(super) fn annotations(id: MailboxId, reader: AccountId) -> (Key, Key) {
+    (annotation(id, reader, "/"), annotation(id, reader, "0"))
+}
+
+/// A private note of the account itself.
+pub(super) fn account_annotation(name: &str) -> Key {
+    tagged(ACCOUNT_ANNOTATION, name.as_bytes())
 }
 
 /// First and end of all keys with a tag.

@@ -16,6 +16,7 @@ const FLAGS: u8 = 2;
 const VANISHED: u8 = 3;
 const FOLDER: u8 = 4;
 const SEEN: u8 = 5;
+const ANNOTATED: u8 = 6;
 /// Most UIDs of one record: far more than one batch changes, and little
 /// enough that damaged bytes cannot fill the memory.
 const MOST_UIDS: usize = 1 << 20;
@@ -36,6 +37,13 @@ pub(super) enum Record {
     /// The mailbox was made, renamed or deleted, or other accounts may do
     /// something else with it; 0 if only a subscription changed.
     Folder { mailbox: MailboxId },
+    /// A note of this name changed; mailbox 0 is the account itself, reader 0
+    /// everyone.
+    Annotated {
+        mailbox: MailboxId,
+        reader: AccountId,
+        name: String,
+    },
     /// What another account has seen of these UIDs (ascending) changed.
     Seen {
         mailbox: MailboxId,
@@ -80,6 +88,13 @@ impl Record {
         bytes.into()
     }
 
+    pub(super) fn annotated(mailbox: MailboxId, reader: AccountId, name: &str) -> Template {
+        let mut bytes = head(ANNOTATED, mailbox);
+        bytes.extend_from_slice(&reader.0.to_be_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.into()
+    }
+
     pub(super) fn decode(bytes: &[u8]) -> Result<Record> {
         decode(bytes).ok_or_else(|| Error::corrupt("a record of the change log"))
     }
@@ -115,6 +130,14 @@ fn decode(bytes: &[u8]) -> Option<Record> {
             uids: decode_uids(rest)?,
         },
         FOLDER => Record::Folder { mailbox },
+        ANNOTATED => {
+            let (reader, rest) = rest.split_first_chunk::<8>()?;
+            Record::Annotated {
+                mailbox,
+                reader: AccountId(u64::from_be_bytes(*reader)),
+                name: std::str::from_utf8(rest).ok()?.to_owned(),
+            }
+        }
         SEEN => {
             let (reader, rest) = rest.split_first_chunk::<8>()?;
             Record::Seen {
@@ -240,7 +263,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic_or_fill_the_memory(
-            kind in ADDED..=SEEN + 1,
+            kind in ADDED..=ANNOTATED + 1,
             bytes in prop::collection::vec(any::<u8>(), 0..16),
         ) {
             let record = Record::decode(&[&[kind, 0, 0, 0, 1][..], &bytes].concat());

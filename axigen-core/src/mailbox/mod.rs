@@ -18,6 +18,7 @@
 //! | `append`, `parts` | messages in |
 //! | `select`, `item` | reading: UIDs and rows; structure and content |
 //! | `flags`, `copy`, `expunge` | changing |
+//! | [`annotations`] | notes about mailboxes |
 //! | [`acl`], `view`, `seen` | what others may do with a mailbox, how they see it, what they have seen |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
@@ -37,6 +38,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
 pub mod acl;
+pub mod annotations;
 mod append;
 mod block;
 mod casemap;

@@ -258,6 +258,15 @@ pub struct ImapSettings {
     pub login_timeout: Span,
     /// Whether clients may have the connection compressed.
     pub compress: bool,
+    /// What GETMETADATA says of the server: a sentence (/shared/comment).
+    pub comment: String,
+    /// What GETMETADATA says of who looks after the server: a URL, as
+    /// "mailto:postmaster@example.org" (/shared/admin).
+    pub admin: String,
+    /// Largest value that SETMETADATA may set.
+    pub annotation_size: Size,
+    /// Most shared entries of a mailbox, and most private ones of one user.
+    pub annotations: u32,
     /// First level of the names of mailboxes that other users share; "" shows
     /// none.
     pub other_users: String,
@@ -284,6 +293,10 @@ impl Default for ImapSettings {
             idle_timeout: Span(limits.idle_timeout),
             login_timeout: Span(limits.login_timeout),
             compress: true,
+            comment: String::new(),
+            admin: String::new(),
+            annotation_size: Size(64 * 1024),
+            annotations: 200,
             other_users: "Other Users".to_owned(),
             public_folders: "Public".to_owned(),
             share_with_anyone: false,

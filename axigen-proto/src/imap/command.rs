@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::extensions::acl::Acl;
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
+use super::extensions::metadata::{EntryName, Metadata};
 use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
@@ -110,6 +111,8 @@ pub enum Command {
     /// SETACL, DELETEACL, GETACL, LISTRIGHTS, MYRIGHTS
     /// ([RFC 4314](https://www.rfc-editor.org/rfc/rfc4314))
     Acl(Acl),
+    /// GETMETADATA, SETMETADATA ([RFC 5464](https://www.rfc-editor.org/rfc/rfc5464))
+    Metadata(Metadata),
     /// GETQUOTA ([RFC 9208](https://www.rfc-editor.org/rfc/rfc9208))
     GetQuota {
         /// The name of a quota root.
@@ -318,6 +321,9 @@ pub struct ListReturn {
     pub special_use: bool,
     /// MYRIGHTS: a MYRIGHTS response for each ([RFC 8440](https://www.rfc-editor.org/rfc/rfc8440))
     pub my_rights: bool,
+    /// METADATA: these entries of each ([RFC 9590](https://www.rfc-editor.org/rfc/rfc9590));
+    /// empty when not asked for.
+    pub metadata: Vec<EntryName>,
     /// STATUS: a STATUS response for each (RFC 5819); empty when not asked for.
     pub status: Vec<StatusItem>,
 }

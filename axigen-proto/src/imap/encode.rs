@@ -6,6 +6,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::command::{FetchAttribute, Section, SectionText};
 use super::extensions::acl::AclResponse;
+use super::extensions::metadata::{EntryName, MetadataResponse};
 use super::extensions::notify::NotifyEvent;
 use super::response::{
     Code, Esearch, FetchItem, ListItem, Namespace, Numbers, Response, Status, StatusKind,
@@ -103,6 +104,7 @@ impl<'a> Encoder<'a> {
                 self.print(format_args!("* VANISHED{earlier} {uids}"));
             }
             Response::Acl(acl) => self.acl(acl),
+            Response::Metadata(metadata) => self.metadata(metadata),
             Response::Quota { root, resources } => {
                 self.put("* QUOTA ");
                 self.string(root.as_bytes());
@@ -156,6 +158,48 @@ impl<'a> Encoder<'a> {
             }
         }
         self.put("\r\n");
+    }
+
+    /// ```text
+    /// metadata-resp = "METADATA" SP mailbox SP (entry-values / entry-list)
+    /// entry-list    = entry *(SP entry)
+    /// ```
+    fn metadata(&mut self, response: &MetadataResponse) {
+        let (MetadataResponse::Values { mailbox, .. } | MetadataResponse::Changed { mailbox, .. }) =
+            response;
+        self.put("* METADATA ");
+        self.mailbox(mailbox);
+        match response {
+            MetadataResponse::Values { values, .. } => {
+                self.put(" (");
+                for (index, (entry, value)) in values.iter().enumerate() {
+                    if index > 0 {
+                        self.put(" ");
+                    }
+                    self.entry(entry);
+                    self.put(" ");
+                    self.nstring(value.as_deref());
+                }
+                self.put(")");
+            }
+            MetadataResponse::Changed { entries, .. } => {
+                for entry in entries {
+                    self.put(" ");
+                    self.entry(entry);
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryName) {
+        let name = entry.as_str();
+        match name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b))
+        {
+            true => self.put(name),
+            false => self.string(name.as_bytes()),
+        }
     }
 
     /// ```text
@@ -485,6 +529,16 @@ impl<'a> Encoder<'a> {
             Code::NoPerm => "NOPERM",
             Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
             Code::NotSaved => "NOTSAVED",
+            Code::MetadataLongEntries(size) => {
+                self.print(format_args!("[METADATA LONGENTRIES {size}] "));
+                return true;
+            }
+            Code::MetadataMaxSize(size) => {
+                self.print(format_args!("[METADATA MAXSIZE {size}] "));
+                return true;
+            }
+            Code::MetadataTooMany => "METADATA TOOMANY",
+            Code::MetadataNoPrivate => "METADATA NOPRIVATE",
             Code::OverQuota => "OVERQUOTA",
             Code::Parse => "PARSE",
             Code::PrivacyRequired => "PRIVACYREQUIRED",

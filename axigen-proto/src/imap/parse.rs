@@ -25,7 +25,7 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, enable, id, list_extended, notify, quota, sort, special_use,
+    acl, compress, condstore, enable, id, list_extended, metadata, notify, quota, sort, special_use,
 };
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
@@ -171,6 +171,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),
         Name::GetAcl => acl::get_acl(grammar, input),
+        Name::GetMetadata => metadata::get_metadata(grammar, input),
         Name::GetQuota => quota::get_quota(input),
         Name::GetQuotaRoot => quota::get_quota_root(grammar, input),
         Name::Id => id::id(input),
@@ -189,6 +190,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Search => search::search(grammar, false, input),
         Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),
         Name::SetAcl => acl::set_acl(grammar, input),
+        Name::SetMetadata => metadata::set_metadata(grammar, input),
         Name::Sort => sort::sort(grammar, false, input),
         Name::StartTls => Ok((input, Command::StartTls)),
         Name::Status => status(grammar, input),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
 use super::extensions::acl::AclResponse;
+use super::extensions::metadata::MetadataResponse;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::quota::ResourceUse;
@@ -62,6 +63,8 @@ pub enum Response {
     },
     /// `* ACL`, `* LISTRIGHTS`, `* MYRIGHTS` ([RFC 4314](https://www.rfc-editor.org/rfc/rfc4314))
     Acl(AclResponse),
+    /// `* METADATA` ([RFC 5464](https://www.rfc-editor.org/rfc/rfc5464))
+    Metadata(MetadataResponse),
     /// `* QUOTA` ([RFC 9208 §4.2.1](https://www.rfc-editor.org/rfc/rfc9208#section-4.2.1))
     Quota {
         /// The name of the quota root.
@@ -323,6 +326,14 @@ pub enum Code {
     Limit,
     /// The mailbox's identifier (RFC 8474).
     MailboxId(ObjectId),
+    /// A value was left out: the largest is of this size (RFC 5464).
+    MetadataLongEntries(u64),
+    /// A value is larger than this (RFC 5464).
+    MetadataMaxSize(u64),
+    /// There are too many entries (RFC 5464).
+    MetadataTooMany,
+    /// Private entries are not kept (RFC 5464).
+    MetadataNoPrivate,
     /// Messages that a conditional STORE left alone (RFC 7162), as sequence
     /// numbers or UIDs.
     Modified(NumberSet),

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axigen_proto::imap::command::{List, ListPattern};
 use axigen_proto::imap::extensions::acl::{AclResponse, Rights};
+use axigen_proto::imap::extensions::metadata::{Depth, MetadataResponse};
 use axigen_proto::imap::response::{Code, ListItem, MailboxAttribute, Response, Status};
 use axigen_proto::imap::types::{MailboxName, SpecialUse as Use, StatusItem};
 use axigen_store::AccountId;
 
+use super::metadata::chosen;
 use super::namespace::no_permission;
 use super::notify::Notify;
 use super::quota::units;
@@ -16,7 +18,7 @@ use crate::mailbox::{Error, MailboxInfo, SpecialUse, View, mailbox_object, names
 
 pub(super) const DELIMITER: char = '/';
 
-fn use_of(special: Use) -> SpecialUse {
+pub(super) fn use_of(special: Use) -> SpecialUse {
     match special {
         Use::All => SpecialUse::All,
         Use::Archive => SpecialUse::Archive,
@@ -28,7 +30,7 @@ fn use_of(special: Use) -> SpecialUse {
     }
 }
 
-fn shown(special: SpecialUse) -> Use {
+pub(super) fn shown(special: SpecialUse) -> Use {
     match special {
         SpecialUse::All => Use::All,
         SpecialUse::Archive => Use::Archive,
@@ -286,6 +288,21 @@ impl Talk<'_> {
                 let rights = view.rights;
                 conn.session()
                     .untagged(&Response::Acl(AclResponse::MyRights { mailbox, rights }))?;
+            }
+            if !list.returns.metadata.is_empty()
+                && let Some(info) = &entry.info
+                && let Some(view) = &entry.view
+            {
+                // RFC 9590 §3
+                let all = match self.entries_for(view, info).await {
+                    Ok(all) => all.unwrap_or_default(),
+                    Err(Error::NoSuchMailbox) => continue,
+                    Err(error) => return Ok(status::of(&error, false)),
+                };
+                let mailbox = MailboxName::new(name.clone());
+                let (values, _) = chosen(&all, None, Depth::Zero, &list.returns.metadata);
+                let values = MetadataResponse::Values { mailbox, values };
+                conn.session().untagged(&Response::Metadata(values))?;
             }
             let mailbox = MailboxName::new(name.clone());
             if !list.returns.status.is_empty()

@@ -11,6 +11,7 @@
 //! | `quota` | QUOTA |
 //! | `namespace` | whose mailbox a name means, and what the user may do with it |
 //! | `acl` | ACL |
+//! | `metadata` | METADATA |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
@@ -23,6 +24,7 @@ mod change;
 mod data;
 mod fetch;
 mod list;
+mod metadata;
 mod namespace;
 mod notify;
 mod quota;
@@ -178,6 +180,7 @@ impl Service for Imap {
             idle: false,
             condstore: false,
             notify: None,
+            metadata_told: None,
             guesses: Guesses::of(peer.addr.ip()),
         };
         let mut stopping = false;
@@ -273,6 +276,8 @@ struct Talk<'c> {
     condstore: bool,
     /// What NOTIFY asked for, once it was used.
     notify: Option<Notify>,
+    /// Up to where changes of METADATA were told.
+    metadata_told: Option<metadata::Told>,
     guesses: Guesses,
 }
 
@@ -424,6 +429,7 @@ impl Talk<'_> {
                 self.get_quota_root(conn, account, mailbox).await?
             }
             Command::Acl(acl) => self.acl(conn, acl).await?,
+            Command::Metadata(metadata) => self.metadata(conn, account, metadata).await?,
             Command::Notify(notify) => self.notify(conn, account, &notify).await?,
             Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {
@@ -464,6 +470,7 @@ impl Talk<'_> {
             }
         }
         self.tell_others(conn).await?;
+        self.tell_metadata(conn).await?;
         conn.session().finish(&tag, status)?;
         Ok(())
     }
@@ -478,7 +485,8 @@ impl Talk<'_> {
         self.ask_rights_again(conn).await?;
         let immediate = self.notify.as_ref().is_some_and(Notify::is_immediate);
         self.update(conn, self.idle || immediate).await?;
-        self.tell_others(conn).await
+        self.tell_others(conn).await?;
+        self.tell_metadata(conn).await
     }
 
     /// RFC 7162 §3.1: the first command by which a client shows that it wants
@@ -532,6 +540,7 @@ impl Talk<'_> {
         self.user = None;
         self.condstore = false;
         self.notify = None;
+        self.metadata_told = None;
         Status::ok("log in again")
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axigen_proto::imap::command::FetchAttribute;
 use axigen_proto::imap::extensions::enable::Enabled;
+use axigen_proto::imap::extensions::metadata::EntryName;
 use axigen_proto::imap::extensions::notify::{
     EventGroup, Notify as Command, NotifyEvent, NotifyMailboxes,
 };
@@ -17,9 +18,10 @@ use axigen_proto::imap::types::{MailboxName, StatusItem};
 use axigen_store::AccountId;
 
 use super::list::{DELIMITER, entry_response};
+use super::metadata::{Changed, news};
 use super::selected::Told;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Error, MailboxId, MailboxInfo};
+use crate::mailbox::{Error, MailboxId, MailboxInfo, Stretch};
 use crate::net::conn::UNSENT_LOW;
 
 /// Messages and records read from the log at a time.
@@ -37,6 +39,8 @@ pub(super) struct Notify {
     subscribed: BTreeSet<String>,
     /// UIDs that this connection put into the open mailbox.
     own: BTreeSet<u32>,
+    /// Entries of METADATA that this connection changed.
+    own_entries: Changed,
 }
 
 /// Events of one mailbox.
@@ -46,6 +50,7 @@ struct Events {
     flags: bool,
     names: bool,
     subscriptions: bool,
+    entries: bool,
 }
 
 impl Notify {
@@ -123,6 +128,31 @@ impl Notify {
         }
     }
 
+    /// This connection changed entries of METADATA.
+    pub(super) fn annotated(
+        &mut self,
+        mailbox: MailboxId,
+        entries: impl Iterator<Item = EntryName>,
+    ) {
+        self.own_entries.entry(mailbox).or_default().extend(entries);
+    }
+
+    /// Those of changed entries that are wanted
+    /// (RFC 5465 §5.6, §5.7).
+    fn wanted_entries(&mut self, account: AccountId, stretch: &Stretch) -> Changed {
+        let mut changed = news(account, stretch, &mut self.own_entries);
+        let mut groups = self.groups.iter();
+        let server = groups.any(|of| of.events.contains(&NotifyEvent::ServerMetadataChange));
+        changed.retain(|id, _| match id {
+            MailboxId(0) => server,
+            id => {
+                let known = self.known.get(id);
+                known.is_some_and(|info| self.events(&info.name).entries)
+            }
+        });
+        changed
+    }
+
     /// This connection subscribed to a name, or no longer.
     pub(super) fn subscribed(&mut self, name: &str, on: bool) {
         match on {
@@ -173,6 +203,9 @@ impl Notify {
                     NotifyEvent::FlagChange => wanted.flags = true,
                     NotifyEvent::MailboxName => wanted.names = true,
                     NotifyEvent::SubscriptionChange => wanted.subscriptions = true,
+                    NotifyEvent::MailboxMetadataChange => wanted.entries = true,
+                    // Asked of all groups at once.
+                    NotifyEvent::ServerMetadataChange => {}
                 }
             }
         }
@@ -286,6 +319,7 @@ impl Talk<'_> {
                 .into_iter()
                 .collect(),
             own: BTreeSet::new(),
+            own_entries: Changed::new(),
         })
     }
 
@@ -337,6 +371,8 @@ impl Talk<'_> {
                     return Ok(Err(error));
                 }
             }
+            let entries = notify.wanted_entries(account, &stretch);
+            self.announce(conn, account, entries).await?;
             let mut touched: BTreeSet<MailboxId> = stretch.flagged;
             touched.extend(stretch.came.keys());
             touched.extend(stretch.gone.keys());

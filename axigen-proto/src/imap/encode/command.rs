@@ -9,6 +9,7 @@ use crate::imap::command::{
 };
 use crate::imap::extensions::acl::{Acl, Change};
 use crate::imap::extensions::condstore::{ENTRY, Resync};
+use crate::imap::extensions::metadata::{Depth, EntryName, Metadata};
 use crate::imap::extensions::notify::{Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::SortCriterion;
 use crate::imap::types::{MailboxName, SpecialUse, StatusItem, Tag};
@@ -75,6 +76,7 @@ impl Encoder<'_> {
             }
             Command::Namespace => self.put("NAMESPACE"),
             Command::Acl(acl) => self.client_acl(acl),
+            Command::Metadata(metadata) => self.client_metadata(metadata),
             Command::GetQuota { root } => {
                 self.put("GETQUOTA ");
                 self.client_string(root.as_bytes());
@@ -156,6 +158,52 @@ impl Encoder<'_> {
             self.put(" ");
             self.client_string(format!("{sign}{rights}").as_bytes());
         }
+    }
+
+    fn client_metadata(&mut self, metadata: &Metadata) {
+        match metadata {
+            Metadata::Get {
+                mailbox,
+                max_size,
+                depth,
+                entries,
+            } => {
+                let size = max_size.map(|size| format!("MAXSIZE {size}"));
+                let size = size.unwrap_or_default();
+                let depth = match depth {
+                    Depth::Zero => "",
+                    Depth::One => "DEPTH 1",
+                    Depth::Infinity => "DEPTH infinity",
+                };
+                self.put("GETMETADATA");
+                self.parameters(&words(&[
+                    (!size.is_empty(), &size),
+                    (!depth.is_empty(), depth),
+                ]));
+                self.put(" ");
+                self.client_mailbox(mailbox.as_str());
+                self.put(" ");
+                self.client_entries(entries);
+            }
+            Metadata::Set { mailbox, values } => {
+                self.of_mailbox("SETMETADATA", mailbox.as_str());
+                self.put(" ");
+                self.in_parentheses(values, |out, (entry, value)| {
+                    out.client_string(entry.as_str().as_bytes());
+                    out.put(" ");
+                    match value {
+                        Some(value) => out.client_string(value),
+                        None => out.put("NIL"),
+                    }
+                });
+            }
+        }
+    }
+
+    fn client_entries(&mut self, entries: &[EntryName]) {
+        self.in_parentheses(entries, |out, entry| {
+            out.client_string(entry.as_str().as_bytes());
+        });
     }
 
     fn select(&mut self, name: &str, select: &Select) {
@@ -275,7 +323,13 @@ impl Encoder<'_> {
             (returns.special_use, "SPECIAL-USE"),
             (!status.is_empty(), status.as_str()),
         ];
-        self.print(format_args!(" RETURN ({})", words(&chosen)));
+        self.print(format_args!(" RETURN ({}", words(&chosen)));
+        if !returns.metadata.is_empty() {
+            let space = if self.out.ends_with(b"(") { "" } else { " " };
+            self.print(format_args!("{space}METADATA "));
+            self.client_entries(&returns.metadata);
+        }
+        self.put(")");
     }
 
     fn client_notify(&mut self, notify: &Notify) {

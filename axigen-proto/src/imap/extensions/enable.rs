@@ -19,6 +19,8 @@ pub struct Enabled {
     pub condstore: bool,
     /// QRESYNC (RFC 7162): VANISHED instead of EXPUNGE.
     pub qresync: bool,
+    /// METADATA or METADATA-SERVER (RFC 5464): changes of entries are told.
+    pub metadata: bool,
 }
 
 impl Enabled {
@@ -31,6 +33,8 @@ impl Enabled {
                 "IMAP4REV2" if rev2 => ("IMAP4rev2", &mut self.rev2),
                 "CONDSTORE" => ("CONDSTORE", &mut self.condstore),
                 "QRESYNC" => ("QRESYNC", &mut self.qresync),
+                "METADATA" => ("METADATA", &mut self.metadata),
+                "METADATA-SERVER" => ("METADATA-SERVER", &mut self.metadata),
                 _ => continue,
             };
             if !std::mem::replace(flag, true) {

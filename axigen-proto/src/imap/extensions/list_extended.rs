@@ -8,6 +8,7 @@ use nom::combinator::{cut, map, opt};
 use nom::sequence::{preceded, terminated};
 
 use crate::imap::command::{Command, List, ListPattern, ListReturn, ListSelect};
+use crate::imap::extensions::metadata::{EntryName, entries};
 use crate::imap::parse::fault::{Parsed, expect, expected, refused};
 use crate::imap::parse::values::{list_mailbox, list0, list1, reference, sp, word};
 use crate::imap::parse::{Grammar, status_item};
@@ -94,6 +95,7 @@ enum ReturnOption {
     Subscribed,
     Children,
     MyRights,
+    Metadata(Vec<EntryName>),
     SpecialUse,
     Status(Vec<StatusItem>),
 }
@@ -107,6 +109,7 @@ fn return_options(input: &[u8]) -> Parsed<'_, ListReturn> {
         match option {
             ReturnOption::Subscribed => options.subscribed = true,
             ReturnOption::Children => options.children = true,
+            ReturnOption::Metadata(entries) => options.metadata = entries,
             ReturnOption::MyRights => options.my_rights = true,
             ReturnOption::SpecialUse => options.special_use = true,
             ReturnOption::Status(items) => options.status = items,
@@ -116,7 +119,7 @@ fn return_options(input: &[u8]) -> Parsed<'_, ListReturn> {
 }
 
 /// ```text
-/// return-option = "SUBSCRIBED" / "CHILDREN" / "MYRIGHTS" / "SPECIAL-USE" / status-option
+/// return-option = "SUBSCRIBED" / "CHILDREN" / "METADATA" SP entries / "MYRIGHTS" / "SPECIAL-USE" / status-option
 /// status-option = "STATUS" SP "(" status-att *(SP status-att) ")"
 /// ```
 fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
@@ -124,6 +127,10 @@ fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
     let option = match name.as_str() {
         "SUBSCRIBED" => ReturnOption::Subscribed,
         "CHILDREN" => ReturnOption::Children,
+        // RFC 9590 §3: "METADATA" SP entries
+        "METADATA" => {
+            return map(preceded(sp, entries), ReturnOption::Metadata).parse(rest);
+        }
         // RFC 8440 §3
         "MYRIGHTS" => ReturnOption::MyRights,
         "SPECIAL-USE" => ReturnOption::SpecialUse,

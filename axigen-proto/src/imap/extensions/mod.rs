@@ -17,6 +17,7 @@ pub mod id;
 pub mod idle;
 pub mod list_extended;
 pub mod literal;
+pub mod metadata;
 pub mod notify;
 pub mod objectid;
 pub mod partial;
@@ -38,8 +39,11 @@ pub const AFTER_LOGIN: &[&str] = &[
     "I18NLEVEL=1",           // RFC 5255
     "IDLE",                  // RFC 2177
     "LIST-EXTENDED",         // RFC 5258
+    "LIST-METADATA",         // RFC 9590
     "LIST-MYRIGHTS",         // RFC 8440
     "LIST-STATUS",           // RFC 5819
+    "METADATA",              // RFC 5464
+    "METADATA-SERVER",       // RFC 5464
     "MOVE",                  // RFC 6851
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465

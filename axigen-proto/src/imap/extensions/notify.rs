@@ -74,16 +74,22 @@ pub enum NotifyEvent {
     MailboxName,
     /// A subscription changed.
     SubscriptionChange,
+    /// Entries of a mailbox changed (RFC 5464).
+    MailboxMetadataChange,
+    /// Entries of the server changed (RFC 5464).
+    ServerMetadataChange,
 }
 
 impl NotifyEvent {
     /// Names of the events that are known.
-    pub const NAMES: [&str; 5] = [
+    pub const NAMES: [&str; 7] = [
         "MessageNew",
         "MessageExpunge",
         "FlagChange",
         "MailboxName",
         "SubscriptionChange",
+        "MailboxMetadataChange",
+        "ServerMetadataChange",
     ];
 
     /// Its name in commands.
@@ -94,13 +100,18 @@ impl NotifyEvent {
             NotifyEvent::FlagChange => "FlagChange",
             NotifyEvent::MailboxName => "MailboxName",
             NotifyEvent::SubscriptionChange => "SubscriptionChange",
+            NotifyEvent::MailboxMetadataChange => "MailboxMetadataChange",
+            NotifyEvent::ServerMetadataChange => "ServerMetadataChange",
         }
     }
 
     fn is_of_messages(&self) -> bool {
         !matches!(
             self,
-            NotifyEvent::MailboxName | NotifyEvent::SubscriptionChange
+            NotifyEvent::MailboxName
+                | NotifyEvent::SubscriptionChange
+                | NotifyEvent::MailboxMetadataChange
+                | NotifyEvent::ServerMetadataChange
         )
     }
 }
@@ -235,6 +246,8 @@ fn event(input: &[u8]) -> Parsed<'_, NotifyEvent> {
         "FLAGCHANGE" => NotifyEvent::FlagChange,
         "MAILBOXNAME" => NotifyEvent::MailboxName,
         "SUBSCRIPTIONCHANGE" => NotifyEvent::SubscriptionChange,
+        "MAILBOXMETADATACHANGE" => NotifyEvent::MailboxMetadataChange,
+        "SERVERMETADATACHANGE" => NotifyEvent::ServerMetadataChange,
         // RFC 5465 §3.1: NO, and the names of those that are known.
         _ => {
             return Err(refused(

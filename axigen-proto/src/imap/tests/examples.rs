@@ -282,6 +282,7 @@ fn what_they_mean() {
                 subscribed: true,
                 children: true,
                 my_rights: false,
+                metadata: Vec::new(),
                 special_use: false,
                 status: vec![StatusItem::Unseen, StatusItem::Size],
             },

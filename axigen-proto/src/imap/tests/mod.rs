@@ -12,6 +12,7 @@ mod drive;
 mod driving;
 mod examples;
 mod login;
+mod metadata;
 mod reading;
 mod responses;
 mod round_trip;

@@ -114,11 +114,13 @@ fn list() -> impl Strategy<Value = Command> {
             recursive_match: recursive && (subscribed || special_use),
             special_use,
         });
-    let returns = (any::<[bool; 4]>(), option::of(status_items())).prop_map(
-        |([subscribed, children, my_rights, special_use], status)| ListReturn {
+    let metadata = vec(super::metadata::entry(), 0..3);
+    let returns = (any::<[bool; 4]>(), option::of(status_items()), metadata).prop_map(
+        |([subscribed, children, my_rights, special_use], status, metadata)| ListReturn {
             subscribed,
             children,
             my_rights,
+            metadata,
             special_use,
             status: status.unwrap_or_default(),
         },
@@ -466,6 +468,7 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
                 special_use
             }),
         super::acl::command(),
+        super::metadata::command(),
         text().prop_map(|root| Command::GetQuota { root }),
         mailbox().prop_map(|mailbox| Command::GetQuotaRoot { mailbox }),
         (mailbox(), mailbox()).prop_map(|(from, to)| Command::Rename { from, to }),
@@ -512,11 +515,13 @@ fn notify() -> impl Strategy<Value = Command> {
                 events: of_messages(if level == 0 { 0 } else { level + 1 }, items),
             }
         });
-    let others = (others, 0usize..3, any::<[bool; 2]>()).prop_map(
-        move |(mailboxes, level, [names, subscriptions])| {
+    let others = (others, 0usize..3, any::<[bool; 4]>()).prop_map(
+        move |(mailboxes, level, [names, subscriptions, entries, server])| {
             let mut events = of_messages(if level == 0 { 0 } else { level + 1 }, Vec::new());
             events.extend(names.then_some(NotifyEvent::MailboxName));
             events.extend(subscriptions.then_some(NotifyEvent::SubscriptionChange));
+            events.extend(entries.then_some(NotifyEvent::MailboxMetadataChange));
+            events.extend(server.then_some(NotifyEvent::ServerMetadataChange));
             EventGroup { mailboxes, events }
         },
     );

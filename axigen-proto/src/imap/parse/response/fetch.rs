@@ -67,6 +67,7 @@ fn other(input: &[u8]) -> Parsed<'_, FetchItem> {
 /// ```text
 /// msg-att-dynamic = "FLAGS" SP "(" [flag-fetch *(SP flag-fetch)] ")" / "MODSEQ" SP "(" .. ")"
 /// msg-att-static  = "ENVELOPE" SP envelope / "INTERNALDATE" SP date-time /
+///                   "SAVEDATE" SP (date-time / nil) /
 ///                   "RFC822.SIZE" SP number64 / "BODY" ["STRUCTURE"] SP body /
 ///                   "BODY" section ["<" number ">"] SP nstring / "UID" SP uniqueid /
 ///                   "BINARY" section-binary SP (nstring / literal8) /
@@ -102,6 +103,12 @@ fn item<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, FetchItem> {
         "MODSEQ" => {
             let (rest, modseq) = number64(open(value)?)?;
             (close(rest)?, FetchItem::ModSeq(modseq))
+        }
+        // RFC 8514 §6: "SAVEDATE" SP (date-time / nil)
+        "SAVEDATE" if is_nil(rest) => (&rest[3..], FetchItem::SaveDate(None)),
+        "SAVEDATE" => {
+            let (rest, date) = date_time(rest)?;
+            (rest, FetchItem::SaveDate(Some(date)))
         }
         "INTERNALDATE" => {
             let (rest, at) = date_time(value)?;

@@ -5,10 +5,12 @@ use nom::Parser;
 
 use super::status::{in_parentheses, object_id};
 use super::strings::{
-    any_value, astring_text, atom_text, close, decoded, is_nil, mailbox, open, spaces, string,
+    any_value, astring_text, atom_text, close, decoded, is_nil, mailbox, nstring, open, spaces,
+    string,
 };
 use super::{Counted, trailing};
 use crate::imap::extensions::acl::{AclResponse, Rights};
+use crate::imap::extensions::metadata::{self, MetadataResponse};
 use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::parse::fault::{Fault, Parsed, expected};
 use crate::imap::parse::values::{number64, sp};
@@ -29,6 +31,7 @@ pub(super) fn response<'a>(
         "NAMESPACE" => namespace(counted, rest)?,
         "QUOTA" => quota(counted, rest)?,
         "QUOTAROOT" => quota_root(counted, rest)?,
+        "METADATA" => metadata(counted, rest)?,
         "ACL" => acl(counted, rest)?,
         "LISTRIGHTS" => list_rights(counted, rest)?,
         "MYRIGHTS" => {
@@ -225,6 +228,38 @@ fn quota<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
     })?;
     let resources = resources.into_iter().flatten().collect();
     Ok((rest, Response::Quota { root, resources }))
+}
+
+/// ```text
+/// metadata-resp = "METADATA" SP mailbox SP (entry-values / entry-list)
+/// entry-values  = "(" entry-value *(SP entry-value) ")"
+/// entry-list    = entry *(SP entry)
+/// ```
+fn metadata<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
+    let (rest, (mailbox, ())) = (|i| mailbox(counted, i), sp).parse(input)?;
+    if rest.first() != Some(&b'(') {
+        let mut entries = Vec::new();
+        let mut rest = rest;
+        loop {
+            counted.item(rest)?;
+            let (behind, entry) = metadata::entry(rest)?;
+            entries.push(entry);
+            rest = match behind.strip_prefix(b" ") {
+                Some(more) if !more.is_empty() => more,
+                _ => behind,
+            };
+            if rest.len() == behind.len() {
+                let changed = MetadataResponse::Changed { mailbox, entries };
+                return Ok((behind, Response::Metadata(changed)));
+            }
+        }
+    }
+    let (rest, values) = in_parentheses(counted, rest, |input| {
+        let (rest, (entry, (), value)) = (metadata::entry, sp, nstring).parse(input)?;
+        Ok((rest, (entry, value)))
+    })?;
+    let values = MetadataResponse::Values { mailbox, values };
+    Ok((rest, Response::Metadata(values)))
 }
 
 /// `quotaroot-response = "QUOTAROOT" SP mailbox *(SP quota-root-name)`

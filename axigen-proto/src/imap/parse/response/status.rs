@@ -157,6 +157,20 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
             let (rest, id) = object_id(input)?;
             Ok((rest, Code::MailboxId(id)))
         }
+        // RFC 5464 §5
+        "METADATA" => {
+            let letter = |b: u8| b.is_ascii_alphabetic();
+            let (rest, what) = take_while1(letter).parse(input)?;
+            let sized =
+                |rest| -> Parsed<'a, u64> { sp(rest).and_then(|(rest, ())| number64(rest)) };
+            match what.to_ascii_uppercase().as_slice() {
+                b"LONGENTRIES" => sized(rest).map(|(rest, n)| (rest, Code::MetadataLongEntries(n))),
+                b"MAXSIZE" => sized(rest).map(|(rest, n)| (rest, Code::MetadataMaxSize(n))),
+                b"TOOMANY" => Ok((rest, Code::MetadataTooMany)),
+                b"NOPRIVATE" => Ok((rest, Code::MetadataNoPrivate)),
+                _ => Err(expected(input, "a known code")),
+            }
+        }
         "MODIFIED" => {
             let (rest, set) = uid_set(counted, input)?;
             Ok((rest, Code::Modified(set)))
