@@ -195,3 +195,59 @@
 //! assert!(sent.contains("\r\n..hello\r\n.\r\nQUIT\r\n"));
 //! # Ok(()) }
 //! ```
+//!
+//! A client of IMAP is the same with commands that may be many at once. What a message holds comes in pieces, and goes
+//! in pieces: [`WantBody`](crate::imap::client::Event::WantBody) asks for the next when the last has left, so neither
+//! side ever holds a message. `examples/fetch.rs` does this with tokio.
+//!
+//! ```
+//! use std::time::Instant;
+//! use axigen_proto::imap::client::{Client, Config, Event, StartTls};
+//! use axigen_proto::imap::command::{Command, Select};
+//! use axigen_proto::imap::extensions::condstore::SelectParameters;
+//! use axigen_proto::imap::response::Response;
+//! use axigen_proto::sasl::client::Credentials;
+//! use axigen_proto::{Input, Output, Session};
+//! use bytes::BytesMut;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let now = Instant::now();
+//! let config = Config {
+//!     // TLS is required unless something else is said.
+//!     starttls: StartTls::Never,
+//!     plaintext_password: true,
+//!     credentials: Some(Credentials::new("ann", "secret")?),
+//!     ..Config::default()
+//! };
+//! let mut session = Client::new(config, [0; 32]);
+//! // What the server says, as the client comes to ask for it.
+//! let mut server = [
+//!     "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] imap.example.test\r\n",
+//!     "A1 OK [CAPABILITY IMAP4rev1 IDLE] logged in\r\n",
+//!     "* 3 EXISTS\r\nA2 OK [READ-WRITE] selected\r\n",
+//!     "* BYE bye\r\nA3 OK done\r\n",
+//! ]
+//! .into_iter();
+//! let (mut sent, mut messages) = (String::new(), 0);
+//! loop {
+//!     match session.poll_output(now) {
+//!         Output::Transmit(bytes) => sent.push_str(&String::from_utf8_lossy(&bytes)),
+//!         Output::Event(Event::Ready(_)) => {
+//!             let parameters = SelectParameters::default();
+//!             session.send(&Command::Select(Select { mailbox: "INBOX".into(), parameters }))?;
+//!             session.logout()?;
+//!         }
+//!         Output::Event(Event::Response(Response::Exists(count))) => messages = count,
+//!         Output::Event(_) => {}
+//!         Output::Upgrade(_) => unreachable!("neither TLS nor compression is wanted"),
+//!         Output::Wait(_) => match server.next() {
+//!             Some(bytes) => session.handle_input(now, Input::Bytes(BytesMut::from(bytes))),
+//!             None => session.handle_input(now, Input::Eof),
+//!         },
+//!         Output::Close(_) => break,
+//!     }
+//! }
+//! assert_eq!(messages, 3);
+//! assert!(sent.ends_with("A2 SELECT \"INBOX\"\r\nA3 LOGOUT\r\n"));
+//! # Ok(()) }
+//! ```

@@ -130,9 +130,26 @@ impl Credentials {
         Ok(self)
     }
 
+    /// The first of the mechanisms `wanted` that is offered and can be used with
+    /// these in such a channel. Without `plaintext` none that shows the password.
+    pub(crate) fn choose(
+        &self,
+        wanted: &[Mechanism],
+        offered: &[Mechanism],
+        channel: &Channel,
+        plaintext: bool,
+    ) -> Option<Mechanism> {
+        wanted.iter().copied().find(|mechanism| {
+            offered.contains(mechanism)
+                && self.fit(*mechanism)
+                && (plaintext || !mechanism.is_plaintext())
+                && (*mechanism != Mechanism::ScramSha256Plus || channel.can_bind())
+        })
+    }
+
     /// Name and password, if they are all there is to say.
     pub(crate) fn as_login(&self) -> Option<(&str, &str)> {
-        let plain = self.authzid.is_empty();
+        let plain = self.authzid.is_empty() && self.kind == Kind::Password;
         plain.then_some((self.authcid.as_str(), self.password.as_str()))
     }
 }

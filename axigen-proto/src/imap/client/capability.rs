@@ -32,9 +32,14 @@ impl Capabilities {
         })
     }
 
-    /// Whether the server offers to log in by this mechanism.
-    pub fn has_mechanism(&self, mechanism: Mechanism) -> bool {
-        self.has(&format!("AUTH={}", mechanism.name()))
+    /// The mechanisms to log in by that are offered and known here.
+    pub fn mechanisms(&self) -> Vec<Mechanism> {
+        let known = |name: &String| {
+            let (start, mechanism) = name.split_once('=')?;
+            let auth = start.eq_ignore_ascii_case("AUTH");
+            Mechanism::from_name(mechanism).filter(|_| auth)
+        };
+        self.names.iter().filter_map(known).collect()
     }
 
     /// The names, as the server writes them.
@@ -68,8 +73,10 @@ mod tests {
         let of = |text: &str| Capabilities::new(text.split(' '));
         let some = of("IMAP4rev1 literal+ AUTH=PLAIN auth=scram-sha-256 APPENDLIMIT=35651584");
         assert!(some.has("LITERAL+") && !some.has("LITERAL-"));
-        assert!(some.has_mechanism(Mechanism::ScramSha256));
-        assert!(!some.has_mechanism(Mechanism::Login));
+        assert_eq!(
+            some.mechanisms(),
+            [Mechanism::Plain, Mechanism::ScramSha256]
+        );
         assert_eq!(some.value("appendlimit"), Some("35651584"));
         assert_eq!(some.unasked_literal(), u64::MAX);
         assert_eq!(of("IMAP4rev1").unasked_literal(), 0);

@@ -8,7 +8,7 @@ use super::{Capabilities, Client, Event, Failure, Kind, Phase, StartTls};
 use crate::imap::command::{Command, Secret};
 use crate::imap::response::{Code, Response, Status, StatusKind};
 use crate::sasl::client::{self as sasl, ClientError};
-use crate::sasl::{Mechanism, decode_line, encode_line};
+use crate::sasl::{Channel, Mechanism, decode_line, encode_line};
 use crate::session::{TlsInfo, Upgrade, Violation};
 
 /// Longest initial response, in base64; a longer one goes by itself, for the
@@ -143,17 +143,17 @@ impl Client {
         let Some(credentials) = self.config.credentials.clone() else {
             return;
         };
-        let in_the_clear = self.tls.is_none() && !self.config.plaintext_password;
-        let allowed = |mechanism: &Mechanism| !(in_the_clear && mechanism.is_plaintext());
-        let mut mechanisms = self.config.mechanisms.iter().copied().filter(allowed);
-        let offered = mechanisms
-            .clone()
-            .find(|mechanism| self.capabilities.has_mechanism(*mechanism));
+        let offered = self.capabilities.mechanisms();
+        let channel = Channel::of(self.tls.as_ref()).offering(&offered);
+        let plaintext = self.tls.is_some() || self.config.plaintext_password;
+        let wanted = &self.config.mechanisms;
+        let chosen = credentials.choose(wanted, &offered, &channel, plaintext);
+        // RFC 9051 §6.2.3: the command LOGIN, unless the server forbids it.
+        let by_command = wanted.contains(&Mechanism::Login) && plaintext;
         // Capabilities that come while this runs are those after the login.
         let before = std::mem::take(&mut self.capabilities);
-        let Some(mechanism) = offered else {
-            // RFC 9051 §6.2.3: the command LOGIN, unless the server forbids it.
-            let may = mechanisms.any(|m| m == Mechanism::Login) && !before.has("LOGINDISABLED");
+        let Some(mechanism) = chosen else {
+            let may = by_command && !before.has("LOGINDISABLED");
             let command = credentials.as_login().filter(|_| may);
             return match command {
                 Some((user, password)) => {
@@ -166,24 +166,27 @@ impl Client {
                 None => self.fail(Failure::NoMechanism),
             };
         };
-        let mut login = Box::new(sasl::Client::new(
-            mechanism,
-            credentials.clone(),
-            &self.nonce,
-        ));
+        let start = |credentials| {
+            let login = sasl::Client::new(mechanism, credentials, &self.nonce);
+            Box::new(login.on(channel.clone()))
+        };
+        let mut login = start(credentials.clone());
         let initial = match login.initial() {
+            // RFC 4959 §3: one that is empty.
+            Some(initial) if before.has("SASL-IR") && initial.is_empty() => Some("=".to_owned()),
             Some(initial) if before.has("SASL-IR") && initial.len() <= MAX_INITIAL => {
-                Some(Secret::from(encode_line(&initial)))
+                Some(encode_line(&initial))
             }
             Some(_) => {
                 // Said when the server asks for it.
-                login = Box::new(sasl::Client::new(mechanism, credentials, &self.nonce));
+                login = start(credentials);
                 None
             }
             None => None,
         };
         self.login = Some(login);
         let mechanism = mechanism.name().to_owned();
+        let initial = initial.map(Secret::from);
         self.command(Command::Authenticate { mechanism, initial }, Kind::Login);
     }
 

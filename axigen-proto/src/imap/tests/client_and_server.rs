@@ -101,6 +101,10 @@ impl Host {
                     }
                     Ask::Keys { .. } => Answer::Keys(None),
                     Ask::Authorize { authcid, .. } if known(&authcid) => Answer::Accept,
+                    Ask::Token { token, .. } if token.as_str() == "secret" => {
+                        Answer::AcceptAs("ann".into())
+                    }
+                    Ask::External { .. } => Answer::AcceptAs("ann".into()),
                     _ => Answer::Refuse(Refusal::BadCredentials),
                 };
                 server.answer(answer).unwrap();
@@ -192,10 +196,8 @@ fn pair(user: &mut User, host: &mut Host, up: usize, down: usize) {
             Some(Upgrade::Tls) => {
                 assert_eq!(host.upgrades, [Upgrade::Tls]);
                 assert!(sent.is_empty());
-                host.server
-                    .handle_input(host.now, Input::Upgraded(TlsInfo::default()));
-                user.client
-                    .handle_input(user.now, Input::Upgraded(TlsInfo::default()));
+                host.server.handle_input(host.now, Input::Upgraded(tls()));
+                user.client.handle_input(user.now, Input::Upgraded(tls()));
                 continue;
             }
             Some(Upgrade::Deflate) => {
@@ -240,39 +242,65 @@ fn select() -> Command {
     })
 }
 
+/// What both sides know of the TLS between them.
+fn tls() -> TlsInfo {
+    TlsInfo {
+        exporter: Some(Bytes::from_static(b"0123456789abcdef0123456789abcdef")),
+        client_certificate: Some(Bytes::from_static(b"a certificate")),
+        ..TlsInfo::default()
+    }
+}
+
+fn credentials(mechanism: Mechanism, secret: &str) -> Credentials {
+    match mechanism {
+        Mechanism::OAuthBearer | Mechanism::XOAuth2 => Credentials::token("ann", secret).unwrap(),
+        Mechanism::External => Credentials::certificate().acting_as("ann").unwrap(),
+        _ => Credentials::new("ann", secret).unwrap(),
+    }
+}
+
 #[test]
 fn login_by_each_mechanism() {
     for mechanism in Mechanism::ALL {
-        for starttls in [StartTls::Never, StartTls::Required] {
-            for password in ["secret", "wrong"] {
-                for (up, down) in CUTS {
-                    let config = Config {
-                        starttls,
-                        credentials: Some(Credentials::new("ann", password).unwrap()),
-                        mechanisms: vec![mechanism],
-                        plaintext_password: starttls == StartTls::Never,
-                        ..Config::default()
-                    };
-                    let mut user = User::new(config);
-                    let mut host = Host::new(open());
-                    pair(&mut user, &mut host, up, down);
-                    let tls = starttls == StartTls::Required;
-                    assert_eq!(user.client.tls().is_some(), tls);
-                    if password == "secret" {
-                        assert!(user.is_ready(), "{mechanism}: {:?}", user.events);
-                        assert_eq!(host.server.identity().unwrap().authcid, "ann");
-                        assert!(user.client.capabilities().has("IDLE"));
-                    } else {
-                        let failure = user.failure();
-                        assert!(
-                            matches!(failure, Some(Failure::AuthRefused(_))),
-                            "{mechanism}: {failure:?}"
-                        );
-                        assert!(host.server.identity().is_none());
-                    }
+        for secret in ["secret", "wrong"] {
+            for (up, down) in CUTS {
+                let config = Config {
+                    starttls: StartTls::Required,
+                    credentials: Some(credentials(mechanism, secret)),
+                    mechanisms: vec![mechanism],
+                    ..Config::default()
+                };
+                let mut user = User::new(config);
+                let mut host = Host::new(Serving {
+                    mechanisms: Mechanism::ALL.to_vec(),
+                    ..open()
+                });
+                pair(&mut user, &mut host, up, down);
+                assert_eq!(user.client.tls(), Some(&tls()));
+                if secret == "secret" || mechanism == Mechanism::External {
+                    assert!(user.is_ready(), "{mechanism}: {:?}", user.events);
+                    assert_eq!(host.server.identity().unwrap().authzid, "ann");
+                    assert!(user.client.capabilities().has("IDLE"));
+                } else {
+                    let failure = user.failure();
+                    assert!(
+                        matches!(failure, Some(Failure::AuthRefused(_))),
+                        "{mechanism}: {failure:?}"
+                    );
+                    assert!(host.server.identity().is_none());
                 }
             }
         }
+    }
+    // Without TLS.
+    for mechanism in [Mechanism::ScramSha256, Mechanism::Plain, Mechanism::Login] {
+        let mut user = User::new(Config {
+            mechanisms: vec![mechanism],
+            ..config()
+        });
+        let mut host = Host::new(open());
+        pair(&mut user, &mut host, 3, 3);
+        assert!(user.is_ready(), "{mechanism}: {:?}", user.events);
     }
     // The command LOGIN, where nothing else is offered.
     let serving = Serving {
@@ -308,9 +336,8 @@ fn a_server_that_wants_tls_gets_it_or_nothing() {
     });
     user.settle();
     host.settle();
-    let tls = || Input::Upgraded(TlsInfo::default());
-    user.client.handle_input(user.now, tls());
-    host.server.handle_input(host.now, tls());
+    user.client.handle_input(user.now, Input::Upgraded(tls()));
+    host.server.handle_input(host.now, Input::Upgraded(tls()));
     pair(&mut user, &mut host, 7, 7);
     assert!(user.is_ready());
 }

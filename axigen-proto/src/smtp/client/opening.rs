@@ -1,8 +1,8 @@
 //! From the greeting to [`Event::Ready`]: EHLO, STARTTLS, AUTH.
 
 use super::{Client, Event, Expect, Failure, Phase, Role, StartTls};
+use crate::sasl::Channel;
 use crate::sasl::client as sasl;
-use crate::sasl::{Channel, Mechanism};
 use crate::session::TlsInfo;
 use crate::smtp::capability::Capabilities;
 use crate::smtp::command::{Command, Hello, HelloVerb, InitialResponse};
@@ -115,13 +115,9 @@ impl Client {
             return;
         };
         let channel = Channel::of(self.tls.as_ref()).offering(&self.capabilities.auth);
-        let in_the_clear = self.tls.is_none() && !self.config.plaintext_password;
-        let mechanism = self.config.mechanisms.iter().copied().find(|mechanism| {
-            self.capabilities.auth.contains(mechanism)
-                && credentials.fit(*mechanism)
-                && !(in_the_clear && mechanism.is_plaintext())
-                && (*mechanism != Mechanism::ScramSha256Plus || channel.can_bind())
-        });
+        let plaintext = self.tls.is_some() || self.config.plaintext_password;
+        let (wanted, offered) = (&self.config.mechanisms, &self.capabilities.auth);
+        let mechanism = credentials.choose(wanted, offered, &channel, plaintext);
         let Some(mechanism) = mechanism else {
             return self.fail(Failure::NoMechanism);
         };
