@@ -338,6 +338,7 @@ fn item() -> impl Strategy<Value = FetchItem> {
         vec(values::flag(), 0..4).prop_map(FetchItem::Flags),
         (1u32..).prop_map(FetchItem::Uid),
         values::date_time().prop_map(FetchItem::InternalDate),
+        option::of(values::date_time()).prop_map(FetchItem::SaveDate),
         (1..1u64 << 63).prop_map(FetchItem::ModSeq),
         values::object_id().prop_map(FetchItem::EmailId),
         option::of(values::object_id()).prop_map(FetchItem::ThreadId),

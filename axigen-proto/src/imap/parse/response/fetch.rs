@@ -72,7 +72,8 @@ fn other(input: &[u8]) -> Parsed<'_, FetchItem> {
 ///                   "BODY" section ["<" number ">"] SP nstring / "UID" SP uniqueid /
 ///                   "BINARY" section-binary SP (nstring / literal8) /
 ///                   "BINARY.SIZE" section-binary SP number / "EMAILID" SP "(" objectid ")" /
-///                   "THREADID" SP ("(" objectid ")" / nil) / "PREVIEW" SP nstring
+///                   "THREADID" SP ("(" objectid ")" / nil) / "PREVIEW" SP nstring /
+///                   "SAVEDATE" SP (date-time / nil)
 /// ```
 fn item<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, FetchItem> {
     if let Ok((rest, mut attribute)) = data_attribute(input) {
@@ -113,6 +114,11 @@ fn item<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, FetchItem> {
         "INTERNALDATE" => {
             let (rest, at) = date_time(value)?;
             (rest, FetchItem::InternalDate(at))
+        }
+        "SAVEDATE" if is_nil(value) => (&value[3..], FetchItem::SaveDate(None)),
+        "SAVEDATE" => {
+            let (rest, at) = date_time(value)?;
+            (rest, FetchItem::SaveDate(Some(at)))
         }
         "RFC822.SIZE" => {
             let (rest, size) = number64(value)?;
