@@ -15,6 +15,7 @@ use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::sort::{Sort, Thread};
+use super::extensions::uidbatches::UidBatches;
 use super::sequence::SequenceSet;
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
 
@@ -146,6 +147,8 @@ pub enum Command {
         /// UIDs.
         set: SequenceSet,
     },
+    /// UIDBATCHES ([RFC 10022](https://www.rfc-editor.org/rfc/rfc10022))
+    UidBatches(UidBatches),
     /// SEARCH, UID SEARCH (§6.4.4)
     Search(Search),
     /// SORT, UID SORT ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))

@@ -70,13 +70,11 @@ impl<'a> Encoder<'a> {
             Response::Expunge(n) => self.print(format_args!("* {n} EXPUNGE")),
             Response::Fetch { seq, items } => {
                 self.fetch_begin(*seq);
-                for (index, item) in items.iter().enumerate() {
-                    if index > 0 {
-                        self.put(" ");
-                    }
-                    self.fetch_item(item);
-                }
-                self.put(")");
+                self.fetch_items(items);
+            }
+            Response::UidFetch { uid, items } => {
+                self.uid_fetch_begin(*uid);
+                self.fetch_items(items);
             }
             Response::List(item) => self.list("* LIST ", item),
             Response::Lsub(item) => self.list("* LSUB ", item),
@@ -128,6 +126,16 @@ impl<'a> Encoder<'a> {
             Response::Sort(found) => self.numbers("* SORT", found),
             Response::Thread(threads) => threads.write(self.out),
             Response::Esearch(found) => self.esearch(found),
+            // RFC 10022 §4: "UIDBATCHES" search-correlator [SP uid-range *("," uid-range)]
+            Response::UidBatches { tag, batches } => {
+                self.put("* UIDBATCHES (TAG ");
+                self.string(tag.as_str().as_bytes());
+                self.put(")");
+                for (index, (high, low)) in batches.iter().enumerate() {
+                    let before = if index > 0 { "," } else { " " };
+                    self.print(format_args!("{before}{high}:{low}"));
+                }
+            }
             Response::Namespace {
                 personal,
                 other,
@@ -260,6 +268,22 @@ impl<'a> Encoder<'a> {
     /// `"*" SP nz-number SP "FETCH" SP "("`
     pub fn fetch_begin(&mut self, seq: u32) {
         self.print(format_args!("* {seq} FETCH ("));
+    }
+
+    /// `"*" SP uniqueid SP "UIDFETCH" SP "("`
+    pub fn uid_fetch_begin(&mut self, uid: u32) {
+        self.print(format_args!("* {uid} UIDFETCH ("));
+    }
+
+    /// The items of a FETCH response, with its end.
+    fn fetch_items(&mut self, items: &[FetchItem]) {
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.put(" ");
+            }
+            self.fetch_item(item);
+        }
+        self.put(")");
     }
 
     /// `msg-att-dynamic / msg-att-static`
@@ -546,8 +570,11 @@ impl<'a> Encoder<'a> {
             Code::ReadWrite => "READ-WRITE",
             Code::ServerBug => "SERVERBUG",
             Code::TooBig => "TOOBIG",
+            Code::TooFew => "TOOFEW",
+            Code::TooMany => "TOOMANY",
             Code::TryCreate => "TRYCREATE",
             Code::UidNotSticky => "UIDNOTSTICKY",
+            Code::UidRequired => "UIDREQUIRED",
             Code::Unavailable => "UNAVAILABLE",
             Code::UnknownCte => "UNKNOWN-CTE",
             Code::UseAttr => "USEATTR",

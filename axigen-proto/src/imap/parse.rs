@@ -25,7 +25,8 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, enable, id, list_extended, metadata, notify, quota, sort, special_use,
+    acl, compress, condstore, enable, id, list_extended, metadata, notify, quota, sort,
+    special_use, uidbatches,
 };
 use super::response::Status;
 use super::types::{StatusItem, Tag, is_tag_char};
@@ -199,6 +200,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
             one_mailbox(input).map(|(rest, mailbox)| (rest, Command::Subscribe { mailbox }))
         }
         Name::Thread => sort::thread(grammar, false, input),
+        Name::UidBatches => uidbatches::uid_batches(input),
         Name::UidCopy => copy(grammar, true, input),
         // RFC 4315 §2.1: uid-expunge = "UID" SP "EXPUNGE" SP sequence-set
         Name::UidExpunge => map(preceded(sp, sequence_set), |set| Command::UidExpunge {

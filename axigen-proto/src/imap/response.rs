@@ -39,6 +39,15 @@ pub enum Response {
         /// Items.
         items: Vec<FetchItem>,
     },
+    /// `* n UIDFETCH (..)` ([RFC 9586 §3.3](https://www.rfc-editor.org/rfc/rfc9586#section-3.3)):
+    /// FETCH once UIDONLY is enabled; larger data goes through
+    /// [`Server::uid_fetch_begin`](super::server::Server::uid_fetch_begin).
+    UidFetch {
+        /// UID.
+        uid: u32,
+        /// Items.
+        items: Vec<FetchItem>,
+    },
     /// `* LIST`
     List(ListItem),
     /// `* LSUB` (RFC 3501)
@@ -87,6 +96,13 @@ pub enum Response {
     Thread(Threads),
     /// `* ESEARCH` ([RFC 4731](https://www.rfc-editor.org/rfc/rfc4731))
     Esearch(Esearch),
+    /// `* UIDBATCHES` ([RFC 10022](https://www.rfc-editor.org/rfc/rfc10022))
+    UidBatches {
+        /// The tag of the command answered.
+        tag: Tag,
+        /// The higher UID of each batch before its lower one.
+        batches: Vec<(u32, u32)>,
+    },
     /// `* NAMESPACE` ([RFC 2342](https://www.rfc-editor.org/rfc/rfc2342)); an empty list is NIL.
     Namespace {
         /// The user's own.
@@ -354,9 +370,15 @@ pub enum Code {
     ReadWrite,
     ServerBug,
     TooBig,
+    /// The batches are too small (RFC 10022).
+    TooFew,
+    /// The batches are too many (RFC 10022).
+    TooMany,
     TryCreate,
     UidNext(u32),
     UidNotSticky,
+    /// Sequence numbers are not used (RFC 9586).
+    UidRequired,
     UidValidity(u32),
     Unavailable,
     UnknownCte,

@@ -45,9 +45,9 @@ impl Talk<'_> {
             conn.session().untagged(&response)?;
         }
         for (row, &before) in stored.rows.iter().zip(&stored.before) {
-            let Some(seq) = selected.seq(row.uid) else {
+            if selected.seq(row.uid).is_none() {
                 continue;
-            };
+            }
             let items = match store.silent {
                 // The client knows what the flags are now, unless another
                 // session changed them too: then it is told of it afterwards.
@@ -55,6 +55,7 @@ impl Talk<'_> {
                 true if !enabled.condstore || (row.modseq == before && since.is_none()) => {
                     Vec::new()
                 }
+                true if enabled.uidonly => vec![selected.modseq_of(row)],
                 true => vec![FetchItem::Uid(row.uid), selected.modseq_of(row)],
                 false if store.uid || enabled.condstore => selected.flags_of(row, enabled),
                 false => vec![FetchItem::Flags(selected.flags(row, enabled.rev2))],
@@ -63,7 +64,9 @@ impl Talk<'_> {
             if items.is_empty() {
                 continue;
             }
-            conn.session().untagged(&Response::Fetch { seq, items })?;
+            if let Some(response) = selected.fetched(row.uid, items, enabled) {
+                conn.session().untagged(&response)?;
+            }
             if conn.session().pending_output() > crate::net::conn::UNSENT_LOW {
                 conn.flush().await?;
             }
@@ -77,10 +80,10 @@ impl Talk<'_> {
             conn.session().untagged(&response)?;
         }
         for row in &in_the_way {
-            if let Some(seq) = selected.seq(row.uid) {
-                let items = selected.flags_of(row, enabled);
+            let items = selected.flags_of(row, enabled);
+            if let Some(response) = selected.fetched(row.uid, items, enabled) {
                 selected.tell(row);
-                conn.session().untagged(&Response::Fetch { seq, items })?;
+                conn.session().untagged(&response)?;
             }
         }
         let there = stored.rows.len() + stored.modified.len();

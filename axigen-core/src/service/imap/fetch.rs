@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axigen_proto::imap::command::{Fetch, FetchAttribute};
 use axigen_proto::imap::extensions::acl::Rights;
-use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
+use axigen_proto::imap::response::{Code, FetchItem, Status};
 use axigen_proto::imap::types::DateTime;
 use axigen_store::AccountId;
 
@@ -57,8 +57,10 @@ impl Talk<'_> {
                     .untagged(&selected.vanished(&touched, &named))?;
             }
         }
-        // RFC 9051 §6.4.9: a UID FETCH always shows the UID.
-        if uid && !wanted.contains(&FetchAttribute::Uid) {
+        // RFC 9051 §6.4.9: a UID FETCH always shows the UID; UIDFETCH does so by
+        // itself (RFC 9586 §3.3).
+        let uidonly = conn.session().enabled().uidonly;
+        if uid && !uidonly && !wanted.contains(&FetchAttribute::Uid) {
             wanted.insert(0, FetchAttribute::Uid);
         }
         let sets_seen = !selected.read_only
@@ -144,10 +146,12 @@ impl Talk<'_> {
 
     /// FETCH of nothing but UIDs.
     async fn uids(&mut self, conn: &mut ImapConn, uids: &[u32]) -> Done<Status> {
+        let enabled = conn.session().enabled();
         for &uid in uids {
-            if let Some(seq) = self.selected.as_ref().and_then(|of| of.seq(uid)) {
-                let items = vec![FetchItem::Uid(uid)];
-                conn.session().untagged(&Response::Fetch { seq, items })?;
+            let items = vec![FetchItem::Uid(uid)];
+            let of = self.selected.as_ref();
+            if let Some(response) = of.and_then(|of| of.fetched(uid, items, enabled)) {
+                conn.session().untagged(&response)?;
             }
             if conn.session().pending_output() > UNSENT_LOW {
                 conn.flush().await?;
@@ -296,10 +300,15 @@ impl Talk<'_> {
             ));
         }
         if data.is_empty() {
-            conn.session().untagged(&Response::Fetch { seq, items })?;
+            if let Some(response) = selected.fetched(row.uid, items, enabled) {
+                conn.session().untagged(&response)?;
+            }
             return Ok(None);
         }
-        conn.session().fetch_begin(seq)?;
+        match enabled.uidonly {
+            true => conn.session().uid_fetch_begin(row.uid)?,
+            false => conn.session().fetch_begin(seq)?,
+        }
         for item in &items {
             conn.session().fetch_item(item)?;
         }

@@ -435,6 +435,7 @@ impl Talk<'_> {
             Command::Status { mailbox, items } => {
                 self.mailbox_status(conn, mailbox, &items).await?
             }
+            Command::UidBatches(batches) => self.uid_batches(conn, &tag, batches)?,
             Command::Search(search) => self.search(conn, of_open, &tag, &search).await?,
             Command::Sort(sort) => self.sort(conn, of_open, &tag, &sort).await?,
             Command::Thread(thread) => self.thread(conn, of_open, &thread).await?,
@@ -593,7 +594,15 @@ impl Talk<'_> {
         let mailboxes = &self.context.mailboxes;
         match Selected::open(mailboxes, view, info, examine, rev2).await {
             Ok((selected, responses)) => {
-                for response in &responses {
+                // RFC 9586 §3.6: UNSEEN is a sequence number.
+                let uidonly = conn.session().enabled().uidonly;
+                let numbered = |response: &&Response| {
+                    let Response::Status(status) = response else {
+                        return false;
+                    };
+                    matches!(status.code, Some(Code::Unseen(_)))
+                };
+                for response in responses.iter().filter(|of| !(uidonly && numbered(of))) {
                     conn.session().untagged(response)?;
                 }
                 self.selected = Some(selected);

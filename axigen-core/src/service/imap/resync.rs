@@ -56,12 +56,12 @@ impl Talk<'_> {
                 conn.session().untagged(&response)?;
             }
             for row in rows.iter().filter(|row| row.modseq > client.modseq) {
-                let Some(seq) = selected.seq(row.uid) else {
+                let items = selected.flags_of(row, enabled);
+                let Some(response) = selected.fetched(row.uid, items, enabled) else {
                     continue;
                 };
-                let items = selected.flags_of(row, enabled);
                 selected.tell(row);
-                conn.session().untagged(&Response::Fetch { seq, items })?;
+                conn.session().untagged(&response)?;
             }
             if conn.session().pending_output() > UNSENT_LOW {
                 conn.flush().await?;

@@ -4,6 +4,7 @@
 use std::time::UNIX_EPOCH;
 
 use axigen_proto::imap::command::{Search as Command, SearchKey};
+use axigen_proto::imap::extensions::uidbatches::UidBatches;
 use axigen_proto::imap::response::{Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
@@ -64,6 +65,27 @@ impl Talk<'_> {
             conn.session().untagged(&response)?;
         }
         Ok(Status::ok("searched"))
+    }
+
+    /// Ranges of UIDs that hold as many messages each. The saved result stays as
+    /// it is.
+    pub(super) fn uid_batches(
+        &self,
+        conn: &mut ImapConn,
+        tag: &Tag,
+        command: UidBatches,
+    ) -> Done<Status> {
+        let Some(selected) = &self.selected else {
+            return Ok(Status::bad("no mailbox is open"));
+        };
+        if let Some(status) = command.refusal() {
+            return Ok(status);
+        }
+        let batches = command.of(selected.uids());
+        let tag = tag.clone();
+        conn.session()
+            .untagged(&Response::UidBatches { tag, batches })?;
+        Ok(Status::ok("these are the batches"))
     }
 
     /// Shows the messages of the open mailbox that match, in their order. The

@@ -279,6 +279,22 @@ impl Selected {
         responses
     }
 
+    /// A FETCH response about a message; `None` for one the client does not
+    /// know of.
+    pub(super) fn fetched(
+        &self,
+        uid: u32,
+        items: Vec<FetchItem>,
+        enabled: Enabled,
+    ) -> Option<Response> {
+        let seq = self.seq(uid)?;
+        // RFC 9586 §3.3
+        Some(match enabled.uidonly {
+            true => Response::UidFetch { uid, items },
+            false => Response::Fetch { seq, items },
+        })
+    }
+
     /// Up to which change of the account the client was told.
     pub(super) fn told_up_to(&self) -> u64 {
         self.modseq
@@ -288,10 +304,12 @@ impl Selected {
     /// number if it wants that
     /// ([RFC 7162 §3.2.4](https://www.rfc-editor.org/rfc/rfc7162#section-3.2.4)).
     pub(super) fn flags_of(&mut self, row: &Row, enabled: Enabled) -> Vec<FetchItem> {
-        let mut items = vec![
-            FetchItem::Uid(row.uid),
-            FetchItem::Flags(self.flags(row, enabled.rev2)),
-        ];
+        let mut items = Vec::with_capacity(3);
+        // RFC 9586 §3.3: UIDFETCH names it already.
+        if !enabled.uidonly {
+            items.push(FetchItem::Uid(row.uid));
+        }
+        items.push(FetchItem::Flags(self.flags(row, enabled.rev2)));
         if enabled.condstore {
             items.push(self.modseq_of(row));
         }
@@ -323,7 +341,7 @@ impl Selected {
         let responses = &mut update.responses;
         if told == Told::Nothing {
             if expunge_allowed && !self.gone.is_empty() {
-                self.tell_gone(enabled.qresync, responses);
+                self.tell_gone(enabled.vanished(), responses);
                 update.expunged = true;
             }
             self.tell_known(responses);
@@ -339,7 +357,7 @@ impl Selected {
                     .filter(|uid| self.uids.binary_search(uid).is_ok()),
             );
             if expunge_allowed && !self.gone.is_empty() {
-                self.tell_gone(enabled.qresync, responses);
+                self.tell_gone(enabled.vanished(), responses);
                 update.expunged = true;
             }
             let flags = told == Told::All;
@@ -421,11 +439,8 @@ impl Selected {
             }
             if row.uid > largest {
                 new.push(row.uid);
-            } else if flags
-                && !told
-                && let Some(seq) = self.seq(row.uid)
-            {
-                fetches.push((seq, row));
+            } else if flags && !told && self.seq(row.uid).is_some() {
+                fetches.push(row);
             }
         }
         if !new.is_empty() {
@@ -446,9 +461,9 @@ impl Selected {
         if flags {
             responses.extend(self.new_keywords(rows));
         }
-        for (seq, row) in fetches {
+        for row in fetches {
             let items = self.flags_of(row, enabled);
-            responses.push(Response::Fetch { seq, items });
+            responses.extend(self.fetched(row.uid, items, enabled));
         }
         Ok(new)
     }

@@ -94,6 +94,12 @@ impl Encoder<'_> {
             Command::Unselect => self.put("UNSELECT"),
             Command::Expunge => self.put("EXPUNGE"),
             Command::UidExpunge { set } => self.print(format_args!("UID EXPUNGE {set}")),
+            Command::UidBatches(batches) => {
+                self.print(format_args!("UIDBATCHES {}", batches.size));
+                if let Some((from, to)) = batches.range {
+                    self.print(format_args!(" {from}:{to}"));
+                }
+            }
             Command::Search(search) => self.client_search(search),
             Command::Sort(sort) => {
                 self.print(format_args!("{}SORT", uid_prefix(sort.uid)));

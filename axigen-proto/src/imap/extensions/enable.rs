@@ -21,9 +21,17 @@ pub struct Enabled {
     pub qresync: bool,
     /// METADATA or METADATA-SERVER (RFC 5464): changes of entries are told.
     pub metadata: bool,
+    /// UIDONLY (RFC 9586): UIDs instead of sequence numbers.
+    pub uidonly: bool,
 }
 
 impl Enabled {
+    /// Whether VANISHED takes the place of EXPUNGE
+    /// ([RFC 9586 §3.4](https://www.rfc-editor.org/rfc/rfc9586#section-3.4)).
+    pub fn vanished(&self) -> bool {
+        self.qresync || self.uidonly
+    }
+
     /// Enables what these names stand for, and gives the names of what was not
     /// enabled before. Unknown names are ignored (RFC 5161 §3.1).
     pub(crate) fn enable(&mut self, names: &[String], rev2: bool) -> Vec<Cow<'static, str>> {
@@ -35,6 +43,7 @@ impl Enabled {
                 "QRESYNC" => ("QRESYNC", &mut self.qresync),
                 "METADATA" => ("METADATA", &mut self.metadata),
                 "METADATA-SERVER" => ("METADATA-SERVER", &mut self.metadata),
+                "UIDONLY" => ("UIDONLY", &mut self.uidonly),
                 _ => continue,
             };
             if !std::mem::replace(flag, true) {

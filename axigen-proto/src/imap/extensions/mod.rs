@@ -25,6 +25,8 @@ pub mod preview;
 pub mod quota;
 pub mod sort;
 pub mod special_use;
+pub mod uidbatches;
+pub mod uidonly;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
@@ -64,6 +66,8 @@ pub const AFTER_LOGIN: &[&str] = &[
     "STATUS=SIZE",           // RFC 8438
     "THREAD=ORDEREDSUBJECT", // RFC 5256
     "THREAD=REFERENCES",     // RFC 5256
+    "UIDBATCHES",            // RFC 10022
+    "UIDONLY",               // RFC 9586
     "UIDPLUS",               // RFC 4315
     "UNAUTHENTICATE",        // RFC 8437
     "UNSELECT",              // RFC 3691

@@ -218,13 +218,14 @@ fn untagged<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> 
         "THREAD" => search::thread(counted, rest),
         "ESEARCH" => search::esearch(counted, rest),
         "VANISHED" => search::vanished(counted, rest),
+        "UIDBATCHES" => search::uid_batches(counted, rest),
         _ => mailbox::response(counted, &name, rest),
     }
 }
 
 /// ```text
 /// mailbox-data =/ number SP "EXISTS" / number SP "RECENT"
-/// message-data = nz-number SP ("EXPUNGE" / ("FETCH" SP msg-att))
+/// message-data = nz-number SP ("EXPUNGE" / (("FETCH" / "UIDFETCH") SP msg-att))
 /// ```
 fn message<'a>(counted: &Counted<'_>, number: u32, input: &'a [u8]) -> Parsed<'a, Response> {
     let (rest, name) = name(input)?;
@@ -232,10 +233,13 @@ fn message<'a>(counted: &Counted<'_>, number: u32, input: &'a [u8]) -> Parsed<'a
         "EXISTS" => Response::Exists(number),
         "RECENT" => Response::Recent(number),
         "EXPUNGE" => Response::Expunge(number),
-        "FETCH" => {
+        "FETCH" | "UIDFETCH" => {
             let (rest, ()) = sp(rest)?;
             let (rest, items) = fetch::items(counted, rest)?;
-            let response = Response::Fetch { seq: number, items };
+            let response = match name.as_str() {
+                "FETCH" => Response::Fetch { seq: number, items },
+                _ => Response::UidFetch { uid: number, items },
+            };
             return Ok((trailing(rest), response));
         }
         _ => return Err(expected(input, "a known response about a message")),

@@ -7,6 +7,7 @@ use crate::imap::command::Command;
 use crate::imap::command::name::{Name, Needs};
 use crate::imap::extensions::enable::Enabled;
 use crate::imap::extensions::literal::{LITERAL_MINUS, Literal};
+use crate::imap::extensions::uidonly;
 use crate::imap::frame::Frame;
 use crate::imap::parse::{self, Grammar, Head};
 use crate::imap::response::{Code, Response, Status, StatusKind};
@@ -205,6 +206,10 @@ impl Server {
         if !self.enabled.qresync && command.needs_qresync() {
             let status = Status::bad("This needs ENABLE QRESYNC before it");
             return self.complain(Some(&tag), status);
+        }
+        // RFC 9586 §3
+        if self.enabled.uidonly && command.uses_sequence_numbers() {
+            return self.complain(Some(&tag), uidonly::refusal());
         }
         self.enabled.condstore |= command.enables_condstore();
         match command {

@@ -55,6 +55,15 @@ impl Outbox {
         Ok(())
     }
 
+    pub(super) fn uid_fetch_begin(&mut self, rev2: bool, uid: u32) -> Result<(), Misuse> {
+        if self.fetch != Fetch::None {
+            return Err(Misuse("a FETCH response is open"));
+        }
+        Encoder::new(&mut self.tail, rev2).uid_fetch_begin(uid);
+        self.fetch = Fetch::Open { first: true };
+        Ok(())
+    }
+
     pub(super) fn fetch_item(&mut self, rev2: bool, item: &FetchItem) -> Result<(), Misuse> {
         self.separate()?;
         Encoder::new(&mut self.tail, rev2).fetch_item(item);

@@ -42,6 +42,21 @@ impl Server {
         self.out.fetch_begin(self.enabled.rev2, seq)
     }
 
+    /// The same as UIDFETCH, for a client that has enabled UIDONLY
+    /// ([RFC 9586 §3.3](https://www.rfc-editor.org/rfc/rfc9586#section-3.3)).
+    ///
+    /// # Errors
+    /// As [`Server::fetch_begin`].
+    pub fn uid_fetch_begin(&mut self, uid: u32) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        if self.identity.is_none() {
+            return Err(Misuse("an untagged response before the login"));
+        }
+        self.out.uid_fetch_begin(self.enabled.rev2, uid)
+    }
+
     /// One small item of a FETCH response begun with [`Server::fetch_begin`].
     ///
     /// # Errors

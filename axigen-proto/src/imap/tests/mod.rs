@@ -17,5 +17,6 @@ mod reading;
 mod responses;
 mod round_trip;
 mod sample;
+mod searching;
 mod states;
 mod values;

@@ -15,6 +15,7 @@ use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMai
 use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::partial::PartialRange;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
+use crate::imap::extensions::uidbatches::UidBatches;
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
 
@@ -394,6 +395,10 @@ pub(super) fn attribute() -> impl Strategy<Value = FetchAttribute> {
 fn of_messages() -> impl Strategy<Value = Command> {
     prop_oneof![
         set().prop_map(|set| Command::UidExpunge { set }),
+        (1u32.., option::of((1u32.., 1u32..))).prop_map(|(size, ends)| {
+            let range = ends.map(|(a, b): (u32, u32)| (a.min(b), a.max(b)));
+            Command::UidBatches(UidBatches { size, range })
+        }),
         any::<bool>()
             .prop_flat_map(|uid| (
                 Just(uid),

@@ -189,3 +189,28 @@ pub(super) fn vanished<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a,
     let (rest, uids) = uid_set(counted, rest)?;
     Ok((trailing(rest), Response::Vanished { earlier, uids }))
 }
+
+/// ```text
+/// uidbatches-response = "UIDBATCHES" search-correlator [SP uid-range *("," uid-range)]
+/// ```
+pub(super) fn uid_batches<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
+    let start = spaces(input);
+    let inside = preceded((tag_no_case("TAG"), sp), astring_text);
+    let (behind, text) = delimited(tag("("), inside, tag(")")).parse(start)?;
+    let tag = Tag::new(&text).ok_or_else(|| expected(start, "a tag"))?;
+    let mut rest = spaces(behind);
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        counted.numbers(1, rest)?;
+        let (behind, (low, high)) = range(rest)?;
+        batches.push((high, low));
+        rest = match behind.strip_prefix(b",") {
+            Some(more) => more,
+            None => {
+                rest = behind;
+                break;
+            }
+        };
+    }
+    Ok((trailing(rest), Response::UidBatches { tag, batches }))
+}

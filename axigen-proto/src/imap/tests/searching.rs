@@ -1,0 +1,134 @@
+//! UIDONLY and UIDBATCHES: lines as the standards show them, read and written.
+
+use bytes::BytesMut;
+
+use crate::imap::command::Command;
+use crate::imap::encode::Encoder;
+use crate::imap::extensions::uidbatches::UidBatches;
+use crate::imap::parse::response::{Reply, ResponseGrammar, response as read_response};
+use crate::imap::parse::{self, Grammar};
+use crate::imap::response::{Code, FetchItem, Response, Status, StatusKind};
+use crate::imap::types::{Flag, Tag};
+
+fn read(line: &str) -> Command {
+    let found = parse::command(&Grammar::default(), line.as_bytes());
+    found.unwrap_or_else(|why| panic!("{line}: {why:?}")).1
+}
+
+fn refused(line: &str) -> Status {
+    let found = parse::command(&Grammar::default(), line.as_bytes());
+    found.expect_err(line).status
+}
+
+/// Written as it stands there, and read again.
+#[track_caller]
+fn both_ways(response: &Response, line: &str) {
+    let mut out = BytesMut::new();
+    Encoder::new(&mut out, false).response(response);
+    assert_eq!(out, format!("{line}\r\n").as_bytes());
+    let read = read_response(&ResponseGrammar::default(), line.as_bytes());
+    assert_eq!(read, Ok(Reply::Untagged(response.clone())), "{line}");
+}
+
+#[test]
+fn uidbatches() {
+    let batches = |size, range| Command::UidBatches(UidBatches { size, range });
+    assert_eq!(read("A143 UIDBATCHES 2000"), batches(2000, None));
+    assert_eq!(
+        read("A302 uidbatches 2000 10:20"),
+        batches(2000, Some((10, 20)))
+    );
+    let status = refused("A302 UIDBATCHES 500 20:10");
+    assert_eq!(
+        (status.kind, status.code),
+        (StatusKind::Bad, Some(Code::ClientBug))
+    );
+    for line in [
+        "a UIDBATCHES",
+        "a UIDBATCHES 0",
+        "a UIDBATCHES abc",
+        "a UIDBATCHES 500 10",
+        "a UIDBATCHES 500 0:10",
+        "a UIDBATCHES 500 1:*",
+        "a UIDBATCHES 500 1:2,3:4",
+        "a UIDBATCHES 4294967296",
+        "a UID UIDBATCHES 500",
+    ] {
+        assert_eq!(refused(line).kind, StatusKind::Bad, "{line}");
+    }
+    let response = |tag: &str, batches: &[(u32, u32)]| Response::UidBatches {
+        tag: Tag::new(tag).unwrap(),
+        batches: batches.to_vec(),
+    };
+    both_ways(
+        &response(
+            "A143",
+            &[
+                (215_295, 99_696),
+                (99_695, 20_351),
+                (20_350, 7830),
+                (7829, 1),
+            ],
+        ),
+        "* UIDBATCHES (TAG \"A143\") 215295:99696,99695:20351,20350:7830,7829:1",
+    );
+    both_ways(&response("A1", &[]), "* UIDBATCHES (TAG \"A1\")");
+    both_ways(
+        &Response::Status(Status::no("small").with(Code::TooFew)),
+        "* NO [TOOFEW] small",
+    );
+    both_ways(
+        &Response::Status(Status::no("many").with(Code::TooMany)),
+        "* NO [TOOMANY] many",
+    );
+}
+
+#[test]
+fn uidfetch() {
+    both_ways(
+        &Response::UidFetch {
+            uid: 25_996,
+            items: vec![FetchItem::Flags(vec![Flag::Seen])],
+        },
+        "* 25996 UIDFETCH (FLAGS (\\Seen))",
+    );
+    both_ways(
+        &Response::Status(Status::bad("no").with(Code::UidRequired)),
+        "* BAD [UIDREQUIRED] no",
+    );
+}
+
+#[test]
+fn what_names_sequence_numbers() {
+    for line in [
+        "a FETCH 1 FLAGS",
+        "a FETCH $ FLAGS",
+        "a STORE 1 FLAGS (\\Seen)",
+        "a COPY 1 x",
+        "a MOVE 1 x",
+        "a SEARCH ALL",
+        "a SORT (DATE) UTF-8 ALL",
+        "a THREAD REFERENCES UTF-8 ALL",
+        "a UID SEARCH 1:5",
+        "a UID SEARCH OR SEEN NOT (FLAGGED 7)",
+        "a UID SORT (DATE) UTF-8 1:*",
+        "a UID THREAD REFERENCES UTF-8 2",
+        "a SELECT INBOX (QRESYNC (1 2 1:9 (1,3 4,8)))",
+    ] {
+        assert!(read(line).uses_sequence_numbers(), "{line}");
+    }
+    for line in [
+        "a UID FETCH 1 FLAGS",
+        "a UID STORE 1 FLAGS (\\Seen)",
+        "a UID COPY 1 x",
+        "a UID MOVE $ x",
+        "a UID SEARCH UID 1:5 $",
+        "a UID SORT (DATE) UTF-8 ALL",
+        "a UID EXPUNGE 1",
+        "a EXPUNGE",
+        "a SELECT INBOX (QRESYNC (1 2 1:9))",
+        "a UIDBATCHES 500",
+    ] {
+        assert!(!read(line).uses_sequence_numbers(), "{line}");
+    }
+}
