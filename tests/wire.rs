@@ -202,6 +202,16 @@ impl Wire {
         said
     }
 
+    /// Appends a message of any bytes; the answer must be OK.
+    #[track_caller]
+    pub fn append_bytes(&mut self, mailbox: &str, message: &[u8]) {
+        self.send(format!("T APPEND {mailbox} {{{}+}}\r\n", message.len()));
+        self.send(message);
+        self.send("\r\n");
+        let said = String::from_utf8_lossy(&self.imap_until("T ")).into_owned();
+        assert!(said.contains("T OK"), "{said}");
+    }
+
     /// Appends a message; the whole answer.
     pub fn append(&mut self, mailbox: &str, flags: &str, message: &str) -> String {
         let size = message.len();
