@@ -105,16 +105,11 @@ fn item<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, FetchItem> {
             let (rest, modseq) = number64(open(value)?)?;
             (close(rest)?, FetchItem::ModSeq(modseq))
         }
-        // RFC 8514 §6: "SAVEDATE" SP (date-time / nil)
-        "SAVEDATE" if is_nil(rest) => (&rest[3..], FetchItem::SaveDate(None)),
-        "SAVEDATE" => {
-            let (rest, date) = date_time(rest)?;
-            (rest, FetchItem::SaveDate(Some(date)))
-        }
         "INTERNALDATE" => {
             let (rest, at) = date_time(value)?;
             (rest, FetchItem::InternalDate(at))
         }
+        // RFC 8514 §6: "SAVEDATE" SP (date-time / nil)
         "SAVEDATE" if is_nil(value) => (&value[3..], FetchItem::SaveDate(None)),
         "SAVEDATE" => {
             let (rest, at) = date_time(value)?;
