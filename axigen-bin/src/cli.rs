@@ -65,9 +65,20 @@ pub(crate) struct Demo {
     /// Add this to every port
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) port_offset: u16,
+    /// What separates the levels of mailbox names in IMAP: / or .
+    #[arg(long, value_name = "CHARACTER", default_value_t = '/', value_parser = separator)]
+    pub(crate) separator: char,
     /// Also add the accounts u1 to uN, with the same password
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) accounts: u32,
+}
+
+fn separator(text: &str) -> Result<char, String> {
+    match text {
+        "/" => Ok('/'),
+        "." => Ok('.'),
+        _ => Err("it is / or .".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -48,6 +48,7 @@ impl Line {
         let peer = Peer {
             addr: address,
             local: address,
+            tls: None,
             listener: Arc::new(listener),
             stop: stopped,
         };

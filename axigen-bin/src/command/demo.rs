@@ -54,7 +54,7 @@ pub(crate) async fn run(options: Demo) -> Result<(), Failure> {
     ])
     .map_err(|error| Failure::new(error.to_string()))?;
     let engine = Engine::builder(store)
-        .settings(settings(options.port_offset))
+        .settings(settings(&options))
         .tls(certificate)
         .build()?;
     let begun = tokio::select! {
@@ -91,7 +91,8 @@ async fn begin(
     Ok(())
 }
 
-fn settings(offset: u16) -> Settings {
+fn settings(options: &Demo) -> Settings {
+    let offset = options.port_offset;
     let listen = |common: &mut Common, ports: &[(u16, TlsMode)]| {
         common.enable = true;
         common.listeners = ports
@@ -130,6 +131,7 @@ fn settings(offset: u16) -> Settings {
         common.limits.connections = Some(20_000);
     }
     settings.accounts.imap_connections = Some(20_000);
+    settings.imap.separator = options.separator;
     settings
 }
 

@@ -258,6 +258,10 @@ pub struct ImapSettings {
     pub login_timeout: Span,
     /// Whether clients may have the connection compressed.
     pub compress: bool,
+    /// What separates the levels of mailbox names: "/" or ".". In names that hold
+    /// the other character the two change places, so nothing is lost by changing
+    /// it; clients have to be told the new names.
+    pub separator: char,
     /// What GETMETADATA says of the server: a sentence (/shared/comment).
     pub comment: String,
     /// What GETMETADATA says of who looks after the server: a URL, as
@@ -293,6 +297,7 @@ impl Default for ImapSettings {
             idle_timeout: Span(limits.idle_timeout),
             login_timeout: Span(limits.login_timeout),
             compress: true,
+            separator: '/',
             comment: String::new(),
             admin: String::new(),
             annotation_size: Size(64 * 1024),

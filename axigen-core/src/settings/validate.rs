@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use axigen_proto::imap::separator::Separator;
 use axigen_proto::smtp::address::DomainName;
 
 use super::LoginSettings;
@@ -71,6 +72,12 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
 
 /// The first levels of others' names are one level each, and two.
 fn namespaces(imap: &ImapSettings, problems: &mut Vec<Problem>) {
+    if Separator::new(imap.separator).is_none() {
+        problems.push(Problem::new(
+            "imap.separator",
+            format!("it is \"/\" or \".\", not {:?}", imap.separator.to_string()),
+        ));
+    }
     let (other, public) = (&imap.other_users, &imap.public_folders);
     for (option, name) in [("other_users", other), ("public_folders", public)] {
         let bad = name.contains(names::SEPARATOR)

@@ -11,6 +11,7 @@ use super::extensions::notify::NotifyEvent;
 use super::response::{
     Code, Esearch, FetchItem, ListItem, Namespace, Numbers, Response, Status, StatusKind,
 };
+use super::separator::Separator;
 use super::types::{Flag, MailboxName, StatusItem, Tag};
 use super::utf7;
 
@@ -25,6 +26,7 @@ const QUOTED: usize = 1024;
 pub struct Encoder<'a> {
     out: &'a mut BytesMut,
     rev2: bool,
+    separator: Separator,
 }
 
 impl<'a> Encoder<'a> {
@@ -32,7 +34,18 @@ impl<'a> Encoder<'a> {
     /// IMAP4rev2) mailbox names go as UTF-8, quoted strings may hold UTF-8, and
     /// what RFC 9051 has done away with is left out.
     pub fn new(out: &'a mut BytesMut, rev2: bool) -> Encoder<'a> {
-        Encoder { out, rev2 }
+        Encoder {
+            out,
+            rev2,
+            separator: Separator::Slash,
+        }
+    }
+
+    /// The same with another hierarchy separator in names.
+    #[must_use]
+    pub fn separated_by(mut self, separator: Separator) -> Self {
+        self.separator = separator;
+        self
     }
 
     /// An untagged response, line end included.
@@ -639,7 +652,14 @@ impl<'a> Encoder<'a> {
 
     fn delimiter(&mut self, delimiter: Option<char>) {
         match delimiter {
-            Some(c) => self.string(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            Some(c) => {
+                let c = if c == '/' {
+                    self.separator.as_char()
+                } else {
+                    c
+                };
+                self.string(c.encode_utf8(&mut [0; 4]).as_bytes());
+            }
             None => self.put("NIL"),
         }
     }
@@ -718,10 +738,11 @@ impl<'a> Encoder<'a> {
         self.put("(");
         for namespace in namespaces {
             self.put("(");
+            let prefix = self.separator.swap(&namespace.prefix);
             if self.rev2 {
-                self.string(namespace.prefix.as_bytes());
+                self.string(prefix.as_bytes());
             } else {
-                self.string(utf7::encode(&namespace.prefix).as_bytes());
+                self.string(utf7::encode(&prefix).as_bytes());
             }
             self.put(" ");
             self.delimiter(namespace.delimiter);
@@ -750,10 +771,11 @@ impl<'a> Encoder<'a> {
 
     /// `mailbox = "INBOX" / astring`
     pub fn mailbox(&mut self, name: &MailboxName) {
+        let name = self.separator.swap(name.as_str());
         if self.rev2 {
-            self.astring(name.as_str().as_bytes());
+            self.astring(name.as_bytes());
         } else {
-            self.astring(utf7::encode(name.as_str()).as_bytes());
+            self.astring(utf7::encode(&name).as_bytes());
         }
     }
 

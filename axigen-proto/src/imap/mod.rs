@@ -11,7 +11,7 @@
 //! | [`encode`] | responses and commands written as bytes |
 //! | [`parse`] | the grammar of commands and of responses |
 //! | [`extensions`] | what came by RFCs of its own |
-//! | [`types`], [`sequence`], [`utf7`] | the values they are made of |
+//! | [`types`], [`sequence`], [`utf7`], [`separator`] | the values they are made of |
 
 pub mod client;
 pub mod command;
@@ -21,6 +21,7 @@ mod frame;
 pub mod parse;
 mod pattern;
 pub mod response;
+pub mod separator;
 pub mod sequence;
 pub mod server;
 pub mod structure;

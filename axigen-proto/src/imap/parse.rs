@@ -29,6 +29,7 @@ use super::extensions::{
     special_use, uidbatches,
 };
 use super::response::Status;
+use super::separator::Separator;
 use super::types::{StatusItem, Tag, is_tag_char};
 
 /// What the grammar depends on.
@@ -38,6 +39,8 @@ pub struct Grammar {
     pub rev2: bool,
     /// How deep search keys may be nested.
     pub nesting: usize,
+    /// What separates the levels of names.
+    pub separator: Separator,
 }
 
 impl Default for Grammar {
@@ -45,6 +48,7 @@ impl Default for Grammar {
         Grammar {
             rev2: false,
             nesting: 64,
+            separator: Separator::Slash,
         }
     }
 }

@@ -46,6 +46,7 @@ use super::extensions::enable::Enabled;
 use super::extensions::literal::Literal;
 use super::frame::CommandFramer;
 use super::response::{Code, Response, Status, StatusKind};
+use super::separator::Separator;
 use super::types::Tag;
 use crate::limits::ImapLimits;
 use crate::sasl;
@@ -76,6 +77,8 @@ pub struct Config {
     pub rev2: bool,
     /// LITERAL+ when true (any size), LITERAL- when false (at most 4096 bytes). RFC 7888.
     pub literal_plus: bool,
+    /// What separates the levels of names, for the client.
+    pub separator: Separator,
     /// Whether COMPRESS is offered (RFC 4978).
     pub compress: bool,
     /// What ID answers (RFC 2971), as name and value; empty for NIL.
@@ -93,6 +96,7 @@ impl Default for Config {
             mechanisms: vec![sasl::Mechanism::ScramSha256, sasl::Mechanism::Plain],
             rev2: true,
             literal_plus: true,
+            separator: Separator::default(),
             compress: true,
             id: Vec::new(),
         }
@@ -250,6 +254,7 @@ impl Server {
     pub fn new(config: impl Into<Arc<Config>>, seed: [u8; 32]) -> Server {
         let config = config.into();
         Server {
+            out: Outbox::new(config.separator),
             phase: if config.implicit_tls {
                 Phase::Handshake { greeted: false }
             } else {
@@ -260,7 +265,6 @@ impl Server {
             logins: 0,
             input: CommandFramer::new(),
             eof: false,
-            out: Outbox::default(),
             events: VecDeque::new(),
             upgrade: None,
             compressed: false,

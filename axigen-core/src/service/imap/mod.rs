@@ -45,6 +45,7 @@ use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
+use axigen_proto::imap::separator::Separator;
 use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
 use axigen_proto::imap::server::{Config, Event, Server};
 use axigen_proto::imap::types::Tag;
@@ -157,6 +158,7 @@ impl Service for Imap {
             starttls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
             compress: settings.imap.compress,
+            separator: Separator::new(settings.imap.separator).unwrap_or_default(),
             mechanisms: self.context.logins.mechanisms(),
             id: vec![
                 ("name".into(), "Axigen in Rust".into()),

@@ -311,7 +311,10 @@ fn mailbox_text<'a>(
     if text.bytes().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
         return Err(cannot(at, "The mailbox name holds a line break or a NUL"));
     }
-    Ok(text)
+    Ok(match grammar.separator.swap(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(swapped) => swapped,
+    })
 }
 
 /// ```text

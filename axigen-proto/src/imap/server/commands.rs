@@ -158,6 +158,7 @@ impl Server {
         Grammar {
             rev2: self.enabled.rev2,
             nesting: self.config.limits.nesting,
+            separator: self.config.separator,
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::imap::command::FetchAttribute;
 use crate::imap::encode::Encoder;
 use crate::imap::response::{FetchItem, Response, Status};
+use crate::imap::separator::Separator;
 use crate::imap::types::Tag;
 use crate::session::Misuse;
 
@@ -20,6 +21,7 @@ pub(super) struct Outbox {
     ready_len: usize,
     tail: BytesMut,
     fetch: Fetch,
+    separator: Separator,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +36,18 @@ enum Fetch {
 }
 
 impl Outbox {
+    /// Empty; names are written with this separator.
+    pub(super) fn new(separator: Separator) -> Outbox {
+        Outbox {
+            separator,
+            ..Outbox::default()
+        }
+    }
+
     pub(super) fn response(&mut self, rev2: bool, response: &Response) {
-        Encoder::new(&mut self.tail, rev2).response(response);
+        Encoder::new(&mut self.tail, rev2)
+            .separated_by(self.separator)
+            .response(response);
     }
 
     pub(super) fn tagged(&mut self, rev2: bool, tag: &Tag, status: &Status) {
