@@ -347,6 +347,7 @@ impl Client {
         if self.close.is_none() {
             self.close = Some(close);
             self.input.clear();
+            self.upgrade = None;
             self.login = None;
             self.sent = Vec::new();
             self.queue = VecDeque::new();
@@ -435,6 +436,10 @@ impl Session for Client {
 
     fn poll_output(&mut self, now: Instant) -> Output<Event> {
         loop {
+            // Before everything that an application may say to what it is told.
+            if let Some(upgrade) = self.upgrade.take() {
+                return Output::Upgrade(upgrade);
+            }
             if let Some(bytes) = self.out.pop() {
                 return Output::Transmit(bytes);
             }
@@ -443,9 +448,6 @@ impl Session for Client {
             }
             if let Some(close) = self.close {
                 return Output::Close(close);
-            }
-            if let Some(upgrade) = self.upgrade.take() {
-                return Output::Upgrade(upgrade);
             }
             if let Some(event) = self.want_body() {
                 return Output::Event(event);

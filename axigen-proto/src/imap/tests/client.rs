@@ -60,6 +60,8 @@ impl User {
                 }
                 Output::Event(event) => self.note(event),
                 Output::Upgrade(upgrade) => {
+                    // Whatever is said from here on is said in the new way.
+                    assert!(sent.is_empty() && !self.is_ready());
                     self.upgrades.push(upgrade);
                     break Some(upgrade);
                 }

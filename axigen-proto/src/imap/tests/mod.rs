@@ -16,6 +16,7 @@ mod metadata;
 mod reading;
 mod responses;
 mod round_trip;
+mod said;
 mod sample;
 mod searching;
 mod states;
