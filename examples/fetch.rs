@@ -79,6 +79,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 sent = end;
             }
             Event::BodyStart { seq, size, .. } => {
+                let seq = seq.unwrap_or_default();
                 println!("message {seq} has {size} bytes");
                 let path = files.path().join(format!("{seq}.eml"));
                 file = Some(tokio::fs::File::create(path).await?);

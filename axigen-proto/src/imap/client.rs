@@ -99,8 +99,8 @@ pub enum Event {
     Response(Response),
     /// A FETCH response goes on with bytes of a message.
     BodyStart {
-        /// The message's sequence number.
-        seq: u32,
+        /// The message's sequence number; `None` once UIDONLY is enabled.
+        seq: Option<u32>,
         /// Its UID, if the server has told it before the bytes.
         uid: Option<u32>,
         /// What was asked for, by its response name: without PEEK; of a partial

@@ -32,7 +32,7 @@ pub(super) enum Frame {
 /// What is known when bytes of a message begin.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Start {
-    pub(super) seq: u32,
+    pub(super) seq: Option<u32>,
     pub(super) uid: Option<u32>,
     pub(super) attribute: FetchAttribute,
     pub(super) size: u64,
@@ -56,7 +56,7 @@ pub(super) struct ResponseFramer {
 /// are, and which item stands where.
 #[derive(Debug)]
 struct Fetch {
-    seq: u32,
+    seq: Option<u32>,
     uid: Option<u32>,
     depth: usize,
     quoted: bool,
@@ -193,19 +193,25 @@ fn has_data(line: &[u8]) -> bool {
 }
 
 impl Fetch {
-    /// `"*" SP nz-number SP "FETCH" SP "("`
+    /// `"*" SP nz-number SP ("FETCH" / "UIDFETCH") SP "("`
     fn begins(line: &[u8]) -> Option<Fetch> {
         let rest = line.strip_prefix(b"* ")?;
         let end = rest.iter().position(|b| !b.is_ascii_digit())?;
         let (digits, rest) = rest.split_at(end);
-        let seq = number(digits)?;
-        let (name, _) = rest.split_at_checked(b" FETCH (".len())?;
-        if !name.eq_ignore_ascii_case(b" FETCH (") {
-            return None;
-        }
+        let number = number(digits)?;
+        let is = |name: &[u8]| {
+            let start = rest.get(..name.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        let (seq, uid) = match () {
+            () if is(b" FETCH (") => (Some(number), None),
+            // RFC 9586 §3.3
+            () if is(b" UIDFETCH (") => (None, Some(number)),
+            () => return None,
+        };
         Some(Fetch {
             seq,
-            uid: None,
+            uid,
             depth: 0,
             quoted: false,
             escaped: false,
@@ -306,7 +312,10 @@ mod tests {
             .iter()
             .map(|frame| match frame {
                 Frame::Response(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                Frame::Start(start) => format!("{} {:?} {}", start.seq, start.uid, start.size),
+                Frame::Start(start) => {
+                    let seq = start.seq.unwrap_or_default();
+                    format!("{seq} {:?} {}", start.uid, start.size)
+                }
                 Frame::Part(bytes) => format!("part {}", String::from_utf8_lossy(bytes)),
                 Frame::End => "end".to_owned(),
                 Frame::Fault(fault) => fault.to_string(),
@@ -340,6 +349,20 @@ mod tests {
                 "A1 OK done {7}",
                 "* OK yes {9}",
                 "+ {1}",
+            ]
+        );
+    }
+
+    #[test]
+    fn bodies_by_uid() {
+        let input = "* 25996 UIDFETCH (FLAGS () BODY[] {1}\r\nx)\r\n";
+        assert_eq!(
+            at_every_chunk(input),
+            [
+                "0 Some(25996) 1",
+                "part x",
+                "end",
+                "* 25996 UIDFETCH (FLAGS () )"
             ]
         );
     }

@@ -74,7 +74,18 @@ impl Client {
                 self.utf8 |= names.iter().any(|name| utf8(name));
             }
             Response::Status(ref status) => self.learn_from(status),
-            Response::Fetch { seq, items } => return self.fetch(seq, items),
+            Response::Fetch { seq, items } => {
+                let uid = items.iter().find_map(|item| match item {
+                    FetchItem::Uid(uid) => Some(*uid),
+                    _ => None,
+                });
+                let items = self.fetched(Some(seq), uid, items);
+                return self.tell(Event::Response(Response::Fetch { seq, items }));
+            }
+            Response::UidFetch { uid, items } => {
+                let items = self.fetched(None, Some(uid), items);
+                return self.tell(Event::Response(Response::UidFetch { uid, items }));
+            }
             _ => {}
         }
         self.tell(Event::Response(response));
@@ -82,11 +93,12 @@ impl Client {
 
     /// Bytes of a message that came as a quoted string are told as those of a
     /// literal are.
-    fn fetch(&mut self, seq: u32, items: Vec<FetchItem>) {
-        let uid = items.iter().find_map(|item| match item {
-            FetchItem::Uid(uid) => Some(*uid),
-            _ => None,
-        });
+    fn fetched(
+        &mut self,
+        seq: Option<u32>,
+        uid: Option<u32>,
+        items: Vec<FetchItem>,
+    ) -> Vec<FetchItem> {
         let mut rest = Vec::with_capacity(items.len());
         for item in items {
             match item {
@@ -108,6 +120,6 @@ impl Client {
                 item => rest.push(item),
             }
         }
-        self.tell(Event::Response(Response::Fetch { seq, items: rest }));
+        rest
     }
 }

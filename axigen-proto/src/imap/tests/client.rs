@@ -551,7 +551,7 @@ fn commands_in_a_row_and_what_comes_of_them() {
         ],
     );
     let start = |seq, uid, size| Event::BodyStart {
-        seq,
+        seq: Some(seq),
         uid,
         attribute: whole(),
         size,

@@ -15,6 +15,7 @@ use super::values;
 use crate::imap::command::FetchAttribute;
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::acl::{AclResponse, Rights};
+use crate::imap::extensions::metadata::{EntryName, MetadataResponse};
 use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::parse::response::{Reply, ResponseGrammar, response as read};
 use crate::imap::response::{
@@ -71,7 +72,7 @@ fn without_extensions(body: &mut BodyStructure) {
 
 /// The value as it can be told.
 fn told(rev2: bool, mut response: Response) -> Response {
-    if let Response::Fetch { items, .. } = &mut response {
+    if let Response::Fetch { items, .. } | Response::UidFetch { items, .. } = &mut response {
         for item in items {
             match item {
                 FetchItem::Body(body) => without_extensions(body),
@@ -127,8 +128,13 @@ fn plain_code() -> impl Strategy<Value = Code> {
         Code::ReadWrite,
         Code::ServerBug,
         Code::TooBig,
+        Code::TooFew,
+        Code::TooMany,
+        Code::MetadataTooMany,
+        Code::MetadataNoPrivate,
         Code::TryCreate,
         Code::UidNotSticky,
+        Code::UidRequired,
         Code::Unavailable,
         Code::UnknownCte,
         Code::UseAttr,
@@ -151,6 +157,8 @@ fn code() -> impl Strategy<Value = Code> {
         1 => vec(word(), 1..4)
             .prop_map(|names| Code::Capability(names.into_iter().map(Into::into).collect())),
         1 => (1..1u64 << 63).prop_map(Code::HighestModSeq),
+        1 => (0..1u64 << 63).prop_map(Code::MetadataLongEntries),
+        1 => (0..1u64 << 63).prop_map(Code::MetadataMaxSize),
         1 => values::object_id().prop_map(Code::MailboxId),
         1 => values::numbers(4).prop_map(Code::Modified),
         1 => (vec(values::flag(), 0..4), any::<bool>())
@@ -231,6 +239,19 @@ fn acl() -> impl Strategy<Value = AclResponse> {
     ]
 }
 
+fn metadata() -> impl Strategy<Value = MetadataResponse> {
+    let entry = || {
+        "/(shared|private)/[a-z ./-]{0,5}[a-z]"
+            .prop_filter_map("a name", |name| EntryName::new(&name))
+    };
+    prop_oneof![
+        (values::mailbox(), vec((entry(), nstring()), 1..4))
+            .prop_map(|(mailbox, values)| MetadataResponse::Values { mailbox, values }),
+        (values::mailbox(), vec(entry(), 1..4))
+            .prop_map(|(mailbox, entries)| MetadataResponse::Changed { mailbox, entries }),
+    ]
+}
+
 fn of_mailboxes() -> impl Strategy<Value = Response> {
     let namespace = || {
         let one = (values::text(), option::of(Just('/')))
@@ -282,6 +303,7 @@ fn of_mailboxes() -> impl Strategy<Value = Response> {
             }
         }),
         acl().prop_map(Response::Acl),
+        metadata().prop_map(Response::Metadata),
     ]
 }
 
@@ -312,6 +334,10 @@ fn of_searches() -> impl Strategy<Value = Response> {
         found().prop_map(Response::Search),
         found().prop_map(Response::Sort),
         esearch.prop_map(Response::Esearch),
+        vec((1u32..50, 50u32..100), 0..4).prop_map(|batches| Response::UidBatches {
+            tag: Tag::new("A1").unwrap(),
+            batches: batches.into_iter().map(|(low, high)| (high, low)).collect(),
+        }),
         (any::<bool>(), values::numbers(5))
             .prop_map(|(earlier, uids)| Response::Vanished { earlier, uids }),
     ]
@@ -368,6 +394,7 @@ pub(super) fn every() -> impl Strategy<Value = Response> {
         1 => any::<u32>().prop_map(Response::Recent),
         1 => (1u32..).prop_map(Response::Expunge),
         4 => (1u32.., vec(item(), 1..4)).prop_map(|(seq, items)| Response::Fetch { seq, items }),
+        1 => (1u32.., vec(item(), 1..4)).prop_map(|(uid, items)| Response::UidFetch { uid, items }),
         4 => of_mailboxes(),
         3 => of_searches(),
         1 => vec(word(), 0..5).prop_map(|names| Response::Capability(names.into_iter().map(Into::into).collect())),
@@ -668,6 +695,9 @@ fn everything_large_has_a_bound() {
         "* ESEARCH ALL 1:4294967295".to_owned(),
         "* ESEARCH PARTIAL (1:9 1:11)".to_owned(),
         format!("* VANISHED 1{}", ",3".repeat(10)),
+        format!("* UIDBATCHES (TAG \"a\") 1{}", ",3".repeat(10)),
+        format!("* METADATA x ({})", "/shared/a NIL ".repeat(11)),
+        format!("* METADATA x{}", " /shared/a".repeat(11)),
         format!("* CAPABILITY{}", " X".repeat(11)),
         format!("* FLAGS ({})", "a ".repeat(11)),
         format!("* LIST ({}) NIL x", "\\a ".repeat(11)),

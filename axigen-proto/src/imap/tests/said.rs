@@ -120,6 +120,15 @@ const RESPONSES: &[&str] = &[
     "* LIST (\\NonExistent) \".\" INBOX.DeletedMailbox",
     "* LIST (\\Noselect) \".\" x (\"OLDNAME\" (y))",
     "* OK [NOTIFICATIONOVERFLOW] ...A comment can go here...",
+    // RFC 5464 §4, §5
+    "* METADATA \"\" (/shared/comment \"Shared comment\")",
+    "* METADATA INBOX (/private/comment \"My own comment\" /shared/comment NIL)",
+    "* METADATA \"\" /shared/comment",
+    "* METADATA INBOX /shared/comment /private/comment",
+    "a OK [METADATA LONGENTRIES 2199] GETMETADATA complete",
+    "a NO [METADATA MAXSIZE 1024] too long",
+    "a NO [METADATA TOOMANY] too many",
+    "a NO [METADATA NOPRIVATE] not here",
     // RFC 5530 §3
     "A NO [CONTACTADMIN] call us",
     "A OK [EXPUNGEISSUED] somebody else did",
@@ -159,6 +168,10 @@ const RESPONSES: &[&str] = &[
     "* 2 FETCH (SAVEDATE \"10-Oct-2007 20:54:32 +0000\" UID 4294967295)",
     "* 1 FETCH (RFC822.SIZE 5647 PREVIEW {3}\r\nHi!) => * 1 FETCH (RFC822.SIZE 5647 PREVIEW \"Hi!\")",
     "* 4 FETCH (UID 23 PREVIEW NIL)",
+    // RFC 9586 §3, RFC 10022 §3
+    "* 25996 UIDFETCH (FLAGS (\\Seen))",
+    "07 BAD [UIDREQUIRED] Message numbers are not allowed once UIDONLY is enabled",
+    "* UIDBATCHES (TAG \"A143\") 215295:99696,99695:20351,20350:7830,7829:1",
     // RFC 9208 §4
     "* QUOTA \"!partition/sda4\" (STORAGE 104 10923847)",
     "* QUOTA \"#user/alice\" (STORAGE 54 111 MESSAGE 42 1000)",

@@ -67,7 +67,6 @@ fn other(input: &[u8]) -> Parsed<'_, FetchItem> {
 /// ```text
 /// msg-att-dynamic = "FLAGS" SP "(" [flag-fetch *(SP flag-fetch)] ")" / "MODSEQ" SP "(" .. ")"
 /// msg-att-static  = "ENVELOPE" SP envelope / "INTERNALDATE" SP date-time /
-///                   "SAVEDATE" SP (date-time / nil) /
 ///                   "RFC822.SIZE" SP number64 / "BODY" ["STRUCTURE"] SP body /
 ///                   "BODY" section ["<" number ">"] SP nstring / "UID" SP uniqueid /
 ///                   "BINARY" section-binary SP (nstring / literal8) /
