@@ -282,6 +282,12 @@ pub struct ImapSettings {
     /// Whether users may share mailboxes with users of other domains of this
     /// server. Otherwise they are not even told who is there.
     pub share_across_domains: bool,
+    /// Most searches of one connection whose results are kept up to date
+    /// (CONTEXT); 0 keeps none.
+    pub search_contexts: u32,
+    /// How often a client is told that its command is still worked on
+    /// (INPROGRESS); 0 never tells it.
+    pub progress_interval: Span,
 }
 
 impl Default for ImapSettings {
@@ -306,6 +312,9 @@ impl Default for ImapSettings {
             public_folders: "Public".to_owned(),
             share_with_anyone: false,
             share_across_domains: false,
+            search_contexts: 16,
+            // RFC 9585 §4: not so often that it is a burden.
+            progress_interval: Span(Duration::from_secs(10)),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::extensions::partial::PartialRange;
 use super::extensions::sort::{Sort, Thread};
 use super::extensions::uidbatches::UidBatches;
 use super::sequence::SequenceSet;
-use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
+use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
 /// A command without its tag.
 ///
@@ -147,6 +147,9 @@ pub enum Command {
         /// UIDs.
         set: SequenceSet,
     },
+    /// CANCELUPDATE ([RFC 5267 §4.3.2](https://www.rfc-editor.org/rfc/rfc5267#section-4.3.2)):
+    /// the results of the commands of these tags are no longer kept up to date.
+    CancelUpdate(Vec<Tag>),
     /// UIDBATCHES ([RFC 10022](https://www.rfc-editor.org/rfc/rfc10022))
     UidBatches(UidBatches),
     /// SEARCH, UID SEARCH (§6.4.4)
@@ -361,6 +364,12 @@ pub struct SearchReturn {
     pub count: bool,
     /// SAVE: keep the result for `$`.
     pub save: bool,
+    /// UPDATE: what changes in the results is told
+    /// ([RFC 5267 §4.3](https://www.rfc-editor.org/rfc/rfc5267#section-4.3)).
+    pub update: bool,
+    /// CONTEXT: the client will ask for more of the same results
+    /// ([RFC 5267 §4.2](https://www.rfc-editor.org/rfc/rfc5267#section-4.2)).
+    pub context: bool,
     /// PARTIAL: only these results
     /// ([RFC 9394](https://www.rfc-editor.org/rfc/rfc9394)).
     pub partial: Option<PartialRange>,

@@ -522,6 +522,14 @@ impl<'a> Encoder<'a> {
                 self.put("] ");
                 return true;
             }
+            Code::InProgress { tag, done, goal } => {
+                self.in_progress(tag.as_ref(), *done, *goal);
+                return true;
+            }
+            Code::NoUpdate(tag) => {
+                self.print(format_args!("[NOUPDATE \"{tag}\"] "));
+                return true;
+            }
             Code::HighestModSeq(n) => {
                 self.print(format_args!("[HIGHESTMODSEQ {n}] "));
                 return true;
@@ -713,11 +721,43 @@ impl<'a> Encoder<'a> {
         if let Some(modseq) = found.modseq {
             self.print(format_args!(" MODSEQ {modseq}"));
         }
+        self.shifts("REMOVEFROM", &found.remove_from);
+        self.shifts("ADDTO", &found.add_to);
+    }
+
+    /// ```text
+    /// resp-text-code             =/ "INPROGRESS" [SP "(" inprogress-tag SP inprogress-state ")"]
+    /// inprogress-tag              = quoted / nil
+    /// inprogress-state            = inprogress-state-unknown / inprogress-state-counting /
+    ///                               inprogress-state-known-goal
+    /// inprogress-state-unknown    = nil SP nil
+    /// inprogress-state-counting   = number SP nil
+    /// inprogress-state-known-goal = number SP nz-number
+    /// ```
+    fn in_progress(&mut self, tag: Option<&Tag>, done: Option<u32>, goal: Option<u32>) {
+        // RFC 9051 §9: no bracket inside a code.
+        let tag = tag.filter(|tag| !tag.as_str().contains(']'));
+        let goal = goal.filter(|goal| done.is_some() && *goal > 0);
+        if tag.is_none() && done.is_none() {
+            return self.put("[INPROGRESS] ");
+        }
+        self.put("[INPROGRESS (");
+        match tag {
+            Some(tag) => self.print(format_args!("\"{tag}\"")),
+            None => self.put("NIL"),
+        }
+        for number in [done, goal] {
+            match number {
+                Some(number) => self.print(format_args!(" {number}")),
+                None => self.put(" NIL"),
+            }
+        }
+        self.put(")] ");
     }
 
     /// `sequence-set` whose order is kept: only what ascends becomes a range
     /// (RFC 5267 §3.2).
-    fn in_order(&mut self, numbers: &[u32]) {
+    pub(crate) fn in_order(&mut self, numbers: &[u32]) {
         let follows = |a: &u32, b: &u32| a.checked_add(1) == Some(*b);
         for (index, run) in numbers.chunk_by(follows).enumerate() {
             let comma = if index > 0 { "," } else { "" };
@@ -835,11 +875,11 @@ impl<'a> Encoder<'a> {
         self.put("\"");
     }
 
-    fn put(&mut self, text: &str) {
+    pub(crate) fn put(&mut self, text: &str) {
         self.out.put_slice(text.as_bytes());
     }
 
-    fn print(&mut self, text: std::fmt::Arguments<'_>) {
+    pub(crate) fn print(&mut self, text: std::fmt::Arguments<'_>) {
         // Writing into a BytesMut cannot fail: it grows.
         let _ = self.out.write_fmt(text);
     }

@@ -25,7 +25,7 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Append, Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, enable, id, list_extended, metadata, notify, quota, sort,
+    acl, compress, condstore, context, enable, id, list_extended, metadata, notify, quota, sort,
     special_use, uidbatches,
 };
 use super::response::Status;
@@ -161,6 +161,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
     match name {
         Name::Append => append(grammar, input),
         Name::Authenticate => authenticate(input),
+        Name::CancelUpdate => context::cancel_update(input),
         Name::Capability => Ok((input, Command::Capability)),
         Name::Check => Ok((input, Command::Check)),
         Name::Close => Ok((input, Command::Close)),

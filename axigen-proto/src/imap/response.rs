@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::command::{FetchAttribute, Search, SearchReturn};
 use super::extensions::acl::AclResponse;
+use super::extensions::context::Shift;
 use super::extensions::metadata::MetadataResponse;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
@@ -198,6 +199,10 @@ pub struct Esearch {
     pub count: Option<u64>,
     /// MODSEQ ([RFC 7162 §3.1.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.10))
     pub modseq: Option<u64>,
+    /// REMOVEFROM: what left the results, one after the other.
+    pub remove_from: Vec<Shift>,
+    /// ADDTO: what came to the results, one after the other.
+    pub add_to: Vec<Shift>,
 }
 
 impl Esearch {
@@ -219,7 +224,8 @@ impl Esearch {
             ..
         } = returns;
         // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
-        if !(min || max || all || count || partial.is_some()) {
+        let asked = min || max || all || count || partial.is_some();
+        if !(asked || returns.update || returns.context) {
             return None;
         }
         let part = |range: PartialRange| found.get(range.of(found.len())).unwrap_or_default();
@@ -232,6 +238,7 @@ impl Esearch {
             partial: partial.map(|range| (range, part(range).to_vec())),
             count: count.then_some(found.len() as u64),
             modseq: modseq.filter(|_| !found.is_empty()),
+            ..Esearch::default()
         })
     }
 }
@@ -338,6 +345,13 @@ pub enum Code {
     HasChildren,
     /// Up to this modification number the client knows all changes (RFC 7162).
     HighestModSeq(u64),
+    /// A command is worked on ([RFC 9585](https://www.rfc-editor.org/rfc/rfc9585)):
+    /// which, how far it is, how far it goes.
+    InProgress {
+        tag: Option<Tag>,
+        done: Option<u32>,
+        goal: Option<u32>,
+    },
     InUse,
     Limit,
     /// The mailbox's identifier (RFC 8474).
@@ -355,6 +369,8 @@ pub enum Code {
     Modified(NumberSet),
     NonExistent,
     NoPerm,
+    /// The results of this command are not kept up to date (RFC 5267).
+    NoUpdate(Tag),
     /// NOTIFY is off from now on (RFC 5465).
     NotificationOverflow,
     NotSaved,

@@ -4,6 +4,7 @@ use axigen_proto::imap::command::{Store, StoreAction};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, FetchItem, Response, Status};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
+use axigen_proto::imap::types::Tag;
 
 use super::namespace::no_permission;
 use super::selected::kept;
@@ -103,17 +104,25 @@ impl Talk<'_> {
         Ok(status)
     }
 
-    pub(super) async fn copy(&mut self, uid: bool, set: &SequenceSet, name: &str) -> Status {
+    pub(super) async fn copy(
+        &mut self,
+        conn: &mut ImapConn,
+        tag: &Tag,
+        uid: bool,
+        set: &SequenceSet,
+        name: &str,
+    ) -> Done<Status> {
         let (from, uids, to) = match self.both(uid, set, name).await {
             Ok(both) => both,
-            Err(status) => return status,
+            Err(status) => return Ok(status),
         };
         let quota = match self.quota_for(&to).await {
             Ok(quota) => quota,
-            Err(status) => return status,
+            Err(status) => return Ok(status),
         };
-        let mailboxes = &self.context.mailboxes;
-        match mailboxes.copy_of(&from, &uids, &to, quota).await {
+        self.progress.begin(0);
+        let copying = self.context.mailboxes.copy_of(&from, &uids, &to, quota);
+        Ok(match self.work(conn, tag, copying).await? {
             Ok(copied) => {
                 self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
                 match copied.uids.is_empty() {
@@ -122,12 +131,13 @@ impl Talk<'_> {
                 }
             }
             Err(error) => status::of(&error, true),
-        }
+        })
     }
 
     pub(super) async fn move_(
         &mut self,
         conn: &mut ImapConn,
+        tag: &Tag,
         uid: bool,
         set: &SequenceSet,
         name: &str,
@@ -145,8 +155,9 @@ impl Talk<'_> {
             Ok(quota) => quota,
             Err(status) => return Ok(status),
         };
-        let mailboxes = &self.context.mailboxes;
-        match mailboxes.move_of(&from, &uids, &to, quota).await {
+        self.progress.begin(0);
+        let moving = self.context.mailboxes.move_of(&from, &uids, &to, quota);
+        match self.work(conn, tag, moving).await? {
             Ok(copied) => {
                 self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
                 let gone: Vec<u32> = copied.uids.iter().map(|(old, _)| *old).collect();

@@ -14,6 +14,8 @@
 //! | `metadata` | METADATA |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
+//! | `context` | results that are kept up to date |
+//! | `progress` | INPROGRESS |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
 //! | `append` | APPEND |
 //! | `status` | errors as responses |
@@ -21,12 +23,14 @@
 mod acl;
 mod append;
 mod change;
+mod context;
 mod data;
 mod fetch;
 mod list;
 mod metadata;
 mod namespace;
 mod notify;
+mod progress;
 mod quota;
 mod resync;
 mod search;
@@ -63,6 +67,7 @@ use crate::settings::{Effective, TlsMode};
 
 use append::Appending;
 use notify::Notify;
+use progress::Progress;
 use selected::{Selected, Told};
 
 /// IMAP.
@@ -183,6 +188,7 @@ impl Service for Imap {
             condstore: false,
             notify: None,
             metadata_told: None,
+            progress: Progress::default(),
             guesses: Guesses::of(peer.addr.ip()),
         };
         let mut stopping = false;
@@ -280,6 +286,8 @@ struct Talk<'c> {
     notify: Option<Notify>,
     /// Up to where changes of METADATA were told.
     metadata_told: Option<metadata::Told>,
+    /// How far the command is that is worked on.
+    progress: Progress,
     guesses: Guesses,
 }
 
@@ -437,15 +445,18 @@ impl Talk<'_> {
             Command::Status { mailbox, items } => {
                 self.mailbox_status(conn, mailbox, &items).await?
             }
+            Command::CancelUpdate(tags) => self.cancel_update(&tags),
             Command::UidBatches(batches) => self.uid_batches(conn, &tag, batches)?,
             Command::Search(search) => self.search(conn, of_open, &tag, &search).await?,
             Command::Sort(sort) => self.sort(conn, of_open, &tag, &sort).await?,
-            Command::Thread(thread) => self.thread(conn, of_open, &thread).await?,
+            Command::Thread(thread) => self.thread(conn, of_open, &tag, &thread).await?,
             Command::Fetch(fetch) => self.fetch(conn, of_open, &fetch).await?,
             Command::Store(store) => self.store(conn, &store).await?,
-            Command::Copy { uid, set, mailbox } => self.copy(uid, &set, mailbox.as_str()).await,
+            Command::Copy { uid, set, mailbox } => {
+                self.copy(conn, &tag, uid, &set, mailbox.as_str()).await?
+            }
             Command::Move { uid, set, mailbox } => {
-                self.move_(conn, uid, &set, mailbox.as_str()).await?
+                self.move_(conn, &tag, uid, &set, mailbox.as_str()).await?
             }
             Command::Expunge => self.expunge(None).await,
             Command::UidExpunge { set } => self.expunge(Some(&set)).await,
@@ -524,6 +535,7 @@ impl Talk<'_> {
                     conn.session().untagged(response)?;
                 }
                 self.tell_items(conn, update.new).await?;
+                self.tell_contexts(conn, &update.rows).await?;
                 return Ok(update.expunged);
             }
             Err(crate::mailbox::Error::NoSuchMailbox) => {

@@ -10,6 +10,8 @@ use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
 use axigen_store::AccountId;
 
+use super::context::Asked;
+use super::selected::Selected;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::search::{Context, Search};
 use crate::mailbox::{Error, Row};
@@ -26,6 +28,9 @@ impl Talk<'_> {
         command: &Command,
     ) -> Done<Status> {
         let rev2 = conn.session().is_rev2();
+        if self.tag_is_taken(tag, command.returns) {
+            return Ok(Status::bad("results are kept under that tag"));
+        }
         let mut uids = Vec::new();
         let mut modseqs = Vec::new();
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
@@ -35,7 +40,7 @@ impl Talk<'_> {
                 modseqs.push(row.modseq);
             }
         });
-        let failed = found.await.err();
+        let failed = self.work(conn, tag, found).await?.err();
         let Some(selected) = &mut self.selected else {
             return Ok(Status::bad("no mailbox is open"));
         };
@@ -58,11 +63,20 @@ impl Talk<'_> {
             selected.saved = saved.into_iter().collect();
         }
         let found: Vec<u32> = match command.uid {
-            true => uids,
+            true => uids.clone(),
             false => uids.iter().filter_map(|&uid| selected.seq(uid)).collect(),
         };
         if let Some(response) = Response::found(tag, command, rev2, &found, modseq) {
             conn.session().untagged(&response)?;
+        }
+        if returns.update {
+            let asked = Asked {
+                tag,
+                uid: command.uid,
+                keys: &command.keys,
+                criteria: None,
+            };
+            self.keep(conn, asked, uids)?;
         }
         Ok(Status::ok("searched"))
     }
@@ -88,6 +102,19 @@ impl Talk<'_> {
         Ok(Status::ok("these are the batches"))
     }
 
+    /// What surrounds a search in the open mailbox.
+    pub(super) fn surroundings<'s>(&self, selected: &'s Selected) -> Context<'s> {
+        Context {
+            messages: selected.count(),
+            largest_uid: selected.largest_uid(),
+            now: UNIX_EPOCH
+                .elapsed()
+                .map_or(0, |since| since.as_secs() as i64),
+            saved: &selected.saved,
+            recent: &selected.recent,
+        }
+    }
+
     /// Shows the messages of the open mailbox that match, in their order. The
     /// index, where there is one, says which need not be looked at.
     pub(super) async fn find(
@@ -99,26 +126,20 @@ impl Talk<'_> {
         let Some(selected) = &self.selected else {
             return Ok(());
         };
-        let context = Context {
-            messages: selected.count(),
-            largest_uid: selected.largest_uid(),
-            now: UNIX_EPOCH
-                .elapsed()
-                .map_or(0, |since| since.as_secs() as i64),
-            saved: &selected.saved,
-            recent: &selected.recent,
-        };
-        let search = Search::new(keys, &context);
+        let search = Search::new(keys, &self.surroundings(selected));
         let mailboxes = &self.context.mailboxes;
         let (mailbox, uids) = (selected.view.mailbox, selected.uids());
         let index = &self.context.search;
         let narrowed = index.narrow(mailboxes, account, mailbox, &search, uids);
         let narrowed = narrowed.await;
-        for page in narrowed.as_deref().unwrap_or(uids).chunks(PAGE) {
+        let candidates = narrowed.as_deref().unwrap_or(uids);
+        self.progress.begin(candidates.len());
+        for page in candidates.chunks(PAGE) {
             for row in mailboxes.rows_of(&selected.view, page).await? {
                 let Some(seq) = selected.seq(row.uid) else {
                     continue;
                 };
+                self.progress.step().await;
                 if mailboxes.matches(account, &search, seq, &row).await? {
                     see(row);
                 }

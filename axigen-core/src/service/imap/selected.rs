@@ -13,6 +13,7 @@ use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Flag, MailboxName};
 use axigen_store::store::Watcher;
 
+use super::context::{self, Context};
 use crate::mailbox::{Flags, MailboxInfo, Mailboxes, Result, Row, View, mailbox_object};
 
 /// The flags every mailbox has.
@@ -47,6 +48,8 @@ pub(super) struct Update {
     pub(super) expunged: bool,
     /// UIDs of messages that came.
     pub(super) new: Vec<u32>,
+    /// What came or changed, where results are kept up to date.
+    pub(super) rows: Vec<Row>,
 }
 
 /// The mailbox that is open.
@@ -76,6 +79,8 @@ pub(super) struct Selected {
     keywords: HashSet<Arc<str>>,
     /// What SEARCH RETURN (SAVE) kept, as UIDs.
     pub(super) saved: NumberSet,
+    /// Results that are kept up to date.
+    pub(super) contexts: Vec<Context>,
 }
 
 impl Selected {
@@ -115,6 +120,7 @@ impl Selected {
             recent,
             keywords: keywords.into_iter().collect(),
             saved: NumberSet::new(),
+            contexts: Vec::new(),
         };
         let mut responses = vec![
             Response::Flags(flags.clone()),
@@ -367,6 +373,9 @@ impl Selected {
             if self.gone.is_empty() {
                 self.known = self.known.max(changes.highest_modseq);
             }
+            if !self.contexts.is_empty() {
+                update.rows = changes.rows;
+            }
         }
         self.tell_known(responses);
         Ok(update)
@@ -393,6 +402,9 @@ impl Selected {
         let mut gone = std::mem::take(&mut self.gone);
         gone.sort_unstable();
         gone.dedup();
+        let uids = &self.uids;
+        let seq = |uid: u32| u32::try_from(uids.binary_search(&uid).ok()? + 1).ok();
+        responses.extend(context::remove_gone(&mut self.contexts, &gone, seq));
         if vanished {
             responses.push(Response::Vanished {
                 earlier: false,

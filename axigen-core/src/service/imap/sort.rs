@@ -10,6 +10,7 @@ use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
 use axigen_store::AccountId;
 
+use super::context::Asked;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::search::HEADER;
 use crate::mailbox::sort::Sorter;
@@ -28,8 +29,12 @@ impl Talk<'_> {
         tag: &Tag,
         command: &Sort,
     ) -> Done<Status> {
+        if self.tag_is_taken(tag, command.returns) {
+            return Ok(Status::bad("results are kept under that tag"));
+        }
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
-        let (uids, modseqs) = match self.sorted(account, command).await {
+        let sorting = self.sorted(account, command);
+        let (uids, modseqs) = match self.work(conn, tag, sorting).await? {
             Ok(sorted) => sorted,
             Err(error) => {
                 // RFC 5182 §2.1: a search that fails saves nothing.
@@ -69,6 +74,15 @@ impl Talk<'_> {
         if let Some(response) = response {
             conn.session().untagged(&response)?;
         }
+        if returns.update {
+            let asked = Asked {
+                tag,
+                uid: command.uid,
+                keys: &command.keys,
+                criteria: Some(&command.criteria),
+            };
+            self.keep(conn, asked, uids)?;
+        }
         Ok(Status::ok("sorted"))
     }
 
@@ -76,9 +90,11 @@ impl Talk<'_> {
         &mut self,
         conn: &mut ImapConn,
         account: AccountId,
+        tag: &Tag,
         command: &Thread,
     ) -> Done<Status> {
-        let messages = match self.threaded(account, command).await {
+        let threading = self.threaded(account, command);
+        let messages = match self.work(conn, tag, threading).await? {
             Ok(messages) => messages,
             Err(error) => return Ok(status::of(&error, false)),
         };
@@ -115,8 +131,10 @@ impl Talk<'_> {
             rows.push(row);
         });
         found.await?;
+        self.progress.without_goal();
         for page in rows.chunks(PAGE) {
             for (row, structure) in self.with_structures(account, page).await? {
+                self.progress.step().await;
                 sorter.push(row, Some(&structure));
             }
         }
@@ -128,8 +146,10 @@ impl Talk<'_> {
         self.find(account, &command.keys, |row| rows.push(row))
             .await?;
         let mut messages = Vec::with_capacity(rows.len());
+        self.progress.without_goal();
         for page in rows.chunks(PAGE) {
             for (row, structure) in self.with_structures(account, page).await? {
+                self.progress.step().await;
                 let Some(number) = self.number(command.uid, row.uid) else {
                     continue;
                 };
@@ -157,7 +177,7 @@ impl Talk<'_> {
     }
 
     /// Those that are not gone meanwhile, with their structures.
-    async fn with_structures<'r>(
+    pub(super) async fn with_structures<'r>(
         &self,
         account: AccountId,
         rows: &'r [Row],

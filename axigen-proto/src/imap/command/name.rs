@@ -5,6 +5,7 @@
 pub(crate) enum Name {
     Append,
     Authenticate,
+    CancelUpdate,
     Capability,
     Check,
     Close,
@@ -71,6 +72,7 @@ pub(crate) enum Needs {
 const NAMES: &[(&str, Name, Needs)] = &[
     ("APPEND", Name::Append, Needs::Authenticated),
     ("AUTHENTICATE", Name::Authenticate, Needs::NotAuthenticated),
+    ("CANCELUPDATE", Name::CancelUpdate, Needs::Selected),
     ("CAPABILITY", Name::Capability, Needs::Nothing),
     ("CHECK", Name::Check, Needs::Selected),
     ("CLOSE", Name::Close, Needs::Selected),

@@ -94,6 +94,12 @@ impl Encoder<'_> {
             Command::Unselect => self.put("UNSELECT"),
             Command::Expunge => self.put("EXPUNGE"),
             Command::UidExpunge { set } => self.print(format_args!("UID EXPUNGE {set}")),
+            Command::CancelUpdate(tags) => {
+                self.put("CANCELUPDATE");
+                for tag in tags {
+                    self.print(format_args!(" \"{tag}\""));
+                }
+            }
             Command::UidBatches(batches) => {
                 self.print(format_args!("UIDBATCHES {}", batches.size));
                 if let Some((from, to)) = batches.range {
@@ -405,6 +411,8 @@ impl Encoder<'_> {
                 all,
                 count,
                 save,
+                update,
+                context,
                 partial,
             } = returns;
             let partial = partial.map(|range| format!("PARTIAL {range}"));
@@ -415,6 +423,8 @@ impl Encoder<'_> {
                 (all, "ALL"),
                 (count, "COUNT"),
                 (save, "SAVE"),
+                (update, "UPDATE"),
+                (context, "CONTEXT"),
                 (!partial.is_empty(), partial.as_str()),
             ];
             self.print(format_args!(" RETURN ({})", words(&chosen)));

@@ -14,7 +14,8 @@ use crate::imap::response::Status;
 
 /// ```text
 /// search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
-/// search-return-opt  = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range
+/// search-return-opt  = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
+///                      "UPDATE" / "CONTEXT"
 /// ```
 pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
     let (rest, _) = (sp, tag_no_case("RETURN")).parse(input)?;
@@ -28,6 +29,8 @@ pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
             ReturnOption::All => options.all = true,
             ReturnOption::Count => options.count = true,
             ReturnOption::Save => options.save = true,
+            ReturnOption::Update => options.update = true,
+            ReturnOption::Context => options.context = true,
             ReturnOption::Partial(_) if options.partial.is_some() => {
                 return Err(refused(input, Status::bad("PARTIAL stands there twice")));
             }
@@ -54,6 +57,8 @@ enum ReturnOption {
     All,
     Count,
     Save,
+    Update,
+    Context,
     Partial(PartialRange),
 }
 
@@ -65,6 +70,8 @@ fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
         "ALL" => ReturnOption::All,
         "COUNT" => ReturnOption::Count,
         "SAVE" => ReturnOption::Save,
+        "UPDATE" => ReturnOption::Update,
+        "CONTEXT" => ReturnOption::Context,
         "PARTIAL" => return map(partial_range, ReturnOption::Partial).parse(rest),
         _ => {
             return Err(refused(

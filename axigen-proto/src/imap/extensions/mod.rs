@@ -11,6 +11,7 @@ pub mod acl;
 pub mod binary;
 pub mod compress;
 pub mod condstore;
+pub mod context;
 pub mod enable;
 pub mod esearch;
 pub mod id;
@@ -35,11 +36,14 @@ pub const AFTER_LOGIN: &[&str] = &[
     "BINARY",                // RFC 3516
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
+    "CONTEXT=SEARCH",        // RFC 5267
+    "CONTEXT=SORT",          // RFC 5267
     "CREATE-SPECIAL-USE",    // RFC 6154
     "ESEARCH",               // RFC 4731
     "ESORT",                 // RFC 5267
     "I18NLEVEL=1",           // RFC 5255
     "IDLE",                  // RFC 2177
+    "INPROGRESS",            // RFC 9585
     "LIST-EXTENDED",         // RFC 5258
     "LIST-METADATA",         // RFC 9590
     "LIST-MYRIGHTS",         // RFC 8440

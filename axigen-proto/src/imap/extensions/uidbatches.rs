@@ -85,6 +85,7 @@ pub(crate) fn uid_batches(input: &[u8]) -> Parsed<'_, Command> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

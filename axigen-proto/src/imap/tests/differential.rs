@@ -757,6 +757,7 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
             Some("RFC 7889: APPENDLIMIT")
         }
         Command::Unauthenticate => Some("RFC 8437"),
+        Command::CancelUpdate(_) => Some("RFC 5267"),
         Command::UidBatches(_) => Some("RFC 10022"),
         Command::Acl(_) => Some("RFC 4314"),
         Command::Metadata(_) => Some("RFC 5464"),

@@ -329,6 +329,7 @@ fn of_searches() -> impl Strategy<Value = Response> {
             partial,
             count,
             modseq,
+            ..Esearch::default()
         });
     prop_oneof![
         found().prop_map(Response::Search),

@@ -323,6 +323,7 @@ fn as_in_the_standards() {
                 partial: None,
                 count: Some(3),
                 modseq: Some(1236),
+                ..Esearch::default()
             }),
             "* ESEARCH (TAG \"A282\") UID MIN 2 MAX 47 ALL 2,10:11 COUNT 3 MODSEQ 1236\r\n",
         ),

@@ -1,13 +1,14 @@
-//! UIDONLY and UIDBATCHES: lines as the standards show them, read and written.
+//! UIDONLY, UIDBATCHES, CONTEXT and INPROGRESS: lines as the standards show them, read and written.
 
 use bytes::BytesMut;
 
-use crate::imap::command::Command;
+use crate::imap::command::{Command, SearchReturn};
 use crate::imap::encode::Encoder;
+use crate::imap::extensions::context::Shift;
 use crate::imap::extensions::uidbatches::UidBatches;
 use crate::imap::parse::response::{Reply, ResponseGrammar, response as read_response};
 use crate::imap::parse::{self, Grammar};
-use crate::imap::response::{Code, FetchItem, Response, Status, StatusKind};
+use crate::imap::response::{Code, Esearch, FetchItem, Response, Status, StatusKind};
 use crate::imap::types::{Flag, Tag};
 
 fn read(line: &str) -> Command {
@@ -131,4 +132,120 @@ fn what_names_sequence_numbers() {
     ] {
         assert!(!read(line).uses_sequence_numbers(), "{line}");
     }
+}
+
+#[test]
+fn contexts() {
+    let returns = |line: &str| match read(line) {
+        Command::Search(search) => search.returns.unwrap(),
+        Command::Sort(sort) => sort.returns.unwrap(),
+        other => panic!("{line}: {other:?}"),
+    };
+    let update = SearchReturn {
+        update: true,
+        count: true,
+        ..SearchReturn::default()
+    };
+    assert_eq!(
+        returns("A01 UID SEARCH RETURN (UPDATE COUNT) DELETED KEYWORD $Junk"),
+        update
+    );
+    let context = SearchReturn {
+        context: true,
+        ..update
+    };
+    assert_eq!(
+        returns("A02 SORT RETURN (UPDATE CONTEXT COUNT) (ARRIVAL) UTF-8 UNDELETED"),
+        context
+    );
+    let tag = |text: &str| Tag::new(text).unwrap();
+    assert_eq!(
+        read("B04 CANCELUPDATE \"B01\" \"B02\""),
+        Command::CancelUpdate(vec![tag("B01"), tag("B02")])
+    );
+    for line in [
+        "a CANCELUPDATE",
+        "a CANCELUPDATE B01",
+        "a CANCELUPDATE \"\"",
+        "a CANCELUPDATE (\"B01\")",
+    ] {
+        assert_eq!(refused(line).kind, StatusKind::Bad, "{line}");
+    }
+    let shift = |position, numbers: &[u32]| Shift {
+        position,
+        numbers: numbers.to_vec(),
+    };
+    let esearch = |remove_from: &[Shift], add_to: &[Shift]| {
+        Response::Esearch(Esearch {
+            tag: Some(tag("B01")),
+            uid: true,
+            remove_from: remove_from.to_vec(),
+            add_to: add_to.to_vec(),
+            ..Esearch::default()
+        })
+    };
+    both_ways(
+        &esearch(&[], &[shift(0, &[32_768, 32_769])]),
+        "* ESEARCH (TAG \"B01\") UID ADDTO (0 32768:32769)",
+    );
+    both_ways(
+        &esearch(
+            &[],
+            &[shift(1, &[2733]), shift(1, &[2732]), shift(1, &[2731])],
+        ),
+        "* ESEARCH (TAG \"B01\") UID ADDTO (1 2733 1 2732 1 2731)",
+    );
+    both_ways(
+        &esearch(&[shift(0, &[32_768])], &[]),
+        "* ESEARCH (TAG \"B01\") UID REMOVEFROM (0 32768)",
+    );
+    both_ways(
+        &esearch(&[shift(3, &[9, 8])], &[shift(1, &[9])]),
+        "* ESEARCH (TAG \"B01\") UID REMOVEFROM (3 9,8) ADDTO (1 9)",
+    );
+    both_ways(
+        &Response::Status(Status::no("Too many contexts").with(Code::NoUpdate(tag("B02")))),
+        "* NO [NOUPDATE \"B02\"] Too many contexts",
+    );
+}
+
+#[test]
+fn in_progress() {
+    let status = |tag: Option<&str>, done, goal| {
+        let code = Code::InProgress {
+            tag: tag.and_then(Tag::new),
+            done,
+            goal,
+        };
+        Response::ok(code, "Hang in there...")
+    };
+    for (tag, done, goal, shown) in [
+        (None, None, None, "[INPROGRESS]"),
+        (Some("A001"), None, None, "[INPROGRESS (\"A001\" NIL NIL)]"),
+        (
+            Some("A001"),
+            Some(175),
+            None,
+            "[INPROGRESS (\"A001\" 175 NIL)]",
+        ),
+        (
+            Some("A001"),
+            Some(175),
+            Some(1000),
+            "[INPROGRESS (\"A001\" 175 1000)]",
+        ),
+        (None, Some(0), Some(1), "[INPROGRESS (NIL 0 1)]"),
+    ] {
+        both_ways(
+            &status(tag, done, goal),
+            &format!("* OK {shown} Hang in there..."),
+        );
+    }
+    // A tag that cannot stand in a code, and a goal of nothing.
+    let mut out = BytesMut::new();
+    Encoder::new(&mut out, false).response(&status(Some("a]"), Some(1), Some(0)));
+    assert_eq!(
+        out,
+        &b"* OK [INPROGRESS (NIL 1 NIL)] Hang in there...\r\n"[..]
+    );
 }

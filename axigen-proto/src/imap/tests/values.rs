@@ -17,7 +17,7 @@ use crate::imap::extensions::partial::PartialRange;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::extensions::uidbatches::UidBatches;
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
-use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem};
+use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
 /// Any text without NUL.
 pub(super) fn text() -> impl Strategy<Value = String> {
@@ -267,15 +267,18 @@ pub(super) fn partial_range() -> impl Strategy<Value = PartialRange> {
 }
 
 fn returns() -> impl Strategy<Value = Option<SearchReturn>> {
-    let returns = (any::<[bool; 5]>(), option::of(partial_range())).prop_map(
-        |([min, max, all, count, save], partial)| {
+    let returns = (any::<[bool; 7]>(), option::of(partial_range())).prop_map(
+        |([min, max, all, count, save, update, context], partial)| {
             let partial = partial.filter(|_| !all);
             SearchReturn {
                 min,
                 max,
-                all: all || !(min || max || count || save || partial.is_some()),
+                all: all
+                    || !(min || max || count || save || update || context || partial.is_some()),
                 count,
                 save,
+                update,
+                context,
                 partial,
             }
         },
@@ -395,6 +398,10 @@ pub(super) fn attribute() -> impl Strategy<Value = FetchAttribute> {
 fn of_messages() -> impl Strategy<Value = Command> {
     prop_oneof![
         set().prop_map(|set| Command::UidExpunge { set }),
+        vec("[a-zA-Z0-9.-]{1,8}", 1..3).prop_map(|tags| {
+            let tags = tags.iter().filter_map(|tag| Tag::new(tag));
+            Command::CancelUpdate(tags.collect())
+        }),
         (1u32.., option::of((1u32.., 1u32..))).prop_map(|(size, ends)| {
             let range = ends.map(|(a, b): (u32, u32)| (a.min(b), a.max(b)));
             Command::UidBatches(UidBatches { size, range })

@@ -7,10 +7,11 @@ use nom::sequence::{delimited, preceded};
 use super::status::{range, uid_set};
 use super::strings::{any_value, astring_text, close, is_nil, open, spaces};
 use super::{Counted, name, trailing};
+use crate::imap::extensions::context::Shift;
 use crate::imap::extensions::partial;
 use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::parse::fault::{Fault, Parsed, expected};
-use crate::imap::parse::values::{number64, nz_number, sp};
+use crate::imap::parse::values::{number, number64, nz_number, sp};
 use crate::imap::response::{Esearch, Numbers, Response};
 use crate::imap::types::Tag;
 
@@ -150,6 +151,16 @@ pub(super) fn esearch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, 
                 found.partial = Some((range, results));
                 close(behind)?
             }
+            "ADDTO" => {
+                let (behind, shifts) = shifts(counted, value)?;
+                found.add_to.extend(shifts);
+                behind
+            }
+            "REMOVEFROM" => {
+                let (behind, shifts) = shifts(counted, value)?;
+                found.remove_from.extend(shifts);
+                behind
+            }
             _ => any_value(value)?.0,
         };
     }
@@ -172,6 +183,21 @@ fn in_order<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Vec<u32>> 
         match behind.strip_prefix(b",") {
             Some(more) => rest = more,
             None => return Ok((behind, numbers)),
+        }
+    }
+}
+
+/// `"(" context-position SP sequence-set *(SP context-position SP sequence-set) ")"`
+fn shifts<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Vec<Shift>> {
+    let mut rest = open(input)?;
+    let mut shifts = Vec::new();
+    loop {
+        let (behind, (position, ())) = (number, sp).parse(rest)?;
+        let (behind, numbers) = in_order(counted, behind)?;
+        shifts.push(Shift { position, numbers });
+        match behind.strip_prefix(b" ") {
+            Some(more) => rest = more,
+            None => return Ok((close(behind)?, shifts)),
         }
     }
 }

@@ -7,6 +7,7 @@ use nom::bytes::complete::take_while1;
 
 use super::strings::{astring_text, close, open, spaces};
 use super::{Counted, ResponseGrammar};
+use crate::imap::extensions::context;
 use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::parse::fault::{Parsed, expected};
 use crate::imap::parse::values::{number64, nz_number, sp};
@@ -68,6 +69,11 @@ fn known<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Code> {
         "ALREADYEXISTS" => Code::AlreadyExists,
         "AUTHENTICATIONFAILED" => Code::AuthenticationFailed,
         "AUTHORIZATIONFAILED" => Code::AuthorizationFailed,
+        "INPROGRESS" if rest.first() == Some(&b']') => Code::InProgress {
+            tag: None,
+            done: None,
+            goal: None,
+        },
         "BADCHARSET" if rest.first() == Some(&b']') => Code::BadCharset(Vec::new()),
         "CANNOT" => Code::Cannot,
         "CLIENTBUG" => Code::ClientBug,
@@ -151,6 +157,8 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
                 }
             }
         }
+        "INPROGRESS" => context::in_progress(input),
+        "NOUPDATE" => context::no_update(input),
         "HIGHESTMODSEQ" => {
             let (rest, number) = number64(input)?;
             Ok((rest, Code::HighestModSeq(number)))
