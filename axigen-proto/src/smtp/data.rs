@@ -59,7 +59,7 @@ pub(super) struct DotReader {
     checks: Checks,
     line_start: bool,
     discard: bool,
-    fault: Option<Fault>,
+    faults: Faults,
     consumed: u64,
     joined: BytesMut,
     held: Option<Bytes>,
@@ -82,7 +82,7 @@ impl DotReader {
             checks,
             line_start: true,
             discard: false,
-            fault: None,
+            faults: Faults::default(),
             consumed: 0,
             joined: BytesMut::new(),
             held: None,
@@ -92,7 +92,7 @@ impl DotReader {
     /// The first fault that was found and matters. From then on nothing more is
     /// handed out but the end.
     pub(super) fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.faults.first
     }
 
     /// Hands out nothing more but the end.
@@ -117,7 +117,7 @@ impl DotReader {
             let (length, stop) = self.scan(input.unread());
             let run = input.take(length);
             self.consumed += length as u64;
-            if self.fault.is_some() && !self.discard {
+            if self.faults.first.is_some() && !self.discard {
                 self.discard();
             }
             match stop {
@@ -210,8 +210,20 @@ impl DotReader {
     }
 
     fn found(&mut self, fault: Fault) {
-        if self.fault.is_none() && self.checks.matters(fault) {
-            self.fault = Some(fault);
+        self.faults.found(self.checks, fault);
+    }
+}
+
+/// The first fault of a message that matters: the same however the message is cut.
+#[derive(Debug, Default)]
+struct Faults {
+    first: Option<Fault>,
+}
+
+impl Faults {
+    fn found(&mut self, checks: Checks, fault: Fault) {
+        if self.first.is_none() && checks.matters(fault) {
+            self.first = Some(fault);
         }
     }
 }
@@ -231,19 +243,18 @@ impl LineCheck {
         }
     }
 
-    /// Takes the next bytes; says what is wrong with them.
+    /// Takes the next bytes; says what is wrong with them first.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Option<Fault> {
         let mut at = 0;
         let &first = bytes.first()?;
-        let mut bare = false;
+        let mut faults = Faults::default();
         if std::mem::take(&mut self.after_cr) {
             if first == b'\n' {
                 at = 1;
             } else {
-                bare = true;
+                faults.found(self.checks, Fault::BareLineEnd);
             }
         }
-        let mut nul = false;
         while let Some(found) = memchr3(b'\r', b'\n', 0, &bytes[at..]) {
             at += found;
             match &bytes[at..] {
@@ -253,29 +264,25 @@ impl LineCheck {
                     at += 1;
                 }
                 [0, ..] => {
-                    nul = true;
+                    faults.found(self.checks, Fault::Nul);
                     at += 1;
                 }
                 _ => {
-                    bare = true;
+                    faults.found(self.checks, Fault::BareLineEnd);
                     at += 1;
                 }
             }
         }
-        self.judge(bare, nul)
+        faults.first
     }
 
     /// The message is complete.
     pub(super) fn end(&mut self) -> Option<Fault> {
-        let bare = std::mem::take(&mut self.after_cr);
-        self.judge(bare, false)
-    }
-
-    fn judge(&self, bare: bool, nul: bool) -> Option<Fault> {
-        [(bare, Fault::BareLineEnd), (nul, Fault::Nul)]
-            .into_iter()
-            .find(|&(found, fault)| found && self.checks.matters(fault))
-            .map(|(_, fault)| fault)
+        let mut faults = Faults::default();
+        if std::mem::take(&mut self.after_cr) {
+            faults.found(self.checks, Fault::BareLineEnd);
+        }
+        faults.first
     }
 }
 
@@ -432,11 +439,11 @@ mod tests {
         ) {
             let faults = |size: usize| {
                 let mut check = LineCheck::new(STRICT);
-                let mut any = false;
+                let mut first = None;
                 for piece in input.chunks(size) {
-                    any |= check.feed(piece).is_some();
+                    first = first.or(check.feed(piece));
                 }
-                any | check.end().is_some()
+                first.or(check.end())
             };
             prop_assert_eq!(faults(chunk), faults(64));
         }
