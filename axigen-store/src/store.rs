@@ -10,6 +10,7 @@
 mod adopt;
 mod backup;
 mod check;
+mod companion;
 mod cut;
 mod engine;
 mod line;
@@ -50,6 +51,7 @@ use crate::blob::{BlobRef, BlobRow, BlobStore, Dictionaries, SweepOptions};
 use crate::error::{Error, Result};
 use crate::page::{Page, Range};
 
+use companion::Companions;
 use line::{Health, Line, Watchdog, wait};
 use pending::Pending;
 use stat::{Counters, add};
@@ -129,6 +131,7 @@ struct Inner {
     commits: Arc<Line<Request, Commit>>,
     _watchdog: Watchdog,
     upkeep: OnceLock<Upkeep>,
+    companions: Companions,
 }
 
 impl Drop for Inner {
@@ -235,6 +238,7 @@ impl Store {
             commits,
             _watchdog: watchdog,
             upkeep: OnceLock::new(),
+            companions: Companions::default(),
         });
         if !options.upkeep.is_zero() {
             let weak = Arc::downgrade(&inner);

@@ -174,14 +174,14 @@ impl Dictionaries {
         Some((dictionary.number, dictionary.compress(content, effort)?))
     }
 
-    /// Fills `target` with what was compressed, and says how much it was;
-    /// `None` if it cannot be read, or the dictionary is not known.
+    /// What was compressed, `most` bytes or less; `None` if it cannot be read,
+    /// or the dictionary is not known.
     pub(super) fn decompress(
         &self,
         number: u16,
         compressed: &[u8],
-        target: &mut [u8],
-    ) -> Option<usize> {
+        most: usize,
+    ) -> Option<Vec<u8>> {
         let dictionary = match number {
             NONE => None,
             MAIL => Some(MAIL_DICTIONARY.clone()),
@@ -189,14 +189,15 @@ impl Dictionaries {
         };
         READING.with_borrow_mut(|context| {
             let context = ready(context, DCtx::try_create)?;
+            let mut target = Vec::with_capacity(most);
             let done = match &dictionary {
-                None => context.decompress(target, compressed),
+                None => context.decompress(&mut target, compressed),
                 Some(dictionary) => {
                     let reading = dictionary.reading().as_ddict();
-                    context.decompress_using_ddict(target, compressed, reading)
+                    context.decompress_using_ddict(&mut target, compressed, reading)
                 }
             };
-            done.ok()
+            done.ok().map(|_| target)
         })
     }
 
@@ -258,15 +259,15 @@ mod tests {
             let (used, small) = known.compress(MAIL_TEXT, effort).unwrap();
             assert_eq!(used, MAIL);
             assert!(small.len() < MAIL_TEXT.len() / 2, "{}", small.len());
-            let mut back = vec![0; MAIL_TEXT.len()];
-            assert_eq!(known.decompress(MAIL, &small, &mut back), Some(back.len()));
-            assert_eq!(back, MAIL_TEXT);
-            assert_eq!(known.decompress(NONE, &small, &mut back), None);
-            assert_eq!(known.decompress(7, &small, &mut back), None);
+            let length = MAIL_TEXT.len();
+            assert_eq!(known.decompress(MAIL, &small, length).unwrap(), MAIL_TEXT);
+            assert_eq!(known.decompress(MAIL, &small, length - 1), None);
+            assert_eq!(known.decompress(NONE, &small, length), None);
+            assert_eq!(known.decompress(7, &small, length), None);
         }
         let plain = zstd::bulk::compress(MAIL_TEXT, 3).unwrap();
-        let mut back = vec![0; MAIL_TEXT.len()];
-        assert_eq!(known.decompress(NONE, &plain, &mut back), Some(back.len()));
+        let back = known.decompress(NONE, &plain, MAIL_TEXT.len());
+        assert_eq!(back.unwrap(), MAIL_TEXT);
     }
 
     #[test]
@@ -292,13 +293,12 @@ mod tests {
         assert_eq!(known.current(), 2);
         let (used, new) = known.compress(&others[0], Effort::Quick).unwrap();
         assert_eq!(used, 2);
-        let mut back = vec![0; others[0].len()];
-        assert_eq!(known.decompress(2, &new, &mut back), Some(back.len()));
-        assert_eq!(back, others[0]);
+        let length = others[0].len();
+        assert_eq!(known.decompress(2, &new, length).unwrap(), others[0]);
         // Where it is not known it cannot be read.
-        assert_eq!(Dictionaries::new().decompress(2, &new, &mut back), None);
-        let mut back = vec![0; MAIL_TEXT.len()];
-        assert_eq!(known.decompress(MAIL, &old, &mut back), Some(back.len()));
+        assert_eq!(Dictionaries::new().decompress(2, &new, length), None);
+        let back = known.decompress(MAIL, &old, MAIL_TEXT.len());
+        assert_eq!(back.unwrap(), MAIL_TEXT);
     }
 
     #[test]

@@ -101,35 +101,126 @@ impl Recipe {
     /// Makes a range; `bytes` are those that it [needs](Recipe::needs), `kept`
     /// is the length of all.
     pub fn make(&self, range: &Range<u64>, bytes: &Bytes, kept: u64) -> Bytes {
-        let Some(layout) = Layout::of(self, kept) else {
+        if *self == Recipe::Plain {
             return bytes.clone();
+        }
+        let mut out = BytesMut::new();
+        self.make_into(range, bytes, kept, &mut out);
+        out.freeze()
+    }
+
+    /// [`make`](Recipe::make), behind what is in `out`.
+    pub fn make_into(&self, range: &Range<u64>, bytes: &[u8], kept: u64, out: &mut BytesMut) {
+        let Some(layout) = Layout::of(self, kept) else {
+            out.put_slice(bytes);
+            return;
         };
-        let text = STANDARD.encode(bytes).into_bytes();
-        let begin = layout.characters_before(range.start) / 4 * 4;
         let end = range.end.min(layout.len());
-        let mut out = Vec::with_capacity(end.saturating_sub(range.start) as usize);
         let mut at = range.start;
+        let mut characters = Characters::of(bytes);
+        // Whole groups of four are made; the range may begin within one.
+        characters.skip((layout.characters_before(at) % 4) as usize);
+        let (mut line, mut column) = (at / layout.period(), at % layout.period());
         while at < end {
-            let (line, column) = (at / layout.period(), at % layout.period());
-            let start = line * layout.line;
+            let start = line.saturating_mul(layout.line);
             let length = layout.line.min(layout.characters.saturating_sub(start));
-            if column < length {
-                let from = (start + column).saturating_sub(begin) as usize;
-                let count = (length - column).min(end - at) as usize;
-                let Some(part) = text.get(from..from + count) else {
-                    break;
-                };
-                out.extend_from_slice(part);
-                at += count as u64;
-            } else {
-                let Some(byte) = layout.ending.get((column - length) as usize) else {
-                    break;
-                };
-                out.push(*byte);
-                at += 1;
+            let count = match length.checked_sub(column) {
+                Some(left @ 1..) => characters.take(left.min(end - at) as usize, out) as u64,
+                _ => {
+                    let ending = layout.ending.get((column - length) as usize..);
+                    let ending = ending.unwrap_or_default();
+                    let count = ending.len().min((end - at) as usize);
+                    out.put_slice(ending.get(..count).unwrap_or_default());
+                    count as u64
+                }
+            };
+            if count == 0 {
+                break;
+            }
+            (at, column) = (at + count, column + count);
+            if column == length + layout.ending.len() as u64 {
+                (line, column) = (line + 1, 0);
             }
         }
-        out.into()
+    }
+}
+
+/// The two characters of each twelve bits.
+static PAIRS: [[u8; 2]; 4096] = {
+    const CHARACTERS: &[u8; 64] =
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut pairs = [[0; 2]; 4096];
+    let mut bits = 0;
+    while bits < pairs.len() {
+        pairs[bits] = [CHARACTERS[bits >> 6], CHARACTERS[bits & 63]];
+        bits += 1;
+    }
+    pairs
+};
+
+/// Bytes as the characters of base64, encoded a little at a time.
+struct Characters<'b> {
+    bytes: &'b [u8],
+    encoded: [u8; Characters::AT_ONCE / 3 * 4],
+    /// Those that were encoded and not taken.
+    ready: Range<usize>,
+}
+
+impl<'b> Characters<'b> {
+    /// A multiple of three: only the last ones are padded.
+    const AT_ONCE: usize = 3072;
+
+    fn of(bytes: &'b [u8]) -> Self {
+        Characters {
+            bytes,
+            encoded: [0; Characters::AT_ONCE / 3 * 4],
+            ready: 0..0,
+        }
+    }
+
+    /// Makes some ready; none at the end.
+    fn encode(&mut self) {
+        let (now, later) = self.bytes.split_at(self.bytes.len().min(Self::AT_ONCE));
+        self.bytes = later;
+        let (threes, rest) = now.as_chunks::<3>();
+        let (fours, _) = self.encoded.as_chunks_mut::<4>();
+        for ([a, b, c], four) in threes.iter().zip(fours) {
+            let bits = u32::from_be_bytes([0, *a, *b, *c]);
+            let [first, second] =
+                [bits >> 12, bits & 0xfff].map(|bits| PAIRS[bits as usize % 4096]);
+            *four = [first[0], first[1], second[0], second[1]];
+        }
+        let behind = threes.len() * 4;
+        let padded = self.encoded.get_mut(behind..).unwrap_or_default();
+        let padded = STANDARD.encode_slice(rest, padded).unwrap_or(0);
+        self.ready = 0..behind + padded;
+    }
+
+    /// Passes over some, less than are encoded at once.
+    fn skip(&mut self, count: usize) {
+        if count > 0 {
+            self.encode();
+            self.ready.start = count.min(self.ready.end);
+        }
+    }
+
+    /// Takes so many, and says how many there were.
+    fn take(&mut self, count: usize, out: &mut BytesMut) -> usize {
+        let mut left = count;
+        while left > 0 {
+            if self.ready.is_empty() {
+                self.encode();
+            }
+            let end = self.ready.end.min(self.ready.start + left);
+            let part = self.encoded.get(self.ready.start..end).unwrap_or_default();
+            if part.is_empty() {
+                break;
+            }
+            out.put_slice(part);
+            left -= part.len();
+            self.ready.start = end;
+        }
+        count - left
     }
 }
 

@@ -202,12 +202,11 @@ impl Table {
     pub fn open(
         &self,
         frames: &Range<usize>,
-        stored: &[u8],
+        stored: &Bytes,
         dictionaries: &Dictionaries,
     ) -> Result<Bytes> {
         let base = self.span(frames).start;
-        let mut content = BytesMut::new();
-        content.reserve(frames.len() * (FRAME.min(self.len) as usize));
+        let mut content = Vec::new();
         for number in frames.clone() {
             let corrupt =
                 |what: &str| Error::Corrupt(format!("{what} of frame {number} of a blob"));
@@ -228,12 +227,14 @@ impl Table {
                 if frame.len() != raw {
                     return Err(corrupt("the length"));
                 }
-                content.put_slice(frame);
+                if frames.len() == 1 {
+                    return Ok(stored.slice_ref(frame));
+                }
+                content.extend_from_slice(frame);
             } else {
-                let start = content.len();
-                content.resize(start + raw, 0);
-                let target = content.get_mut(start..).unwrap_or_default();
-                if dictionaries.decompress(self.dictionary, frame, target) != Some(raw) {
+                let inflated = dictionaries.decompress(self.dictionary, frame, raw);
+                let inflated = inflated.filter(|inflated| inflated.len() == raw);
+                let Some(inflated) = inflated else {
                     return Err(match dictionaries.knows(self.dictionary) {
                         true => corrupt("the compression"),
                         false => Error::Corrupt(format!(
@@ -241,10 +242,15 @@ impl Table {
                             self.dictionary
                         )),
                     });
+                };
+                match content.is_empty() {
+                    // Mostly it is the only one.
+                    true => content = inflated,
+                    false => content.extend_from_slice(&inflated),
                 }
             }
         }
-        Ok(content.freeze())
+        Ok(content.into())
     }
 }
 
@@ -253,7 +259,7 @@ impl Table {
 /// # Errors
 /// [`Error::Corrupt`] if a checksum is wrong.
 pub fn unseal(
-    sealed: &[u8],
+    sealed: &Bytes,
     hash: &[u8; 32],
     dictionaries: &Dictionaries,
 ) -> Result<(Kind, Bytes)> {
@@ -261,7 +267,8 @@ pub fn unseal(
     let frames = 0..table.frames.len();
     let span = table.span(&frames);
     let stored = sealed.get(span.start as usize..span.end as usize);
-    let held = table.open(&frames, stored.unwrap_or_default(), dictionaries)?;
+    let stored = sealed.slice_ref(stored.unwrap_or_default());
+    let held = table.open(&frames, &stored, dictionaries)?;
     Ok((table.kind, held))
 }
 
@@ -310,8 +317,8 @@ mod tests {
         let table = Table::read(sealed, HASH, sealed.len() as u64)?;
         let frames = table.frames(&range);
         let span = table.span(&frames);
-        let stored = &sealed[span.start as usize..span.end as usize];
-        table.open(&frames, stored, &Dictionaries::new())
+        let stored = Bytes::copy_from_slice(&sealed[span.start as usize..span.end as usize]);
+        table.open(&frames, &stored, &Dictionaries::new())
     }
 
     #[test]
