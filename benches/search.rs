@@ -188,13 +188,13 @@ impl World {
             saved: &none,
             recent: &none,
         };
-        let search = Search::new(std::slice::from_ref(key), &context);
+        let mut search = Search::new(std::slice::from_ref(key), &context);
         let narrowed = index
             .narrow(
                 &self.mailboxes,
                 self.account,
                 self.inbox,
-                &search,
+                &mut search,
                 &self.uids,
             )
             .await;

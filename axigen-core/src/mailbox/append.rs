@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 
 use super::{
-    Mailboxes,
+    Mailboxes, brief,
     create::Making,
     draft::{Draft, TRIES, contended},
     error::{Error, Result},
@@ -254,6 +254,7 @@ impl Mailboxes {
         let parsed = item::parse(message.raw.clone()).await;
         let pieces = parts::pieces(&parsed, &message.raw);
         let structure = Bytes::from(parsed.encode());
+        let brief = brief::kept(&parsed, &message.raw);
         let mut places = Vec::new();
         for (group, plan) in groups.iter().zip(plans) {
             for ((_, _, wanted), at) in group.wanted.iter().zip(&plan.goes) {
@@ -294,6 +295,7 @@ impl Mailboxes {
                 true => Kept::Apart(next()?),
                 false => Kept::Inline(structure),
             },
+            brief,
         })
     }
 

@@ -9,13 +9,16 @@
 //! in a block stands beside it until then: its changed row as a single one, its
 //! removal as a mark. So a single row counts before the block's.
 //!
-//! Rows are a version byte, then for each row the numbers below, seven bits a
-//! byte, where "difference" is to the row before, with its sign in the lowest bit:
-//! flags, number of keywords, keywords, difference of the modification number,
-//! of the item, of the internal date in seconds, zone (sign in the lowest bit),
-//! size, and the difference of the save date from the row's internal date. The
-//! last is missing in version 1.
+//! Rows are a version byte (2; 3 where the modification number of the batch that
+//! wrote the block follows, 8 bytes, because rows have it), then for each row the
+//! numbers below, seven bits a byte, where "difference" is to the row before, with its sign in the lowest bit:
+//! flags, number of keywords (of version 3: twice that, and 1 more for a row with
+//! the block's modification number, of which no difference follows), keywords,
+//! difference of the modification number, of the item, of the internal date in
+//! seconds, zone (sign in the lowest bit), size, and the difference of the save
+//! date from the row's internal date. The last is missing in version 1.
 
+use axigen_store::{Patch, Slot, Template};
 use bytes::Bytes;
 
 use super::{
@@ -27,6 +30,8 @@ use super::{
 
 const VERSION: u8 = 2;
 const WITHOUT_SAVED: u8 = 1;
+const STAMPED: u8 = 3;
+const STAMP_AT: usize = 1;
 
 /// The UIDs of a block, ascending.
 pub(super) fn encode_list(uids: &[u32]) -> Bytes {
@@ -43,25 +48,61 @@ pub(super) fn decode_list(bytes: &[u8]) -> Result<Vec<u32>> {
 /// The rows of a block.
 pub(super) fn encode_rows<'r>(rows: impl IntoIterator<Item = &'r Stored>) -> Bytes {
     let mut bytes = vec![VERSION];
-    let (mut modseq, mut item, mut date) = (0, 0, 0);
+    let mut writer = Writer::default();
     for row in rows {
         bytes.push(row.system);
         put(row.words.len() as u64, &mut bytes);
-        for word in &row.words {
-            put(u64::from(*word), &mut bytes);
-        }
-        put(zigzag(row.modseq.wrapping_sub(modseq) as i64), &mut bytes);
-        put(zigzag(row.item.0.wrapping_sub(item) as i64), &mut bytes);
-        put(zigzag(row.internal_date.wrapping_sub(date)), &mut bytes);
-        put(zigzag(i64::from(row.internal_zone)), &mut bytes);
-        put(row.size, &mut bytes);
-        put(
-            zigzag(row.saved.wrapping_sub(row.internal_date)),
-            &mut bytes,
-        );
-        (modseq, item, date) = (row.modseq, row.item.0, row.internal_date);
+        writer.rest(row, false, &mut bytes);
     }
     bytes.into()
+}
+
+/// The rows of a block, of which some get the modification number that is given
+/// at commit.
+pub(super) fn encode_stamped<'r>(rows: impl IntoIterator<Item = (&'r Stored, bool)>) -> Template {
+    let mut bytes = vec![STAMPED];
+    bytes.extend_from_slice(&[0; 8]);
+    let mut writer = Writer::default();
+    for (row, stamped) in rows {
+        bytes.push(row.system);
+        put(2 * row.words.len() as u64 + u64::from(stamped), &mut bytes);
+        writer.rest(row, stamped, &mut bytes);
+    }
+    Template {
+        bytes: bytes.into(),
+        patches: vec![Patch {
+            at: STAMP_AT,
+            width: 8,
+            slot: Slot::Seq,
+        }],
+    }
+}
+
+/// What differences are to.
+#[derive(Default)]
+struct Writer {
+    modseq: u64,
+    item: u64,
+    date: i64,
+}
+
+impl Writer {
+    /// What follows the number of keywords.
+    fn rest(&mut self, row: &Stored, stamped: bool, bytes: &mut Vec<u8>) {
+        for word in &row.words {
+            put(u64::from(*word), bytes);
+        }
+        if !stamped {
+            put(zigzag(row.modseq.wrapping_sub(self.modseq) as i64), bytes);
+            self.modseq = row.modseq;
+        }
+        put(zigzag(row.item.0.wrapping_sub(self.item) as i64), bytes);
+        put(zigzag(row.internal_date.wrapping_sub(self.date)), bytes);
+        put(zigzag(i64::from(row.internal_zone)), bytes);
+        put(row.size, bytes);
+        put(zigzag(row.saved.wrapping_sub(row.internal_date)), bytes);
+        (self.item, self.date) = (row.item.0, row.internal_date);
+    }
 }
 
 /// The rows of a block of `count` messages.
@@ -71,8 +112,17 @@ pub(super) fn decode_rows(bytes: &[u8], count: usize) -> Result<Vec<Stored>> {
 
 fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
     let (&version, mut rest) = bytes.split_first()?;
+    let stamp = match version {
+        VERSION | WITHOUT_SAVED => None,
+        STAMPED => {
+            let (stamp, behind) = rest.split_first_chunk::<8>()?;
+            rest = behind;
+            Some(u64::from_be_bytes(*stamp))
+        }
+        _ => return None,
+    };
     // A row has seven bytes at least.
-    if ![VERSION, WITHOUT_SAVED].contains(&version) || count > rest.len() / 7 {
+    if count > rest.len() / 7 {
         return None;
     }
     let mut rows: Vec<Stored> = Vec::with_capacity(count);
@@ -80,18 +130,25 @@ fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
     for _ in 0..count {
         let (&system, behind) = rest.split_first()?;
         rest = behind;
-        let words = usize::try_from(take(&mut rest)?).ok()?;
+        let words = take(&mut rest)?;
+        let (words, stamp) = match stamp {
+            Some(stamp) => (words / 2, (words % 2 == 1).then_some(stamp)),
+            None => (words, None),
+        };
+        let words = usize::try_from(words).ok()?;
         if words > rest.len() {
             return None;
         }
         let words = (0..words)
             .map(|_| u16::try_from(take(&mut rest)?).ok())
             .collect::<Option<Vec<u16>>>()?;
-        modseq = modseq.wrapping_add(unzigzag(take(&mut rest)?) as u64);
+        if stamp.is_none() {
+            modseq = modseq.wrapping_add(unzigzag(take(&mut rest)?) as u64);
+        }
         item = item.wrapping_add(unzigzag(take(&mut rest)?) as u64);
         date = date.wrapping_add(unzigzag(take(&mut rest)?));
         let mut row = Stored {
-            modseq,
+            modseq: stamp.unwrap_or(modseq),
             item: ItemId(item),
             system,
             words,
@@ -100,7 +157,7 @@ fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
             size: take(&mut rest)?,
             saved: date,
         };
-        if version == VERSION {
+        if version != WITHOUT_SAVED {
             row.saved = date.wrapping_add(unzigzag(take(&mut rest)?));
         }
         rows.push(row);
@@ -108,15 +165,15 @@ fn rows(bytes: &[u8], count: usize) -> Option<Vec<Stored>> {
     rest.is_empty().then_some(rows)
 }
 
-fn zigzag(number: i64) -> u64 {
+pub(super) fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
 
-fn unzigzag(number: u64) -> i64 {
+pub(super) fn unzigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
-fn put(mut number: u64, out: &mut Vec<u8>) {
+pub(super) fn put(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -124,7 +181,7 @@ fn put(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -209,6 +266,24 @@ mod tests {
             prop_assert!(decode_rows(&bytes, rows.len() + 1).is_err());
             for cut in 0..bytes.len() {
                 prop_assert!(rows.is_empty() || decode_rows(&bytes[..cut], rows.len()).is_err());
+            }
+        }
+
+        #[test]
+        fn some_rows_get_the_number_of_the_batch(
+            rows in prop::collection::vec((row(), any::<bool>()), 0..20), stamp in any::<u64>(),
+        ) {
+            let template = encode_stamped(rows.iter().map(|(row, stamped)| (row, *stamped)));
+            let mut bytes = template.bytes.to_vec();
+            let at = template.patches[0].at;
+            bytes[at..at + 8].copy_from_slice(&stamp.to_be_bytes());
+            let want: Vec<Stored> = rows
+                .into_iter()
+                .map(|(row, stamped)| Stored { modseq: if stamped { stamp } else { row.modseq }, ..row })
+                .collect();
+            prop_assert_eq!(decode_rows(&bytes, want.len()).unwrap(), want.clone());
+            for cut in 0..bytes.len() {
+                prop_assert!(want.is_empty() || decode_rows(&bytes[..cut], want.len()).is_err());
             }
         }
 

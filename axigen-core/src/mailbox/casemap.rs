@@ -8,13 +8,22 @@ pub(super) fn casemap(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_uppercase();
     }
-    let mut out = String::with_capacity(text.len() + 8);
-    for char in text.chars() {
-        if char.is_ascii() {
-            out.push(char.to_ascii_uppercase());
-            continue;
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let ascii = rest.bytes().position(|byte| !byte.is_ascii());
+        let (run, other) = rest.split_at(ascii.unwrap_or(rest.len()));
+        let start = out.len();
+        out.push_str(run);
+        if let Some(run) = out.get_mut(start..) {
+            run.make_ascii_uppercase();
         }
-        decompose_compatible(titlecase(char), |part| out.push(part));
+        let mut chars = other.chars();
+        rest = chars.as_str();
+        while let Some(char) = chars.next().filter(|char| !char.is_ascii()) {
+            decompose_compatible(titlecase(char), |part| out.push(part));
+            rest = chars.as_str();
+        }
     }
     out
 }

@@ -5,6 +5,8 @@
 //! batches of bounded size, before the call returns; if the program ends in
 //! between, the next call goes on.
 
+use std::collections::BTreeMap;
+
 use axigen_store::{AccountId, Expect, Key, Range};
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
     label::Event,
     log::Record,
     names::{self, INBOX},
-    row::Read,
+    row::{Read, Stored},
     select::uid_of,
     types::MailboxId,
 };
@@ -172,11 +174,12 @@ impl Mailboxes {
         let Some(block) = block else {
             // Without its rows nothing is known of it.
             draft.expect(rows_key, Expect::Absent);
+            draft.delete(keys::block_briefs(mailbox, first));
             draft.delete(key);
             return Ok(true);
         };
         let end = block.uids.last().copied().unwrap_or(first);
-        let mut rows = block.rows()?;
+        let mut rows: BTreeMap<u32, Stored> = block.rows()?.collect();
         let to = keys::after(&keys::row(mailbox, end));
         for (key, bytes) in self
             .store
@@ -198,6 +201,7 @@ impl Mailboxes {
         }
         draft.expect(rows_key.clone(), Expect::Equals(block.bytes.clone()));
         draft.delete(rows_key);
+        draft.delete(keys::block_briefs(mailbox, first));
         draft.delete(key);
         let items = rows.values().map(|row| row.item).collect();
         for row in rows.values() {

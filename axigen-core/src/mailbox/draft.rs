@@ -12,8 +12,8 @@ use axigen_store::{
 
 use super::{
     Mailboxes,
+    beside::Written,
     error::{Error, Result},
-    fold::Written,
     keys::{self, Account, Counter},
     label::{self, Event},
     row::{Origin, Read, Stored},
@@ -230,6 +230,11 @@ impl Draft {
         };
         self.set(keys::row(mailbox, old.uid), value);
         self.wrote(mailbox, Some(old.uid));
+        self.changed_row(mailbox, old, new);
+    }
+
+    /// What follows from a row that is written in another way.
+    pub(super) fn changed_row(&mut self, mailbox: MailboxId, old: &Read, new: &Stored) {
         match (old.row.deleted(), new.deleted()) {
             (false, true) => self.set(keys::deleted(mailbox, old.uid), &b""[..]),
             (true, false) => self.delete(keys::deleted(mailbox, old.uid)),
@@ -378,10 +383,15 @@ impl Mailboxes {
         let written: Vec<_> = drafts.iter().flat_map(Draft::written).collect();
         let (parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
             drafts.into_iter().map(Draft::finish).unzip();
+        let places = written.iter().filter_map(|(account, mailbox, written)| {
+            written.lowest.map(|lowest| ((*account, *mailbox), lowest))
+        });
+        let writing = self.shared.beside.writing(places);
         match self.store.commit(Batch { parts }).await {
             Ok(commit) => {
+                writing.written();
                 for (account, mailbox, written) in written {
-                    self.loosened(account, mailbox, written);
+                    self.fold_if_due(account, mailbox, written.count);
                 }
                 for (event, about) in notes {
                     label::note(&self.store, event, about).await;
@@ -389,10 +399,12 @@ impl Mailboxes {
                 Ok(Some(commit))
             }
             Err(axigen_store::Error::Conflict { .. }) => {
+                writing.refused();
                 tokio::task::yield_now().await;
                 Ok(None)
             }
             Err(axigen_store::Error::Bound { part, index }) => {
+                writing.refused();
                 let bound = bounds
                     .get(part)
                     .and_then(|part| part.iter().find(|(op, _)| *op == index));

@@ -10,12 +10,16 @@ use super::{
     error::Result,
     keywords::{self, Words},
     log::Record,
+    rewrite::Rewrite,
     row::{Read, Stored},
     seen,
     select::ascending,
     types::{FlagChange, Flagged, Flags, MailboxId},
     view::{Allowed, View},
 };
+
+/// How often blocks are tried to be written again in one piece.
+const WHOLE: usize = 3;
 
 impl Mailboxes {
     /// Changes flags. Flags that are already so write nothing and take no
@@ -91,13 +95,19 @@ impl Mailboxes {
         }
         let (FlagChange::Replace(flags) | FlagChange::Add(flags) | FlagChange::Remove(flags)) =
             change;
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
+            let modseq = self.kept_modseq(account, mailbox).await?;
             let marks = match view.guest() {
                 Some(guest) => self.marks(account, mailbox, guest, uids).await?,
                 None => HashMap::new(),
             };
             let old = self.read_rows(account, mailbox, uids).await?;
             let mut words = self.words(account, &flags.keywords, &old).await?;
+            // In a mailbox that changes all the time, rows change by themselves.
+            let mut rewrite = match attempt < WHOLE {
+                true => self.rewrite(account, mailbox, &old, modseq).await?,
+                false => Rewrite::none(),
+            };
             let mut draft = Draft::new(account);
             draft.mailbox_exists(mailbox);
             let mut modified = Vec::new();
@@ -119,7 +129,7 @@ impl Mailboxes {
                 };
                 let marks_it = view.guest().is_some() && seen != mark.seen;
                 if new != read.row {
-                    draft.change_row(mailbox, read, &new);
+                    draft.change_row_in(&mut rewrite, mailbox, read, &new);
                     changed.push(read.uid);
                 } else if marks_it {
                     draft.expect_row(mailbox, read);
@@ -133,6 +143,7 @@ impl Mailboxes {
             let mut seq = 0;
             if !changed.is_empty() || !marked.is_empty() {
                 words.write(&mut draft);
+                draft.write_again(mailbox, rewrite)?;
                 if !changed.is_empty() {
                     draft.log(Record::flags(mailbox, &changed));
                 }

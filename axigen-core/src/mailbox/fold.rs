@@ -3,15 +3,16 @@
 //! A fold changes nothing that anybody sees, so it has no number in the change
 //! log. What it read is asserted: a change that came between makes it read again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use axigen_store::{AccountId, Expect};
+use axigen_store::{AccountId, Expect, Key};
 use bytes::Bytes;
 
 use super::{
-    Mailboxes, block,
+    Mailboxes, block, brief,
     draft::{Draft, TRIES},
     error::Result,
+    item::Item,
     keys,
     row::Stored,
     select::uid_of,
@@ -20,30 +21,10 @@ use super::{
 
 /// Most single rows and marks that one batch folds.
 const BATCH: usize = 2048;
+/// Items read together.
+const ITEMS: usize = 200;
 /// Most blocks that one batch writes again.
 const BLOCKS: usize = 32;
-
-/// Mailboxes of which it is remembered what stands beside their blocks.
-const HINTS: usize = 100_000;
-
-/// What was written beside the blocks of a mailbox.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Written {
-    /// How many single rows and marks.
-    pub(super) count: u32,
-    /// The lowest UID, but for new messages, which are higher than all others.
-    pub(super) lowest: Option<u32>,
-}
-
-/// What stands beside the blocks of a mailbox, as far as it is known.
-#[derive(Debug, Default)]
-pub(super) struct Beside {
-    /// How many single rows and marks were written since the last fold.
-    count: u32,
-    /// None of them has a lower UID; so nobody walks over what was folded and
-    /// deleted before.
-    from: u32,
-}
 
 /// A block as it is written: its key and what it holds.
 #[derive(Debug)]
@@ -55,9 +36,10 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn rows(&self) -> Result<BTreeMap<u32, Stored>> {
+    /// Its rows, with their UIDs ascending.
+    pub(super) fn rows(&self) -> Result<impl Iterator<Item = (u32, Stored)> + use<'_>> {
         let rows = block::decode_rows(&self.bytes, self.uids.len())?;
-        Ok(self.uids.iter().copied().zip(rows).collect())
+        Ok(self.uids.iter().copied().zip(rows))
     }
 }
 
@@ -78,32 +60,18 @@ enum Step {
 }
 
 impl Mailboxes {
-    /// Remembers what was written beside the mailbox's blocks, and folds it in
-    /// the background once it is much.
-    pub(super) fn loosened(&self, account: AccountId, mailbox: MailboxId, written: Written) {
-        let due = {
-            let mut beside = self.shared.beside.lock();
-            // Only a hint: whoever lists the mailbox counts again.
-            if beside.len() > HINTS {
-                beside.clear();
-            }
-            let known = beside.entry((account, mailbox)).or_default();
-            known.count = known.count.saturating_add(written.count);
-            known.from = known.from.min(written.lowest.unwrap_or(u32::MAX));
-            let due = known.count >= self.shared.options.fold_at;
-            if due {
-                known.count = 0;
-            }
-            due
-        };
-        if due {
-            let mailboxes = self.clone();
-            tokio::spawn(async move {
-                if let Err(error) = mailboxes.fold(account, mailbox).await {
-                    tracing::debug!(%error, "a mailbox was not folded");
-                }
-            });
+    /// Folds the mailbox in the background if much stands beside its blocks.
+    pub(super) fn fold_if_due(&self, account: AccountId, mailbox: MailboxId, written: u32) {
+        let at = self.shared.options.fold_at;
+        if !self.shared.beside.is_due(account, mailbox, written, at) {
+            return;
         }
+        let mailboxes = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = mailboxes.fold(account, mailbox).await {
+                tracing::debug!(%error, "a mailbox was not folded");
+            }
+        });
     }
 
     /// Folds what stands beside the mailbox's blocks into them. Done in the
@@ -113,17 +81,9 @@ impl Mailboxes {
     /// [`Error::Store`](super::Error::Store).
     pub async fn fold(&self, account: AccountId, mailbox: MailboxId) -> Result<()> {
         let _one = self.shared.folding.lock().await;
-        let place = (account, mailbox);
-        let mut from = {
-            let mut beside = self.shared.beside.lock();
-            let known = beside.entry(place).or_default();
-            // What is changed from now on says so again.
-            std::mem::replace(&mut known.from, u32::MAX)
-        };
-        let folded = self.fold_from(account, mailbox, &mut from).await;
-        let mut beside = self.shared.beside.lock();
-        let known = beside.entry(place).or_default();
-        known.from = known.from.min(from);
+        let mut look = self.shared.beside.look(account, mailbox);
+        let folded = self.fold_from(account, mailbox, &mut look.from).await;
+        look.end();
         folded
     }
 
@@ -238,7 +198,7 @@ impl Mailboxes {
         for (at, changes) in stretches {
             let old = firsts.get(at).and_then(|first| blocks.remove(first));
             let mut rows = match &old {
-                Some(block) => block.rows()?,
+                Some(block) => block.rows()?.collect(),
                 // Its list stands there, its rows went a moment ago: again.
                 None if firsts.get(at).is_some() => return Ok(Step::Again),
                 None => BTreeMap::new(),
@@ -256,7 +216,10 @@ impl Mailboxes {
                     Expect::Equals(block.bytes.clone()),
                 );
             }
-            self.write_stretch(&mut draft, mailbox, old.as_ref(), &rows);
+            let briefs = self
+                .briefs_of(account, mailbox, old.as_ref(), &rows)
+                .await?;
+            self.write_stretch(&mut draft, mailbox, old.as_ref(), &rows, &briefs);
         }
         for (uid, bytes) in loose.rows {
             if done.contains(&uid) {
@@ -276,6 +239,41 @@ impl Mailboxes {
         Ok(Step::Write(Box::new(draft), last))
     }
 
+    /// Messages of a stretch in brief, in their order: what the block has that
+    /// they are in, and of the others what their items have.
+    async fn briefs_of(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        old: Option<&Block>,
+        rows: &BTreeMap<u32, Stored>,
+    ) -> Result<Vec<Bytes>> {
+        let mut known = HashMap::new();
+        if let Some(block) = old {
+            let key = keys::block_briefs(mailbox, block.first);
+            let got = self.store.get(account, &[key]).await?.pop().flatten();
+            let of_block = got.and_then(|bytes| brief::decode_block(&bytes, block.uids.len()));
+            known.extend(block.uids.iter().copied().zip(of_block.unwrap_or_default()));
+        }
+        let others = rows.iter().filter(|(uid, _)| !known.contains_key(uid));
+        let others: Vec<(u32, Key)> = others
+            .map(|(uid, row)| (*uid, keys::item(row.item)))
+            .collect();
+        for page in others.chunks(ITEMS) {
+            let keys: Vec<Key> = page.iter().map(|(_, key)| key.clone()).collect();
+            let records = self.store.get(account, &keys).await?;
+            for ((uid, _), record) in page.iter().zip(records) {
+                if let Some(record) = record {
+                    // Not all of the record, which is larger.
+                    let brief = Bytes::copy_from_slice(&Item::decode(&record)?.brief);
+                    known.insert(*uid, brief);
+                }
+            }
+        }
+        let briefs = rows.keys().map(|uid| known.remove(uid).unwrap_or_default());
+        Ok(briefs.collect())
+    }
+
     /// The blocks that take the place of one.
     fn write_stretch(
         &self,
@@ -283,12 +281,14 @@ impl Mailboxes {
         mailbox: MailboxId,
         old: Option<&Block>,
         rows: &BTreeMap<u32, Stored>,
+        briefs: &[Bytes],
     ) {
         let uids: Vec<u32> = rows.keys().copied().collect();
         let stored: Vec<&Stored> = rows.values().collect();
         let size = self.shared.options.block_rows.max(1);
         let mut kept = false;
-        for (uids, stored) in uids.chunks(size).zip(stored.chunks(size)) {
+        let chunks = uids.chunks(size).zip(stored.chunks(size));
+        for ((uids, stored), briefs) in chunks.zip(briefs.chunks(size)) {
             let Some(&first) = uids.first() else { continue };
             kept |= old.is_some_and(|block| block.first == first);
             draft.set(keys::block_uids(mailbox, first), block::encode_list(uids));
@@ -296,10 +296,15 @@ impl Mailboxes {
                 keys::block_rows(mailbox, first),
                 block::encode_rows(stored.iter().copied()),
             );
+            draft.set(
+                keys::block_briefs(mailbox, first),
+                brief::encode_block(briefs.iter().map(|brief| &brief[..])),
+            );
         }
         if let Some(block) = old.filter(|_| !kept) {
             draft.delete(keys::block_uids(mailbox, block.first));
             draft.delete(keys::block_rows(mailbox, block.first));
+            draft.delete(keys::block_briefs(mailbox, block.first));
         }
     }
 }

@@ -3,7 +3,9 @@
 //! The record is a version byte, the content's length (8 bytes) and hash (32),
 //! then, with version 1, the structure record as [`Structure::encode`] made it,
 //! or, with version 2, length and hash of a blob that holds it: a large
-//! structure is then not written again for each recipient and each copy.
+//! structure is then not written again for each recipient and each copy. With
+//! versions 3 and 4 the length (2 bytes) and the bytes of the message
+//! [in brief](super::brief) stand before the structure.
 
 use std::{ops::Range, sync::Arc};
 
@@ -21,6 +23,8 @@ use super::{
 
 const INLINE: u8 = 1;
 const APART: u8 = 2;
+const BRIEF_INLINE: u8 = 3;
+const BRIEF_APART: u8 = 4;
 /// Structures beyond this many bytes are kept apart.
 pub(super) const MOST_INLINE: usize = 8 * 1024;
 
@@ -29,7 +33,14 @@ pub(super) const MOST_INLINE: usize = 8 * 1024;
 pub(super) struct Item {
     pub(super) content: BlobRef,
     pub(super) structure: Kept,
+    /// The message in brief; empty if that is not kept.
+    pub(super) brief: Bytes,
 }
+
+/// Where a message's bytes are. They never change, and are there for a while
+/// after the message went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content(BlobRef);
 
 /// Where an item's structure is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,11 +54,17 @@ pub(super) enum Kept {
 impl Item {
     pub(super) fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(64);
-        bytes.push(match self.structure {
-            Kept::Inline(_) => INLINE,
-            Kept::Apart(_) => APART,
+        bytes.push(match (&self.structure, self.brief.is_empty()) {
+            (Kept::Inline(_), true) => INLINE,
+            (Kept::Apart(_), true) => APART,
+            (Kept::Inline(_), false) => BRIEF_INLINE,
+            (Kept::Apart(_), false) => BRIEF_APART,
         });
         put_blob(&self.content, &mut bytes);
+        if !self.brief.is_empty() {
+            bytes.extend_from_slice(&(self.brief.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(&self.brief);
+        }
         match &self.structure {
             Kept::Inline(structure) => bytes.extend_from_slice(structure),
             Kept::Apart(blob) => put_blob(blob, &mut bytes),
@@ -79,15 +96,28 @@ impl Item {
 fn decode(record: &Bytes) -> Option<Item> {
     let (&version, rest) = record.split_first()?;
     let (content, rest) = take_blob(rest)?;
+    let (brief, rest) = match version {
+        INLINE | APART => (Bytes::new(), rest),
+        BRIEF_INLINE | BRIEF_APART => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            let length = usize::from(u16::from_be_bytes(*length));
+            let (brief, rest) = rest.split_at_checked(length)?;
+            (record.slice_ref(brief), rest)
+        }
+        _ => return None,
+    };
     let structure = match version {
-        INLINE => Kept::Inline(record.slice_ref(rest)),
-        APART => match take_blob(rest)? {
+        INLINE | BRIEF_INLINE => Kept::Inline(record.slice_ref(rest)),
+        _ => match take_blob(rest)? {
             (blob, []) => Kept::Apart(blob),
             _ => return None,
         },
-        _ => return None,
     };
-    Some(Item { content, structure })
+    Some(Item {
+        content,
+        structure,
+        brief,
+    })
 }
 
 fn put_blob(blob: &BlobRef, out: &mut Vec<u8>) {
@@ -113,6 +143,36 @@ impl Mailboxes {
     pub async fn structure(&self, account: AccountId, item: ItemId) -> Result<Arc<Structure>> {
         let got = self.structures(account, &[item]).await?;
         got.into_iter().flatten().next().ok_or(Error::NoSuchMessage)
+    }
+
+    /// Where the contents of many items are, in the order asked for; `None` for
+    /// an item that is gone.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn content_of(
+        &self,
+        account: AccountId,
+        items: &[ItemId],
+    ) -> Result<Vec<Option<Content>>> {
+        let keys: Vec<_> = items.iter().map(|&item| keys::item(item)).collect();
+        let records = self.store.get(account, &keys).await?;
+        let content = |record| Ok(Content(Item::decode(&record)?.content));
+        let contents = records.into_iter().map(|record| record.map(content));
+        contents.map(Option::transpose).collect()
+    }
+
+    /// Bytes of a content; the range is cut to its size.
+    ///
+    /// # Errors
+    /// As [`body`](Mailboxes::body).
+    pub async fn part(&self, Content(blob): &Content, range: Range<u64>) -> Result<Bytes> {
+        let end = range.end.min(blob.len);
+        let start = range.start.min(end);
+        if start == end {
+            return Ok(Bytes::new());
+        }
+        Ok(self.store.read(blob, start..end).await?)
     }
 
     /// Structure records of many items in one read, in the order asked for;
@@ -143,18 +203,12 @@ impl Mailboxes {
     /// [`Error::NoSuchMessage`] if it was expunged, [`Error::Store`], also
     /// when the bytes on disk do not have the checksum they were written with.
     pub async fn body(&self, account: AccountId, item: ItemId, range: Range<u64>) -> Result<Bytes> {
-        let mut got = self.store.get(account, &[keys::item(item)]).await?;
-        let record = got.pop().flatten().ok_or(Error::NoSuchMessage)?;
-        let blob = Item::decode(&record)?.content;
-        let end = range.end.min(blob.len);
-        let start = range.start.min(end);
-        if start == end {
-            return Ok(Bytes::new());
-        }
-        Ok(self.store.read(&blob, start..end).await?)
+        let got = self.content_of(account, &[item]).await?.pop();
+        let content = got.flatten().ok_or(Error::NoSuchMessage)?;
+        self.part(&content, range).await
     }
 
-    async fn decode_structure(&self, record: &Bytes) -> Result<Option<Structure>> {
+    pub(super) async fn decode_structure(&self, record: &Bytes) -> Result<Option<Structure>> {
         let item = Item::decode(record)?;
         let bytes = match item.structure {
             Kept::Inline(bytes) => Some(bytes),
@@ -211,15 +265,19 @@ mod tests {
             Kept::Inline(Bytes::from_static(b"structure")),
             Kept::Apart(blob(9)),
         ] {
-            let item = Item {
-                content: blob(7),
-                structure,
-            };
-            assert_eq!(Item::decode(&item.encode()).unwrap(), item);
+            for brief in [&b""[..], b"in brief"] {
+                let item = Item {
+                    content: blob(7),
+                    structure: structure.clone(),
+                    brief: Bytes::from_static(brief),
+                };
+                assert_eq!(Item::decode(&item.encode()).unwrap(), item);
+            }
         }
         let apart = Item {
             content: blob(7),
             structure: Kept::Apart(blob(9)),
+            brief: Bytes::from_static(b"in brief"),
         };
         let bytes = apart.encode();
         for cut in 0..bytes.len() {
@@ -227,6 +285,6 @@ mod tests {
         }
         let longer = Bytes::from([&bytes[..], b"x"].concat());
         assert!(Item::decode(&longer).is_err());
-        assert!(Item::decode(&Bytes::from(vec![3; 100])).is_err());
+        assert!(Item::decode(&Bytes::from(vec![5; 100])).is_err());
     }
 }

@@ -50,6 +50,7 @@ pub(super) const BLOCK_UIDS: u8 = 0x1b;
 pub(super) const BLOCK_ROWS: u8 = 0x1c;
 pub(super) const GONE: u8 = 0x1d;
 const EPOCH: u8 = 0x1e;
+pub(super) const BLOCK_BRIEFS: u8 = 0x1f;
 pub(super) const ACCESS: u8 = 0x20;
 pub(super) const SEEN: u8 = 0x21;
 pub(super) const READER: u8 = 0x22;
@@ -141,6 +142,10 @@ pub(super) fn block_uids(id: MailboxId, first: u32) -> Key {
 
 pub(super) fn block_rows(id: MailboxId, first: u32) -> Key {
     in_mailbox(BLOCK_ROWS, id, first)
+}
+
+pub(super) fn block_briefs(id: MailboxId, first: u32) -> Key {
+    in_mailbox(BLOCK_BRIEFS, id, first)
 }
 
 /// The mark of a message that is in a block but removed.

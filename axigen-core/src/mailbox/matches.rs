@@ -5,6 +5,7 @@ use axigen_store::AccountId;
 use super::{
     Mailboxes,
     error::{Error, Result},
+    excerpt,
     search::{Answer, Candidate, HEADER, Search},
     types::Row,
 };
@@ -30,7 +31,7 @@ impl Mailboxes {
                 email_id: email_id.as_ref(),
                 structure: structure.as_deref(),
                 header: header.as_deref(),
-                raw: raw.as_deref(),
+                raw: raw.as_ref(),
             };
             let answer = search.matches(&candidate);
             if matches!(answer, Answer::Yes | Answer::No) {
@@ -51,22 +52,27 @@ impl Mailboxes {
                     Err(error) => return Err(error),
                 };
             }
-            let range = match (answer, &structure) {
-                (Answer::NeedsHeader, Some(structure)) => {
+            let Some(structure) = &structure else {
+                continue;
+            };
+            let read = match answer {
+                Answer::NeedsHeader => {
                     let range = structure.header();
-                    range.start..range.end.min(range.start + HEADER)
+                    let range = range.start..range.end.min(range.start + HEADER);
+                    let read = self.body(account, row.item, range).await;
+                    read.map(|bytes| header = Some(bytes))
                 }
-                (Answer::NeedsBody, _) => 0..row.size,
+                Answer::NeedsBody => {
+                    let ranges = excerpt::of_texts(structure);
+                    let read = self.excerpt(account, row.item, &ranges).await;
+                    read.map(|texts| raw = Some(texts))
+                }
                 _ => continue,
             };
-            let bytes = match self.body(account, row.item, range).await {
-                Ok(bytes) => bytes,
+            match read {
+                Ok(()) => {}
                 Err(Error::NoSuchMessage) => return Ok(false),
                 Err(error) => return Err(error),
-            };
-            match answer {
-                Answer::NeedsHeader => header = Some(bytes),
-                _ => raw = Some(bytes),
             }
         }
     }

@@ -40,7 +40,9 @@ use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 pub mod acl;
 pub mod annotations;
 mod append;
+mod beside;
 mod block;
+pub mod brief;
 mod casemap;
 mod changes;
 mod copy;
@@ -48,6 +50,7 @@ mod create;
 mod delete;
 mod draft;
 mod error;
+pub mod excerpt;
 mod expunge;
 mod flags;
 mod fold;
@@ -60,12 +63,14 @@ pub mod label;
 mod log;
 mod matches;
 pub mod names;
+mod needle;
 mod objectid;
 mod parts;
 mod preview;
 mod quota;
 mod rename;
 pub mod repair;
+mod rewrite;
 mod row;
 pub mod search;
 mod seen;
@@ -82,6 +87,7 @@ mod view;
 
 pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
+pub use item::Content;
 pub use objectid::mailbox_object;
 pub use preview::PREVIEW;
 pub use types::{
@@ -107,7 +113,7 @@ struct Shared {
     /// spoil each other's batch again and again; correctness does not need it.
     turns: Vec<Arc<Turns<()>>>,
     /// What stands beside the blocks of mailboxes.
-    beside: Mutex<HashMap<(AccountId, MailboxId), fold::Beside>>,
+    beside: Arc<beside::AllBeside>,
     /// One mailbox is folded at a time.
     folding: Turns<()>,
 }
@@ -124,7 +130,7 @@ impl Mailboxes {
             options,
             tables: Mutex::default(),
             turns: (0..64).map(|_| Arc::default()).collect(),
-            beside: Mutex::default(),
+            beside: store.companion(),
             folding: Turns::default(),
         };
         Self {

@@ -96,6 +96,7 @@ impl Mailboxes {
     /// [`Error::Store`].
     pub async fn repair(&self, account: AccountId, lost: &HashSet<[u8; 32]>) -> Result<Repaired> {
         self.finish_deletions(account).await?;
+        self.shared.beside.forget(account);
         let mut mend = Mend {
             mailboxes: self,
             account,
@@ -121,6 +122,7 @@ impl Mailboxes {
         }
         mend.flush().await?;
         self.forget_table(account);
+        self.shared.beside.forget(account);
         for (key, content) in orphans {
             self.recover(account, key, content, &mut mend).await?;
         }
@@ -237,6 +239,7 @@ impl Mailboxes {
             .collect();
         let mut rows = Rows::new();
         let mut end = (0, 0);
+        let mut known = HashSet::new();
         for (key, list) in lists {
             let read = || -> Option<_> {
                 let at = place(&key)?;
@@ -250,6 +253,7 @@ impl Mailboxes {
             match read() {
                 Some((at, uids, of_block, ends)) => {
                     values.remove(&Some(at));
+                    known.insert(at);
                     end = ends;
                     for (uid, row) in uids.into_iter().zip(of_block) {
                         let in_block = true;
@@ -265,6 +269,19 @@ impl Mailboxes {
         for (key, _) in values.into_values() {
             mend.say("rows of a block had no UIDs".into());
             mend.delete(key).await?;
+        }
+        let (from, to) = keys::all(keys::BLOCK_BRIEFS);
+        for key in self
+            .store
+            .scan(account, from, to)
+            .await?
+            .into_iter()
+            .map(|(key, _)| key)
+        {
+            if !place(&key).is_some_and(|at| known.contains(&at)) {
+                mend.say("messages in brief were of no block".into());
+                mend.delete(key).await?;
+            }
         }
         Ok(rows)
     }
@@ -344,6 +361,7 @@ impl Mailboxes {
                 let anew = Item {
                     content: item.content.clone(),
                     structure: Kept::Apart(apart),
+                    brief: item.brief.clone(),
                 };
                 mend.set(key.clone(), anew.encode()).await?;
             }

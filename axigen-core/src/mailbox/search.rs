@@ -12,6 +12,8 @@ use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Date, Flag};
 
 use super::casemap::casemap;
+use super::excerpt::Excerpt;
+use super::needle::Needle;
 use super::structure::{Leaf, Structure, address_list, header_fields};
 use super::types::{Flags, Row};
 
@@ -52,8 +54,8 @@ pub struct Candidate<'m> {
     pub structure: Option<&'m Structure>,
     /// Its header block, once it was asked for.
     pub header: Option<&'m [u8]>,
-    /// All of it, once it was asked for.
-    pub raw: Option<&'m [u8]>,
+    /// Its texts, once they were asked for.
+    pub raw: Option<&'m Excerpt>,
 }
 
 /// Whether a message matches.
@@ -69,7 +71,7 @@ pub enum Answer {
     NeedsStructure,
     /// Load the header block and ask again.
     NeedsHeader,
-    /// Load structure and bytes and ask again.
+    /// Load structure and texts and ask again.
     NeedsBody,
 }
 
@@ -103,11 +105,11 @@ enum Key {
     /// Changed at this number or later.
     Changed(u64),
     EmailId(ObjectId),
-    Header(String, String),
+    Header(String, Needle),
     /// A field of addresses: as it stands, or as ENVELOPE shows it.
-    Addresses(&'static str, String),
-    Body(String),
-    Text(String),
+    Addresses(&'static str, Needle),
+    Body(Needle),
+    Text(Needle),
 }
 
 impl Search {
@@ -124,6 +126,13 @@ impl Search {
         wanted(&self.key)
     }
 
+    /// Takes over what is known before any message is looked at: messages of
+    /// these UIDs (ascending) have what is wanted, one of the texts in
+    /// [`wanted`](Search::wanted).
+    pub fn learn(&mut self, wanted: &Wanted, uids: &[u32]) {
+        learn(&mut self.key, wanted, uids);
+    }
+
     /// Whether a message matches, by what is at hand.
     pub fn matches(&self, candidate: &Candidate<'_>) -> Answer {
         evaluate(&self.key, candidate)
@@ -137,6 +146,8 @@ pub enum Part {
     Subject,
     /// A field of addresses.
     Address,
+    /// Such a field, as ENVELOPE shows it: TEXT does not look there.
+    Envelope,
     /// Another field of the message's header.
     Field,
     /// A field of a part's header.
@@ -146,7 +157,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// All of them: where TEXT looks.
+    /// Where TEXT looks.
     pub const ALL: [Part; 5] = [
         Part::Subject,
         Part::Address,
@@ -196,13 +207,40 @@ fn wanted(key: &Key) -> Wanted {
             Wanted::Anything
         }
         Key::Header(name, text) => {
-            Wanted::Text(vec![Part::of_field(name.as_bytes())], text.clone())
+            let part = Part::of_field(name.as_bytes());
+            Wanted::Text(vec![part], text.folded().to_owned())
         }
-        Key::Addresses(_, text) => Wanted::Text(vec![Part::Address], text.clone()),
-        Key::Body(text) => Wanted::Text(vec![Part::Body], text.clone()),
-        Key::Text(text) => Wanted::Text(Part::ALL.to_vec(), text.clone()),
+        Key::Addresses(_, text) => {
+            let parts = vec![Part::Address, Part::Envelope];
+            Wanted::Text(parts, text.folded().to_owned())
+        }
+        Key::Body(text) => Wanted::Text(vec![Part::Body], text.folded().to_owned()),
+        Key::Text(text) => Wanted::Text(Part::ALL.to_vec(), text.folded().to_owned()),
         // NOT: that a word is missing tells nothing about the message's words.
         _ => Wanted::Anything,
+    }
+}
+
+fn learn(key: &mut Key, known: &Wanted, uids: &[u32]) {
+    let is_known = wanted(key) == *known;
+    match key {
+        Key::And(keys) => keys.iter_mut().for_each(|key| learn(key, known, uids)),
+        Key::Or(a, b) => {
+            learn(a, known, uids);
+            learn(b, known, uids);
+        }
+        Key::Not(key) => learn(key, known, uids),
+        Key::Body(text) | Key::Text(text) if is_known => text.learn(uids),
+        // Only of this field is it known which one it is; and its name is among
+        // the words, but not looked at.
+        Key::Header(name, text)
+            if is_known
+                && name.eq_ignore_ascii_case("Subject")
+                && !"SUBJECT".contains(text.folded()) =>
+        {
+            text.learn(uids);
+        }
+        _ => {}
     }
 }
 
@@ -212,8 +250,8 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
     let both = |a, b| Key::And(vec![a, b]);
     let recent = || Key::Recent(context.recent.clone());
     let day = |date: &Date| date.days();
-    let header = |name: &str, text: &String| Key::Header(name.to_owned(), fold(text));
-    let addresses = |name: &'static str, text: &String| Key::Addresses(name, fold(text));
+    let header = |name: &str, text: &String| Key::Header(name.to_owned(), Needle::new(text));
+    let addresses = |name: &'static str, text: &String| Key::Addresses(name, Needle::new(text));
     match key {
         SearchKey::And(keys) => Key::And(keys.iter().map(|key| prepare(key, context)).collect()),
         SearchKey::Not(key) => Key::Not(Box::new(prepare(key, context))),
@@ -247,8 +285,8 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::Subject(text) => header("Subject", text),
         SearchKey::To(text) => addresses("To", text),
         SearchKey::Header(name, text) => header(name, text),
-        SearchKey::Body(text) => Key::Body(fold(text)),
-        SearchKey::Text(text) => Key::Text(fold(text)),
+        SearchKey::Body(text) => Key::Body(Needle::new(text)),
+        SearchKey::Text(text) => Key::Text(Needle::new(text)),
         SearchKey::Before(date) => Key::Internal(i64::MIN, day(date)),
         SearchKey::On(date) => Key::Internal(day(date), day(date) + 1),
         SearchKey::Since(date) => Key::Internal(day(date), i64::MAX),
@@ -339,19 +377,22 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
             Some(of) => Answer::of(of == id),
         },
         Key::Changed(since) => Answer::of(of.row.modseq >= *since),
+        Key::Header(_, text) | Key::Body(text) | Key::Text(text) if text.knows(of.row.uid) => {
+            Answer::Yes
+        }
         Key::Header(name, text) => match of.header {
             None => Answer::NeedsHeader,
             Some(header) => Answer::of(
                 header_fields(header)
-                    .any(|field| field.is(name) && contains(&decode_words(field.value), text)),
+                    .any(|field| field.is(name) && text.is_in(&decode_words(field.value))),
             ),
         },
         Key::Addresses(name, text) => match of.header {
             None => Answer::NeedsHeader,
             Some(header) => Answer::of(header_fields(header).any(|field| {
                 field.is(name)
-                    && (contains(&decode_words(field.value), text)
-                        || contains(&addresses(field.value), text))
+                    && (text.is_in(&decode_words(field.value))
+                        || text.is_in(&addresses(field.value)))
             })),
         },
         Key::Body(text) => match (of.structure, of.raw) {
@@ -400,29 +441,27 @@ fn slice(raw: &[u8], range: std::ops::Range<u64>) -> &[u8] {
     raw.get(at(range.start)..at(range.end)).unwrap_or(&[])
 }
 
-fn in_header(structure: &Structure, raw: &[u8], text: &str) -> bool {
-    header_contains(slice(raw, structure.header()), text)
+fn in_header(structure: &Structure, raw: &Excerpt, text: &Needle) -> bool {
+    header_contains(raw.get(structure.header()), text)
 }
 
-fn header_contains(block: &[u8], text: &str) -> bool {
-    header_fields(block).any(|field| contains(&decode_words(field.whole), text))
+fn header_contains(block: &[u8], text: &Needle) -> bool {
+    header_fields(block).any(|field| text.is_in(&decode_words(field.whole)))
 }
 
-fn in_leaves(structure: &Structure, raw: &[u8], text: &str, with_mime: bool) -> bool {
+fn in_leaves(structure: &Structure, raw: &Excerpt, text: &Needle, with_mime: bool) -> bool {
     structure.leaves().into_iter().any(|leaf| {
-        (with_mime && header_contains(slice(raw, leaf.mime.clone()), text))
-            || leaf_text(&leaf, raw, |shown| contains(shown, text))
+        (with_mime && header_contains(raw.get(leaf.mime.clone()), text))
+            || leaf_text(&leaf, raw.get(leaf.content.clone()), |shown| {
+                text.is_in(shown)
+            })
     })
 }
 
-/// What a leaf's text gives; false for one that has none.
-fn leaf_text(leaf: &Leaf<'_>, raw: &[u8], see: impl FnOnce(&str) -> bool) -> bool {
-    if !leaf.media_type.eq_ignore_ascii_case(b"text")
-        && !leaf.media_type.eq_ignore_ascii_case(b"message")
-    {
-        return false;
-    }
-    see(&text_of(leaf, slice(raw, leaf.content.clone())))
+/// What a leaf's text gives, of which this is the content; false for one that
+/// has none.
+fn leaf_text(leaf: &Leaf<'_>, content: &[u8], see: impl FnOnce(&str) -> bool) -> bool {
+    leaf.is_text() && see(&text_of(leaf, content))
 }
 
 /// The text of a leaf, of whose content this was read.
@@ -441,26 +480,28 @@ pub(super) fn text_of<'c>(leaf: &Leaf<'_>, content: &'c [u8]) -> Cow<'c, str> {
 /// with it.
 pub fn each_text(structure: &Structure, raw: &[u8], mut see: impl FnMut(Part, &str)) -> bool {
     let header = structure.header();
-    let whole = header.end.saturating_sub(header.start) <= HEADER;
+    let mut whole = header.end.saturating_sub(header.start) <= HEADER;
     for field in header_fields(slice(raw, header)) {
         let part = Part::of_field(field.name);
         let shown = decode_words(field.whole);
         // HEADER looks at the value alone, and bytes in the name may have made
         // it read differently.
         let value = decode_words(field.value);
+        // What it reads like then is in one of the two only.
         if !shown.ends_with(&*value) {
             see(part, &fold(&value));
+            whole = false;
         }
         see(part, &fold(&shown));
         if part == Part::Address {
-            see(part, &fold(&addresses(field.value)));
+            see(Part::Envelope, &fold(&addresses(field.value)));
         }
     }
     for leaf in structure.leaves() {
         for field in header_fields(slice(raw, leaf.mime.clone())) {
             see(Part::Mime, &fold(&decode_words(field.whole)));
         }
-        leaf_text(&leaf, raw, |shown| {
+        leaf_text(&leaf, slice(raw, leaf.content.clone()), |shown| {
             see(Part::Body, &fold(shown));
             false
         });
@@ -590,41 +631,6 @@ pub(super) fn fold(text: &str) -> String {
     casemap(text)
 }
 
-/// Substring without case. An empty string is in everything.
-fn contains(text: &str, folded: &str) -> bool {
-    if folded.is_empty() {
-        return true;
-    }
-    if text.is_ascii() {
-        if !folded.is_ascii() {
-            return false;
-        }
-        return find_ascii(text.as_bytes(), folded.as_bytes());
-    }
-    casemap(text).contains(folded)
-}
-
-/// Without allocating: most mail is ASCII.
-fn find_ascii(text: &[u8], folded: &[u8]) -> bool {
-    let Some(&first) = folded.first() else {
-        return true;
-    };
-    let (first, upper) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
-    let mut rest = text;
-    while rest.len() >= folded.len() {
-        let Some(at) = rest.iter().position(|&b| b == first || b == upper) else {
-            return false;
-        };
-        rest = rest.get(at..).unwrap_or(&[]);
-        match rest.get(..folded.len()) {
-            Some(window) if window.eq_ignore_ascii_case(folded) => return true,
-            Some(_) => rest = rest.get(1..).unwrap_or(&[]),
-            None => return false,
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -661,6 +667,7 @@ mod tests {
         let structure = Structure::parse(RAW);
         let row = row();
         let header = slice(RAW, structure.header());
+        let raw = Excerpt::whole(RAW);
         let mut candidate = Candidate {
             seq: 2,
             row: &row,
@@ -678,7 +685,7 @@ mod tests {
                 Answer::NeedsStructure => candidate.structure = Some(&structure),
                 Answer::NeedsHeader => candidate.header = Some(header),
                 Answer::NeedsBody => {
-                    (candidate.structure, candidate.raw) = (Some(&structure), Some(RAW))
+                    (candidate.structure, candidate.raw) = (Some(&structure), Some(&raw))
                 }
             }
         }

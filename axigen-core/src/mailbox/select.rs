@@ -6,7 +6,7 @@ use super::{
     Mailboxes, block,
     draft::{Draft, TRIES, contended},
     error::{Error, Result},
-    fold::{Block, Written},
+    fold::Block,
     keys::{self, Counter},
     row::{Origin, Read},
     types::{MailboxId, Row},
@@ -133,21 +133,19 @@ impl Mailboxes {
             wanted.dedup();
             let mut found = Vec::with_capacity(rest.len());
             for block in self.blocks(account, mailbox, &wanted).await? {
-                let mut of_block = block.rows()?;
                 let from = rest.partition_point(|uid| *uid < block.first);
-                for uid in rest.get(from..).unwrap_or_default() {
-                    if block.uids.last().is_none_or(|last| uid > last) {
-                        break;
+                let mut wanted = rest.get(from..).unwrap_or_default();
+                for (uid, row) in block.rows()? {
+                    let passed = wanted.partition_point(|wanted| *wanted < uid);
+                    wanted = wanted.get(passed..).unwrap_or_default();
+                    match wanted.first() {
+                        Some(&first) if first == uid => {}
+                        Some(_) => continue,
+                        None => break,
                     }
-                    if let Some(row) = of_block.remove(uid) {
-                        let origin = Origin::Block(block.first, block.bytes.clone());
-                        found.push(*uid);
-                        rows.push(Read {
-                            uid: *uid,
-                            origin,
-                            row,
-                        });
-                    }
+                    found.push(uid);
+                    let origin = Origin::Block(block.first, block.bytes.clone());
+                    rows.push(Read { uid, origin, row });
                 }
             }
             // A fold moved the others into another block, or they are gone.
@@ -169,11 +167,13 @@ impl Mailboxes {
         uids: &[u32],
         rows: &mut Vec<Read>,
     ) -> Result<Vec<u32>> {
+        let low = self.shared.beside.low(account, mailbox);
+        let (folded, uids) = uids.split_at(uids.partition_point(|uid| *uid < low));
+        let mut left = folded.to_vec();
         let (Some(&first), Some(&last)) = (uids.first(), uids.last()) else {
-            return Ok(Vec::new());
+            return Ok(left);
         };
         let span = u64::from(last - first) + 1;
-        let mut left = Vec::new();
         if uids.len() > 4 && span <= DENSE * uids.len() as u64 {
             let to = keys::after(&keys::row(mailbox, last));
             let singles = self
@@ -303,22 +303,29 @@ impl Mailboxes {
         account: AccountId,
         mailbox: MailboxId,
     ) -> Result<Vec<u32>> {
+        let mut look = self.shared.beside.look(account, mailbox);
+        let low = look.from;
+        let (_, to) = keys::of_mailbox(keys::ROW, mailbox);
         let singles = self
-            .scan_marks(account, keys::of_mailbox(keys::ROW, mailbox))
+            .scan_marks(account, (keys::row(mailbox, low), to))
             .await?;
+        let (_, to) = keys::of_mailbox(keys::GONE, mailbox);
         let gone = self
-            .scan_marks(account, keys::of_mailbox(keys::GONE, mailbox))
+            .scan_marks(account, (keys::gone(mailbox, low), to))
             .await?;
         let count = u32::try_from(singles.len() + gone.len()).unwrap_or(u32::MAX);
         if count >= self.shared.options.fold_at {
-            let lowest = singles.first().into_iter().chain(gone.first()).min();
-            let lowest = lowest.copied();
-            self.loosened(account, mailbox, Written { count, lowest });
+            self.fold_if_due(account, mailbox, count);
         }
         let mut uids = Vec::new();
         for (_, list) in self.block_lists(account, mailbox, 0, u32::MAX).await? {
             uids.extend(list);
         }
+        // A message that comes now is behind all others.
+        let loose = singles.first().into_iter().chain(gone.first()).min();
+        let behind = uids.last().map(|last| last.saturating_add(1));
+        look.from = loose.copied().or(behind).unwrap_or(look.from);
+        look.end();
         if uids.is_empty() {
             return Ok(singles);
         }

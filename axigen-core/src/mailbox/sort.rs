@@ -1,33 +1,27 @@
 //! SORT: messages in an order. [RFC 5256 §3](https://www.rfc-editor.org/rfc/rfc5256#section-3)
 
-use std::cmp::Ordering;
-
 use axigen_proto::imap::extensions::sort::{SortBy, SortCriterion};
-use axigen_proto::imap::structure::{Address, Envelope};
 
-use super::casemap::casemap;
-use super::search::decode_words;
-use super::structure::Structure;
-use super::subject::BaseSubject;
+use super::brief::Brief;
 use super::types::Row;
 
-/// Messages to be sorted. Of each only what the criteria compare is held.
+/// Messages to be sorted. Of each only what the criteria compare is held, as
+/// bytes whose order is that of the messages.
 #[derive(Debug)]
 pub struct Sorter {
     criteria: Vec<SortCriterion>,
     messages: Vec<Message>,
+    keys: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct Message {
+    /// The first bytes of its key.
+    first: u64,
+    /// Where it is in all keys.
+    start: usize,
+    end: usize,
     uid: u32,
-    keys: Vec<Key>,
-}
-
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    Number(i128),
-    Text(String),
 }
 
 impl Sorter {
@@ -43,98 +37,87 @@ impl Sorter {
         Sorter {
             criteria: once,
             messages: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
     /// Whether a criterion needs more than the row.
-    pub fn needs_structure(&self) -> bool {
+    pub fn needs_brief(&self) -> bool {
         let from_row = |by| matches!(by, SortBy::Arrival | SortBy::Size);
         !self.criteria.iter().all(|criterion| from_row(criterion.by))
     }
 
     /// Takes a message; those that are equal in all criteria stay as they came.
-    pub fn push(&mut self, row: &Row, structure: Option<&Structure>) {
-        let keys = self.criteria.iter();
-        let keys = keys.map(|criterion| key(criterion.by, row, structure));
+    pub fn push(&mut self, row: &Row, brief: Option<&Brief<'_>>) {
+        let start = self.keys.len();
+        for criterion in &self.criteria {
+            let from = self.keys.len();
+            put_key(criterion.by, row, brief, &mut self.keys);
+            if criterion.reverse {
+                let key = self.keys.get_mut(from..).unwrap_or_default();
+                key.iter_mut().for_each(|byte| *byte = !*byte);
+            }
+        }
+        let key = self.keys.get(start..).unwrap_or_default();
+        let mut first = [0; 8];
+        for (to, from) in first.iter_mut().zip(key) {
+            *to = *from;
+        }
         self.messages.push(Message {
+            first: u64::from_be_bytes(first),
+            start,
+            end: self.keys.len(),
             uid: row.uid,
-            keys: keys.collect(),
         });
     }
 
     /// Their UIDs in order.
     pub fn sorted(mut self) -> Vec<u32> {
-        let criteria = &self.criteria;
+        let keys = &self.keys;
+        let key = |of: &Message| keys.get(of.start..of.end);
         // Stable: RFC 5256 §3: equal ones by sequence number, never in reverse.
         self.messages.sort_by(|a, b| {
-            let keys = a.keys.iter().zip(&b.keys).zip(criteria);
-            for ((a, b), criterion) in keys {
-                let order = match criterion.reverse {
-                    false => a.cmp(b),
-                    true => b.cmp(a),
-                };
-                if order != Ordering::Equal {
-                    return order;
-                }
-            }
-            Ordering::Equal
+            let order = a.first.cmp(&b.first);
+            order.then_with(|| key(a).cmp(&key(b)))
         });
         self.messages.iter().map(|message| message.uid).collect()
     }
 }
 
-/// When a message was sent, in seconds since 1970; its internal date when it
-/// does not say. RFC 5256 §2.2
-pub(super) fn sent(row: &Row, structure: Option<&Structure>) -> i64 {
-    let sent = structure.and_then(Structure::sent);
-    sent.map_or(row.internal_date, |(seconds, _)| seconds)
-}
-
-fn key(by: SortBy, row: &Row, structure: Option<&Structure>) -> Key {
-    let of = |list: fn(&Envelope) -> &[Address], shown: fn(&Address) -> String| {
-        let first = structure.and_then(|structure| list(structure.envelope()).first());
-        Key::Text(first.map(shown).unwrap_or_default())
-    };
-    match by {
-        SortBy::Arrival => Key::Number(row.internal_date.into()),
-        SortBy::Size => Key::Number(row.size.into()),
-        SortBy::Date => Key::Number(sent(row, structure).into()),
-        SortBy::Subject => {
-            let subject = structure.and_then(|structure| structure.envelope().subject.as_ref());
-            Key::Text(subject.map_or(String::new(), |subject| BaseSubject::of(subject).text))
+/// Appends what one criterion compares.
+fn put_key(by: SortBy, row: &Row, brief: Option<&Brief<'_>>, out: &mut Vec<u8>) {
+    // The sign's bit turned: below zero comes first.
+    let signed = |number: i64| (number as u64 ^ 1 << 63).to_be_bytes();
+    let text = match by {
+        SortBy::Arrival => return out.extend_from_slice(&signed(row.internal_date)),
+        SortBy::Size => return out.extend_from_slice(&row.size.to_be_bytes()),
+        SortBy::Date => {
+            let sent = brief.map_or(row.internal_date, |brief| brief.sent(row));
+            return out.extend_from_slice(&signed(sent));
         }
-        SortBy::Cc => of(|envelope| &envelope.cc, mailbox),
-        SortBy::From => of(|envelope| &envelope.from, mailbox),
-        SortBy::To => of(|envelope| &envelope.to, mailbox),
-        SortBy::DisplayFrom => of(|envelope| &envelope.from, display),
-        SortBy::DisplayTo => of(|envelope| &envelope.to, display),
+        SortBy::Subject => brief.map(|brief| brief.subject),
+        SortBy::Cc => brief.map(|brief| brief.cc),
+        SortBy::From => brief.map(|brief| brief.from),
+        SortBy::To => brief.map(|brief| brief.to),
+        SortBy::DisplayFrom => brief.map(|brief| brief.display_from),
+        SortBy::DisplayTo => brief.map(|brief| brief.display_to),
+    };
+    // Ended by what is before everything that a longer one has there.
+    for &byte in text.unwrap_or_default() {
+        match byte {
+            0 => out.extend_from_slice(&[0, 1]),
+            byte => out.push(byte),
+        }
     }
-}
-
-fn mailbox(address: &Address) -> String {
-    let mailbox = address.mailbox.as_ref();
-    mailbox.map_or(String::new(), |mailbox| casemap(&decode_words(mailbox)))
-}
-
-/// RFC 5957 §3: the display name, else `mailbox@host`; of a group its name.
-fn display(address: &Address) -> String {
-    let name = address
-        .name
-        .as_ref()
-        .map(|name| casemap(&decode_words(name)));
-    if let Some(name) = name.filter(|name| !name.is_empty()) {
-        return name;
-    }
-    match &address.host {
-        Some(host) => format!("{}@{}", mailbox(address), casemap(&decode_words(host))),
-        None => mailbox(address),
-    }
+    out.extend_from_slice(&[0, 0]);
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::mailbox::brief;
+    use crate::mailbox::structure::Structure;
     use crate::mailbox::types::{Flags, ItemId};
 
     fn order(criteria: &[(bool, SortBy)]) -> Vec<u32> {
@@ -173,9 +156,39 @@ mod tests {
                 size: mail.len() as u64,
                 saved: date,
             };
-            sorter.push(&row, Some(&Structure::parse(mail.as_bytes())));
+            let brief = brief::encode(&Structure::parse(mail.as_bytes()), mail.as_bytes());
+            sorter.push(&row, Brief::decode(&brief).as_ref());
         }
         sorter.sorted()
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_what_they_are_of() {
+        let mut keys = Vec::new();
+        for text in [
+            "", "\0", "\0\0", "\0\u{1}", "\u{1}", "a", "a\0", "a\0b", "a\u{1}", "aa", "b",
+        ] {
+            let mail = format!("Subject: {text}\r\n\r\n");
+            let bytes = brief::encode(&Structure::parse(mail.as_bytes()), mail.as_bytes());
+            let brief = Brief {
+                subject: text.as_bytes(),
+                ..Brief::decode(&bytes).unwrap()
+            };
+            let row = Row {
+                uid: 1,
+                item: ItemId(1),
+                modseq: 1,
+                flags: Flags::default(),
+                internal_date: 0,
+                internal_zone: 0,
+                size: 0,
+                saved: 0,
+            };
+            let mut key = Vec::new();
+            put_key(SortBy::Subject, &row, Some(&brief), &mut key);
+            keys.push(key);
+        }
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
     }
 
     #[test]

@@ -3,19 +3,13 @@
 //!
 //! Threads may be as deep as there are messages: nothing here recurses.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 use axigen_proto::imap::extensions::sort::{ThreadAlgorithm, ThreadNode, Threads};
 
-use super::sort::sent;
-use super::structure::{Structure, header_fields};
-use super::subject::BaseSubject;
+use super::brief::{Brief, Identifier};
 use super::types::Row;
-
-/// Longest list of references that is looked at, in identifiers; the last ones
-/// count, since the nearest ancestors stand there.
-const REFERENCES: usize = 1000;
 
 /// A message to be threaded.
 #[derive(Debug)]
@@ -23,63 +17,26 @@ pub struct Message {
     /// Sequence number or UID: what is answered.
     number: u32,
     sent: i64,
-    subject: BaseSubject,
-    id: Option<Vec<u8>>,
+    /// The base subject.
+    subject: Box<[u8]>,
+    reply: bool,
+    id: Option<Identifier>,
     /// Ancestors, the nearest last.
-    references: Vec<Vec<u8>>,
+    references: Box<[Identifier]>,
 }
 
 impl Message {
-    /// What threading looks at. `header` is the header block, needed for
-    /// [`ThreadAlgorithm::References`].
-    pub fn new(
-        number: u32,
-        row: &Row,
-        structure: Option<&Structure>,
-        header: Option<&[u8]>,
-    ) -> Message {
-        let envelope = structure.map(Structure::envelope);
-        let subject = envelope.and_then(|envelope| envelope.subject.as_ref());
-        let id = envelope.and_then(|envelope| envelope.message_id.as_ref());
-        let fields = header_fields(header.unwrap_or_default());
-        let mut references: Vec<Vec<u8>> = fields
-            .filter(|field| field.is("References"))
-            .flat_map(|field| identifiers(field.value))
-            .collect();
-        // RFC 5256 §3: without references, the first identifier of In-Reply-To.
-        if references.is_empty() {
-            let reply = envelope.and_then(|envelope| envelope.in_reply_to.as_ref());
-            references.extend(reply.and_then(|reply| identifiers(reply).next()));
-        }
-        references.drain(..references.len().saturating_sub(REFERENCES));
+    /// What threading looks at.
+    pub fn new(number: u32, row: &Row, brief: &Brief<'_>) -> Message {
         Message {
             number,
-            sent: sent(row, structure),
-            subject: subject.map_or_else(BaseSubject::default, |value| BaseSubject::of(value)),
-            id: id.and_then(|id| identifiers(id).next()),
-            references,
+            sent: brief.sent(row),
+            subject: brief.subject.into(),
+            reply: brief.reply,
+            id: brief.id.copied(),
+            references: brief.references.into(),
         }
     }
-}
-
-/// Message identifiers in a field, without their angle brackets; a quoted local
-/// part is the same as one without its quotes.
-fn identifiers(value: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
-    let mut rest = value;
-    std::iter::from_fn(move || {
-        loop {
-            let start = rest.iter().position(|&byte| byte == b'<')?;
-            let from = rest.get(start + 1..)?;
-            let length = from.iter().position(|&byte| matches!(byte, b'<' | b'>'))?;
-            rest = from.get(length..)?;
-            let inside = from.get(..length)?;
-            if !rest.starts_with(b">") || !inside.contains(&b'@') {
-                continue;
-            }
-            let kept = |byte: &u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\\');
-            return Some(inside.iter().copied().filter(kept).collect());
-        }
-    })
 }
 
 /// Threads of messages, which come in the order of their sequence numbers.
@@ -95,14 +52,14 @@ fn by_subject(messages: &[Message]) -> Threads {
     let mut order: Vec<usize> = (0..messages.len()).collect();
     order.sort_by_key(|&at| messages.get(at).map(|message| message.sent));
     let mut threads = Threads::default();
-    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut first: HashMap<&[u8], usize> = HashMap::new();
     for message in order.iter().filter_map(|&at| messages.get(at)) {
         let node = threads.nodes.len();
         threads.nodes.push(ThreadNode {
             number: Some(message.number),
             children: Vec::new(),
         });
-        match first.entry(&message.subject.text) {
+        match first.entry(&message.subject) {
             // By date already, so roots come in the order of their first messages.
             Entry::Vacant(none) => {
                 none.insert(node);
@@ -124,7 +81,7 @@ struct Forest<'m> {
     messages: &'m [Message],
     parent: Vec<Option<usize>>,
     /// Those that something was put below.
-    is_parent: HashSet<usize>,
+    is_parent: Vec<bool>,
     children: Vec<Vec<usize>>,
     roots: Vec<usize>,
 }
@@ -133,7 +90,7 @@ fn by_references(messages: &[Message]) -> Threads {
     let mut forest = Forest {
         messages,
         parent: vec![None; messages.len()],
-        is_parent: HashSet::new(),
+        is_parent: vec![false; messages.len()],
         children: Vec::new(),
         roots: Vec::new(),
     };
@@ -165,6 +122,7 @@ impl<'m> Forest<'m> {
 
     fn new_node(&mut self) -> usize {
         self.parent.push(None);
+        self.is_parent.push(false);
         self.parent.len() - 1
     }
 
@@ -175,7 +133,9 @@ impl<'m> Forest<'m> {
     fn set_parent(&mut self, node: usize, parent: usize) {
         if let Some(place) = self.parent.get_mut(node) {
             *place = Some(parent);
-            self.is_parent.insert(parent);
+            if let Some(is_parent) = self.is_parent.get_mut(parent) {
+                *is_parent = true;
+            }
         }
     }
 
@@ -186,7 +146,7 @@ impl<'m> Forest<'m> {
     /// Whether `node` is above `other`, or is it.
     fn is_above(&self, node: usize, other: usize) -> bool {
         // What nothing was put below is above nothing: so chains cost no walk.
-        if node != other && !self.is_parent.contains(&node) {
+        if node != other && self.is_parent.get(node) == Some(&false) {
             return false;
         }
         let mut at = Some(other);
@@ -201,7 +161,7 @@ impl<'m> Forest<'m> {
 
     /// Step 1: parents, by identifiers.
     fn link(&mut self) {
-        let mut nodes: HashMap<&'m [u8], usize> = HashMap::new();
+        let mut nodes: HashMap<&'m Identifier, usize> = HashMap::with_capacity(self.messages.len());
         for (at, message) in self.messages.iter().enumerate() {
             // Of several messages with one identifier the first has it.
             if let Some(id) = &message.id {
@@ -211,7 +171,7 @@ impl<'m> Forest<'m> {
         for (at, message) in self.messages.iter().enumerate() {
             let mut above: Option<usize> = None;
             for id in &message.references {
-                let node = match nodes.get(&id[..]) {
+                let node = match nodes.get(id) {
                     Some(&node) => node,
                     None => {
                         let node = self.new_node();
@@ -251,6 +211,13 @@ impl<'m> Forest<'m> {
     /// several together.
     fn prune(&mut self) {
         for node in self.bottom_up() {
+            if !self
+                .children(node)
+                .iter()
+                .any(|child| self.is_dummy(*child))
+            {
+                continue;
+            }
             let mut kept = Vec::new();
             for child in self.children(node).to_vec() {
                 match self.is_dummy(child) {
@@ -297,6 +264,9 @@ impl<'m> Forest<'m> {
     }
 
     fn sort_children(&mut self, node: usize) {
+        if self.children(node).len() < 2 {
+            return;
+        }
         let mut children = self.children(node).to_vec();
         children.sort_by_cached_key(|&child| self.sent(child));
         if let Some(place) = self.children.get_mut(node) {
@@ -316,26 +286,23 @@ impl<'m> Forest<'m> {
         self.roots = roots;
     }
 
-    /// The thread's subject: of a dummy that of its first child.
-    fn subject(&self, node: usize) -> Option<&'m BaseSubject> {
+    /// Who has the thread's subject: of a dummy its first child.
+    fn subject(&self, node: usize) -> Option<&'m Message> {
         let (_, shown) = self.sent(node);
-        self.message(shown).map(|message| &message.subject)
+        self.message(shown)
     }
 
     /// Step 5: threads with one subject become one.
     fn join_subjects(&mut self) {
         let is_reply = |forest: &Self, node| {
-            !forest.is_dummy(node) && forest.subject(node).is_some_and(|subject| subject.reply)
+            !forest.is_dummy(node) && forest.subject(node).is_some_and(|of| of.reply)
         };
-        let mut table: HashMap<&'m str, usize> = HashMap::new();
+        let mut table: HashMap<&'m [u8], usize> = HashMap::new();
         for &root in &self.roots {
-            let Some(subject) = self
-                .subject(root)
-                .filter(|subject| !subject.text.is_empty())
-            else {
+            let Some(subject) = self.subject(root).filter(|of| !of.subject.is_empty()) else {
                 continue;
             };
-            let known = table.entry(&subject.text).or_insert(root);
+            let known = table.entry(&subject.subject).or_insert(root);
             let better = !self.is_dummy(*known)
                 && (self.is_dummy(root) || (is_reply(self, *known) && !is_reply(self, root)));
             if better {
@@ -346,10 +313,8 @@ impl<'m> Forest<'m> {
         // Where a node went that was joined with another under a new one.
         let mut under: HashMap<usize, usize> = HashMap::new();
         for root in std::mem::take(&mut self.roots) {
-            let subject = self
-                .subject(root)
-                .filter(|subject| !subject.text.is_empty());
-            let known = subject.and_then(|subject| table.get_mut(&subject.text[..]));
+            let subject = self.subject(root).filter(|of| !of.subject.is_empty());
+            let known = subject.and_then(|subject| table.get_mut(&subject.subject[..]));
             let Some(known) = known.filter(|known| **known != root) else {
                 roots.push(root);
                 continue;
@@ -392,6 +357,8 @@ impl<'m> Forest<'m> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::mailbox::brief;
+    use crate::mailbox::structure::Structure;
     use crate::mailbox::types::{Flags, ItemId};
 
     /// Of (Message-ID, References, Subject), sent in this order, the trees.
@@ -413,7 +380,8 @@ mod tests {
                     saved: uid.into(),
                 };
                 let structure = Structure::parse(raw.as_bytes());
-                Message::new(uid, &row, Some(&structure), Some(raw.as_bytes()))
+                let brief = brief::encode(&structure, raw.as_bytes());
+                Message::new(uid, &row, &Brief::decode(&brief).unwrap())
             })
             .collect();
         text(&threads(algorithm, &messages))

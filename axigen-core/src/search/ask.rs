@@ -1,6 +1,6 @@
 //! Asking an index which messages can match.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use axigen_store::AccountId;
 use memchr::memmem::Finder;
@@ -32,33 +32,55 @@ const BEHIND: &[u8] = &[0xff];
 /// Documents, ascending.
 type Documents = Vec<DocId>;
 
-/// UIDs of a mailbox, ascending, among which are all messages the index knows
-/// that match; `None` if it cannot be said.
+/// What an index says of a search: UIDs of a mailbox, ascending.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// All messages the index knows that match are among these.
+    pub(super) candidates: Vec<u32>,
+    /// Of some of the texts that are wanted: messages that have them.
+    pub(super) sure: Vec<(Wanted, Vec<u32>)>,
+}
+
+/// Asks an index; `None` if it cannot be said.
 pub(super) fn narrow(
     view: &View,
     account: AccountId,
     mailbox: MailboxId,
     wanted: &Wanted,
-) -> Result<Option<Vec<u32>>, Fault> {
+) -> Result<Option<Said>, Fault> {
     let lines = Cell::new(LINES);
-    let mut uids = Vec::new();
+    let mut said = Said::default();
     for segment in &view.segments {
         let ask = Ask {
             segment,
             account,
             lines: &lines,
+            sure: RefCell::default(),
         };
         let Some(found) = ask.tree(wanted)? else {
             return Ok(None);
         };
         let unknown = ask.of_term(&always(account))?;
-        let places = either(found, unknown).into_iter();
-        let places = places.filter_map(|document| segment.place(document));
-        uids.extend(places.filter(|(of, _)| *of == mailbox).map(|(_, uid)| uid));
+        let uids = |documents: Documents| {
+            let places = documents.into_iter();
+            let places = places.filter_map(|document| segment.place(document));
+            places.filter(|(of, _)| *of == mailbox).map(|(_, uid)| uid)
+        };
+        said.candidates.extend(uids(either(found, unknown)));
+        for (of, documents) in ask.sure.take() {
+            let known = said.sure.iter_mut().find(|(known, _)| *known == of);
+            match known {
+                Some((_, known)) => known.extend(uids(documents)),
+                None => said.sure.push((of, uids(documents).collect())),
+            }
+        }
     }
-    uids.sort_unstable();
-    uids.dedup();
-    Ok(Some(uids))
+    let lists = said.sure.iter_mut().map(|(_, uids)| uids);
+    for list in lists.chain([&mut said.candidates]) {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok(Some(said))
 }
 
 /// One search in one segment.
@@ -66,13 +88,18 @@ struct Ask<'a> {
     segment: &'a Segment,
     account: AccountId,
     lines: &'a Cell<u64>,
+    /// Of texts of which the words themselves tell who has them: who does.
+    sure: RefCell<Vec<(Wanted, Documents)>>,
 }
 
 impl Ask<'_> {
     fn tree(&self, wanted: &Wanted) -> Result<Option<Documents>, Fault> {
         match wanted {
             Wanted::Anything => Ok(None),
-            Wanted::Text(parts, text) => self.text(parts, text),
+            Wanted::Text(parts, text) => match inside_a_word(text) {
+                Some(word) => self.inside(parts, word),
+                None => self.text(parts, text),
+            },
             Wanted::All(all) => {
                 let mut found: Option<Documents> = None;
                 for wanted in all {
@@ -103,6 +130,22 @@ impl Ask<'_> {
             }
         }
         Ok(Some(found))
+    }
+
+    /// As [`text`](Ask::text), for a string that can only be inside a word.
+    /// Whoever has a word of the dictionary that it is in has the string.
+    fn inside(&self, parts: &[Part], word: Word<'_>) -> Result<Option<Documents>, Fault> {
+        let (mut sure, mut perhaps) = (Vec::new(), Vec::new());
+        for &part in parts {
+            let Some(documents) = self.of_dictionary(part, word)? else {
+                return Ok(None);
+            };
+            sure = either(sure, documents);
+            perhaps = either(perhaps, self.of_threes(part, word.text)?);
+        }
+        let wanted = Wanted::Text(parts.to_vec(), word.text.to_owned());
+        self.sure.borrow_mut().push((wanted, sure.clone()));
+        Ok(Some(either(sure, perhaps)))
     }
 
     fn in_part(&self, part: Part, text: &str) -> Result<Option<Documents>, Fault> {
@@ -233,6 +276,15 @@ impl Ask<'_> {
         }
         Ok(marks.ascending())
     }
+}
+
+/// The string as a part of a word, if it is nothing else and long enough to be
+/// looked for in the words themselves.
+fn inside_a_word(text: &str) -> Option<Word<'_>> {
+    let word = words(text).next()?;
+    let long = word.text.chars().nth(SHORTEST - 1).is_some();
+    let all = word.text == text && !word.begins && !word.ends;
+    (all && long && !is_cut_up(text)).then_some(word)
 }
 
 /// Documents in any order, each perhaps several times.

@@ -145,7 +145,8 @@ impl SearchIndex {
 
     /// Of `uids` (ascending), those that a search must look at, which are all
     /// that match and mostly few more. `None` means all of them: the search
-    /// says nothing that words could tell, or the index is not at hand.
+    /// says nothing that words could tell, or the index is not at hand. Of
+    /// those that match for certain, the search [learns](Search::learn).
     ///
     /// Messages that came after `uids` were read may be left out.
     pub async fn narrow(
@@ -153,7 +154,7 @@ impl SearchIndex {
         mailboxes: &Mailboxes,
         account: AccountId,
         mailbox: MailboxId,
-        search: &Search,
+        search: &mut Search,
         uids: &[u32],
     ) -> Option<Vec<u32>> {
         let inner = self.inner.as_ref()?;
@@ -184,8 +185,8 @@ impl SearchIndex {
             catch_unwind(AssertUnwindSafe(ask))
                 .unwrap_or_else(|_| Err(Fault::Damaged("it cannot be read".into())))
         });
-        let known = match asked.await.ok()? {
-            Ok(known) => known?,
+        let said = match asked.await.ok()? {
+            Ok(said) => said?,
             Err(fault) => {
                 inner.broke(number, &fault);
                 return None;
@@ -193,7 +194,10 @@ impl SearchIndex {
         };
         let late = tail.came.get(&mailbox);
         let is_late = |uid: &u32| late.is_some_and(|late| late.contains(uid));
-        let mut known = known.into_iter().peekable();
+        for (wanted, uids) in &said.sure {
+            search.learn(wanted, uids);
+        }
+        let mut known = said.candidates.into_iter().peekable();
         let mut is_known = |uid: u32| {
             while known.next_if(|known| *known < uid).is_some() {}
             known.peek() == Some(&uid)

@@ -36,7 +36,7 @@ use crate::mailbox::{ItemId, MailboxId};
 
 /// What the file VERSION begins with; the epoch of the mail follows. Another text means an index that is built
 /// anew: change it with everything that changes what is in a document.
-const VERSION: &str = "axigen search index, layout 2";
+const VERSION: &str = "axigen search index, layout 3";
 /// The most different terms of a message; one that has more is a candidate
 /// always.
 const TERMS: usize = 200_000;
@@ -461,6 +461,7 @@ pub(super) fn head(account: AccountId, part: Part, form: Form) -> Vec<u8> {
     head.push(match part {
         Part::Subject => 1,
         Part::Address => 2,
+        Part::Envelope => 6,
         Part::Field => 3,
         Part::Mime => 4,
         Part::Body => 5,

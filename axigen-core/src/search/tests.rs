@@ -89,9 +89,9 @@ impl World {
     async fn candidates(&self, mailbox: &str, key: SearchKey) -> Option<Vec<u32>> {
         let mailbox = self.id(mailbox).await;
         let (uids, _) = self.mailboxes.uids(self.account, mailbox).await.unwrap();
-        let search = search(&[key], &uids);
+        let mut search = search(&[key], &uids);
         self.index
-            .narrow(&self.mailboxes, self.account, mailbox, &search, &uids)
+            .narrow(&self.mailboxes, self.account, mailbox, &mut search, &uids)
             .await
     }
 
@@ -99,7 +99,7 @@ impl World {
     async fn both(&self, mailbox: &str, key: &SearchKey) -> (Vec<u32>, Vec<u32>) {
         let of = self.id(mailbox).await;
         let (uids, _) = self.mailboxes.uids(self.account, of).await.unwrap();
-        let search = search(std::slice::from_ref(key), &uids);
+        let mut search = search(std::slice::from_ref(key), &uids);
         let mut all = Vec::new();
         for row in self.mailboxes.rows(self.account, of, &uids).await.unwrap() {
             let seq = 1 + uids.iter().position(|uid| *uid == row.uid).unwrap() as u32;
@@ -108,10 +108,24 @@ impl World {
                 all.push(row.uid);
             }
         }
-        let candidates = self.candidates(mailbox, key.clone()).await;
-        let candidates = candidates.unwrap_or(uids);
-        let found = all.iter().copied();
-        let found = found.filter(|uid| candidates.contains(uid)).collect();
+        let narrowed = self
+            .index
+            .narrow(&self.mailboxes, self.account, of, &mut search, &uids);
+        let candidates = narrowed.await.unwrap_or(uids.clone());
+        let mut found = Vec::new();
+        for row in self
+            .mailboxes
+            .rows(self.account, of, &candidates)
+            .await
+            .unwrap()
+        {
+            let seq = 1 + uids.iter().position(|uid| *uid == row.uid).unwrap() as u32;
+            // With what the search has learned.
+            let yes = self.mailboxes.matches(self.account, &search, seq, &row);
+            if yes.await.unwrap() {
+                found.push(row.uid);
+            }
+        }
         (found, all)
     }
 

@@ -225,6 +225,14 @@ pub struct Leaf<'s> {
     pub content: Range<u64>,
 }
 
+impl Leaf<'_> {
+    /// Whether its content is text that a search for text looks at.
+    pub fn is_text(&self) -> bool {
+        self.media_type.eq_ignore_ascii_case(b"text")
+            || self.media_type.eq_ignore_ascii_case(b"message")
+    }
+}
+
 fn is_attachment(extension: &Extension) -> bool {
     let disposition = extension.disposition.as_ref();
     disposition.is_some_and(|(kind, _)| kind.eq_ignore_ascii_case(b"attachment"))

@@ -13,6 +13,7 @@ use axigen_proto::imap::types::Tag;
 use axigen_store::AccountId;
 
 use super::{Done, ImapConn, Talk};
+use crate::mailbox::brief::Brief;
 use crate::mailbox::search::Search;
 use crate::mailbox::sort::Sorter;
 use crate::mailbox::{Error, Row};
@@ -312,17 +313,18 @@ impl Talk<'_> {
         // RFC 5256 §3: equal ones by sequence number.
         pair.sort_unstable_by_key(|row| row.uid);
         let mut sorter = Sorter::new(criteria);
-        match sorter.needs_structure() {
-            true => {
-                let both = self.with_structures(account, &pair).await?;
-                if both.len() < pair.len() {
-                    return Ok(None);
-                }
-                for (row, structure) in both {
-                    sorter.push(row, Some(&structure));
-                }
+        if sorter.needs_brief() {
+            let mut seen = 0;
+            let see = |row: &Row, brief: &Brief<'_>| {
+                seen += 1;
+                sorter.push(row, Some(brief));
+            };
+            self.briefs(&pair, see).await?;
+            if seen < pair.len() {
+                return Ok(None);
             }
-            false => pair.iter().for_each(|row| sorter.push(row, None)),
+        } else {
+            pair.iter().for_each(|row| sorter.push(row, None));
         }
         Ok(Some(sorter.sorted().first() == Some(&uid)))
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{Done, ImapConn};
 use crate::mailbox::search::transfer_decoded;
 use crate::mailbox::structure::{Section, Structure, header_fields};
-use crate::mailbox::{Mailboxes, Result, Row};
+use crate::mailbox::{Content, Mailboxes, Result, Row};
 use crate::net::conn::UNSENT_LOW;
 
 /// Bytes read and sent at a time.
@@ -40,17 +40,21 @@ pub(super) struct Source<'s> {
     pub(super) account: AccountId,
     pub(super) row: &'s Row,
     pub(super) structure: Option<&'s Structure>,
+    /// Where its bytes are, if that is known already.
+    pub(super) content: Option<&'s Content>,
 }
 
 impl Source<'_> {
     /// Finds what an attribute asks for; reads no more than headers and, for
     /// BINARY, the part.
     pub(super) async fn open(&self, attribute: &FetchAttribute) -> Result<Data> {
+        if let Some(partial) = is_whole(attribute) {
+            return Ok(Data::Range(cut(0..self.row.size, partial)));
+        }
         let Some(structure) = self.structure else {
             return Ok(Data::Nil);
         };
         Ok(match attribute {
-            FetchAttribute::Rfc822 => Data::Range(0..self.row.size),
             FetchAttribute::Rfc822Header => Data::Range(structure.header()),
             FetchAttribute::Rfc822Text => Data::Range(structure.header().end..self.row.size),
             FetchAttribute::BodySection {
@@ -131,11 +135,7 @@ impl Source<'_> {
                 let mut at = range.start;
                 while at < range.end {
                     let end = range.end.min(at + PIECE);
-                    let piece = match self
-                        .mailboxes
-                        .body(self.account, self.row.item, at..end)
-                        .await
-                    {
+                    let piece = match self.body(at..end).await {
                         Ok(piece) if piece.len() as u64 == end - at => piece,
                         Ok(_) => return Ok(false),
                         Err(error) => {
@@ -154,13 +154,20 @@ impl Source<'_> {
         Ok(true)
     }
 
+    async fn body(&self, range: Range<u64>) -> Result<Bytes> {
+        match self.content {
+            Some(content) => self.mailboxes.part(content, range).await,
+            None => {
+                let body = self.mailboxes.body(self.account, self.row.item, range);
+                body.await
+            }
+        }
+    }
+
     /// The fields of a header that are (not) named, and the blank line.
     async fn fields(&self, range: Range<u64>, names: &[String], named: bool) -> Result<Bytes> {
         let range = range.start..range.end.min(range.start + HEADER);
-        let header = self
-            .mailboxes
-            .body(self.account, self.row.item, range)
-            .await?;
+        let header = self.body(range).await?;
         let mut out = Vec::new();
         for field in header_fields(&header) {
             if names.iter().any(|name| field.is(name)) == named {
@@ -180,15 +187,24 @@ impl Source<'_> {
         let Some((encoding, range)) = structure.encoding(part) else {
             return Ok(None);
         };
-        let content = self
-            .mailboxes
-            .body(self.account, self.row.item, range)
-            .await?;
+        let content = self.body(range).await?;
         match transfer_decoded(encoding, &content) {
             Some(std::borrow::Cow::Borrowed(_)) => Ok(Some(content)),
             Some(std::borrow::Cow::Owned(decoded)) => Ok(Some(decoded.into())),
             None => Ok(None),
         }
+    }
+}
+
+/// Whether all of a message, or a stretch of it, is asked for, whatever its
+/// structure is.
+pub(super) fn is_whole(attribute: &FetchAttribute) -> Option<Option<Partial>> {
+    match attribute {
+        FetchAttribute::Rfc822 => Some(None),
+        FetchAttribute::BodySection {
+            section, partial, ..
+        } if section.part.is_empty() && section.text == SectionText::Full => Some(*partial),
+        _ => None,
     }
 }
 

@@ -8,16 +8,25 @@ use axigen_proto::imap::response::{Code, FetchItem, Status};
 use axigen_proto::imap::types::DateTime;
 use axigen_store::AccountId;
 
-use super::data::{Data, Source};
+use super::data::{Data, Source, is_whole};
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::structure::Structure;
-use crate::mailbox::{Error, FlagChange, Flags, Row};
+use crate::mailbox::{Content, Error, FlagChange, Flags, Row};
 use crate::net::conn::UNSENT_LOW;
 
 /// Rows read together.
-const PAGE: usize = 500;
-/// Structures read together.
-const STRUCTURES: usize = 100;
+const PAGE: usize = 1000;
+/// Structures, or places of contents, read together.
+const ITEMS: usize = 100;
+
+/// A message to be shown, as far as it was read.
+struct Item<'r> {
+    row: &'r Row,
+    structure: Option<Arc<Structure>>,
+    content: Option<Content>,
+    /// Whether it is \Seen because of this.
+    newly_seen: bool,
+}
 
 impl Talk<'_> {
     pub(super) async fn fetch(
@@ -78,7 +87,7 @@ impl Talk<'_> {
                     | FetchAttribute::ThreadId
                     | FetchAttribute::Rfc822Size
                     | FetchAttribute::Uid
-            )
+            ) && is_whole(attribute).is_none()
         });
         if wanted
             .iter()
@@ -88,8 +97,14 @@ impl Talk<'_> {
             return self.uids(conn, &uids).await;
         }
         let shows_flags = wanted.contains(&FetchAttribute::Flags);
+        let needs_content = wanted.iter().any(|attribute| is_whole(attribute).is_some());
+        let at_once = match needs_structure || needs_content {
+            true => ITEMS,
+            false => PAGE,
+        };
         let mut missing = 0;
-        for page in uids.chunks(if needs_structure { STRUCTURES } else { PAGE }) {
+        // What becomes \Seen is shown soon.
+        for page in uids.chunks(if sets_seen { ITEMS } else { PAGE }) {
             let mut rows = match self.rows(page).await {
                 Ok(rows) => rows,
                 Err(status) => return Ok(status),
@@ -110,30 +125,42 @@ impl Talk<'_> {
                     conn.session().untagged(&response)?;
                 }
             }
-            let structures = match needs_structure {
-                true => {
-                    let items: Vec<_> = rows.iter().map(|row| row.item).collect();
-                    match self.context.mailboxes.structures(account, &items).await {
+            for rows in rows.chunks(at_once) {
+                let items: Vec<_> = rows.iter().map(|row| row.item).collect();
+                let mailboxes = &self.context.mailboxes;
+                let structures = match needs_structure {
+                    true => match mailboxes.structures(account, &items).await {
                         Ok(structures) => structures,
                         Err(error) => return Ok(status::of(&error, false)),
+                    },
+                    false => vec![None; rows.len()],
+                };
+                let contents = match needs_content {
+                    true => match mailboxes.content_of(account, &items).await {
+                        Ok(contents) => contents,
+                        Err(error) => return Ok(status::of(&error, false)),
+                    },
+                    false => vec![None; rows.len()],
+                };
+                for ((row, structure), content) in rows.iter().zip(structures).zip(contents) {
+                    let gone = (needs_structure && structure.is_none())
+                        || (needs_content && content.is_none());
+                    if gone {
+                        missing += 1;
+                        continue;
                     }
-                }
-                false => vec![None; rows.len()],
-            };
-            for (row, structure) in rows.iter().zip(structures) {
-                if needs_structure && structure.is_none() {
-                    missing += 1;
-                    continue;
-                }
-                let newly_seen = newly_seen.contains(&row.uid);
-                if let Some(status) = self
-                    .one(conn, account, row, structure, &wanted, newly_seen)
-                    .await?
-                {
-                    return Ok(status);
-                }
-                if conn.session().pending_output() > UNSENT_LOW {
-                    conn.flush().await?;
+                    let item = Item {
+                        row,
+                        structure,
+                        content,
+                        newly_seen: newly_seen.contains(&row.uid),
+                    };
+                    if let Some(status) = self.one(conn, account, item, &wanted).await? {
+                        return Ok(status);
+                    }
+                    if conn.session().pending_output() > UNSENT_LOW {
+                        conn.flush().await?;
+                    }
                 }
             }
         }
@@ -202,11 +229,15 @@ impl Talk<'_> {
         &mut self,
         conn: &mut ImapConn,
         account: AccountId,
-        row: &Row,
-        structure: Option<Arc<Structure>>,
+        item: Item<'_>,
         wanted: &[FetchAttribute],
-        newly_seen: bool,
     ) -> Done<Option<Status>> {
+        let Item {
+            row,
+            structure,
+            content,
+            newly_seen,
+        } = item;
         let enabled = conn.session().enabled();
         let Some(selected) = &mut self.selected else {
             return Ok(None);
@@ -219,6 +250,7 @@ impl Talk<'_> {
             account,
             row,
             structure: structure.as_deref(),
+            content: content.as_ref(),
         };
         let mut items = Vec::with_capacity(wanted.len());
         // Data first, without sending anything: an error is then a clean NO.

@@ -126,11 +126,11 @@ impl Talk<'_> {
         let Some(selected) = &self.selected else {
             return Ok(());
         };
-        let search = Search::new(keys, &self.surroundings(selected));
+        let mut search = Search::new(keys, &self.surroundings(selected));
         let mailboxes = &self.context.mailboxes;
         let (mailbox, uids) = (selected.view.mailbox, selected.uids());
         let index = &self.context.search;
-        let narrowed = index.narrow(mailboxes, account, mailbox, &search, uids);
+        let narrowed = index.narrow(mailboxes, account, mailbox, &mut search, uids);
         let narrowed = narrowed.await;
         let candidates = narrowed.as_deref().unwrap_or(uids);
         self.progress.begin(candidates.len());

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use axigen_proto::imap::command::SearchKey;
-use axigen_proto::imap::extensions::sort::{Sort, Thread, ThreadAlgorithm};
+use axigen_proto::imap::extensions::sort::{Sort, Thread};
 use axigen_proto::imap::response::{Esearch, Numbers, Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
@@ -12,14 +12,13 @@ use axigen_store::AccountId;
 
 use super::context::Asked;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::search::HEADER;
+use crate::mailbox::brief::Brief;
 use crate::mailbox::sort::Sorter;
-use crate::mailbox::structure::Structure;
 use crate::mailbox::thread::{Message, threads};
 use crate::mailbox::{Error, Row};
 
-/// Structures read together.
-const PAGE: usize = 500;
+/// Messages looked at together.
+const PAGE: usize = 2048;
 
 impl Talk<'_> {
     pub(super) async fn sort(
@@ -117,7 +116,7 @@ impl Talk<'_> {
                 modseqs.insert(row.uid, row.modseq);
             }
         };
-        if !sorter.needs_structure() {
+        if !sorter.needs_brief() {
             let found = self.find(account, &command.keys, |row| {
                 note(&row);
                 sorter.push(&row, None);
@@ -131,13 +130,8 @@ impl Talk<'_> {
             rows.push(row);
         });
         found.await?;
-        self.progress.without_goal();
-        for page in rows.chunks(PAGE) {
-            for (row, structure) in self.with_structures(account, page).await? {
-                self.progress.step().await;
-                sorter.push(row, Some(&structure));
-            }
-        }
+        self.briefs(&rows, |row, brief| sorter.push(row, Some(brief)))
+            .await?;
         Ok((sorter.sorted(), modseqs))
     }
 
@@ -146,48 +140,33 @@ impl Talk<'_> {
         self.find(account, &command.keys, |row| rows.push(row))
             .await?;
         let mut messages = Vec::with_capacity(rows.len());
-        self.progress.without_goal();
-        for page in rows.chunks(PAGE) {
-            for (row, structure) in self.with_structures(account, page).await? {
-                self.progress.step().await;
-                let Some(number) = self.number(command.uid, row.uid) else {
-                    continue;
-                };
-                let header = match command.algorithm {
-                    ThreadAlgorithm::OrderedSubject => None,
-                    ThreadAlgorithm::References => {
-                        let range = structure.header();
-                        let range = range.start..range.end.min(range.start + HEADER);
-                        match self.context.mailboxes.body(account, row.item, range).await {
-                            Ok(header) => Some(header),
-                            Err(Error::NoSuchMessage) => continue,
-                            Err(error) => return Err(error),
-                        }
-                    }
-                };
-                messages.push(Message::new(
-                    number,
-                    row,
-                    Some(&structure),
-                    header.as_deref(),
-                ));
-            }
-        }
+        let see = |row: &Row, brief: &Brief<'_>| {
+            let number = self.number(command.uid, row.uid);
+            messages.extend(number.map(|number| Message::new(number, row, brief)));
+        };
+        self.briefs(&rows, see).await?;
         Ok(messages)
     }
 
-    /// Those that are not gone meanwhile, with their structures.
-    pub(super) async fn with_structures<'r>(
+    /// Shows messages of the open mailbox in brief, in their order.
+    pub(super) async fn briefs<'r>(
         &self,
-        account: AccountId,
         rows: &'r [Row],
-    ) -> Result<Vec<(&'r Row, std::sync::Arc<Structure>)>, Error> {
-        let items: Vec<_> = rows.iter().map(|row| row.item).collect();
-        let structures = self.context.mailboxes.structures(account, &items).await?;
-        let both = rows.iter().zip(structures);
-        Ok(both
-            .filter_map(|(row, structure)| Some((row, structure?)))
-            .collect())
+        mut see: impl FnMut(&'r Row, &Brief<'_>),
+    ) -> Result<(), Error> {
+        let Some(selected) = &self.selected else {
+            return Ok(());
+        };
+        let (account, mailbox) = (selected.view.account, selected.view.mailbox);
+        self.progress.without_goal();
+        for page in rows.chunks(PAGE) {
+            let mailboxes = &self.context.mailboxes;
+            mailboxes.briefs(account, mailbox, page, &mut see).await?;
+            for _ in page {
+                self.progress.step().await;
+            }
+        }
+        Ok(())
     }
 
     /// What the client knows a message as.

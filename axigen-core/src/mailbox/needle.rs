@@ -1,0 +1,131 @@
+//! A string that is looked for in texts, whatever the case of its letters.
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr2};
+
+use super::casemap::casemap;
+
+/// A string to be found, folded by i;unicode-casemap, and what is known of it
+/// before any text is looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Needle {
+    folded: String,
+    /// Where in it its rarest byte stands.
+    rarest: usize,
+    finder: Finder<'static>,
+    /// UIDs of messages that it is in, ascending: see [`Needle::knows`].
+    sure: Vec<u32>,
+}
+
+impl Needle {
+    /// Of a string as the client sent it.
+    pub(super) fn new(text: &str) -> Needle {
+        let folded = casemap(text);
+        let rarest = (0..folded.len())
+            .max_by_key(|at| folded.as_bytes().get(*at).map(|byte| rarity(*byte)))
+            .unwrap_or(0);
+        Needle {
+            rarest,
+            finder: Finder::new(folded.as_bytes()).into_owned(),
+            folded,
+            sure: Vec::new(),
+        }
+    }
+
+    /// The string, folded.
+    pub(super) fn folded(&self) -> &str {
+        &self.folded
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.folded.is_empty()
+    }
+
+    /// Messages that need not be looked at, as the string is in them; UIDs,
+    /// ascending.
+    pub(super) fn learn(&mut self, uids: &[u32]) {
+        self.sure = uids.to_vec();
+    }
+
+    /// Whether the message is known to have it.
+    pub(super) fn knows(&self, uid: u32) -> bool {
+        self.sure.binary_search(&uid).is_ok()
+    }
+
+    /// Whether it is in a text. An empty string is in everything.
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        match text.is_ascii() {
+            true => self.is_in_ascii(text.as_bytes()),
+            false => self.finder.find(casemap(text).as_bytes()).is_some(),
+        }
+    }
+
+    /// Without folding the text: most mail is ASCII.
+    fn is_in_ascii(&self, text: &[u8]) -> bool {
+        let folded = self.folded.as_bytes();
+        let Some(&rarest) = folded.get(self.rarest) else {
+            return true;
+        };
+        let lower = rarest.to_ascii_lowercase();
+        let mut at = self.rarest;
+        // The byte at `at` is where the rarest one of the string may stand.
+        while let Some(rest) = text.get(at..) {
+            let found = match lower == rarest {
+                true => memchr(rarest, rest),
+                false => memchr2(rarest, lower, rest),
+            };
+            let Some(found) = found else { return false };
+            at += found;
+            let start = at - self.rarest;
+            match text.get(start..start + folded.len()) {
+                Some(window) if window.eq_ignore_ascii_case(folded) => return true,
+                Some(_) => at += 1,
+                None => return false,
+            }
+        }
+        false
+    }
+}
+
+/// How seldom a byte of a folded string is in mail: letters by their frequency,
+/// everything else before them but spaces.
+fn rarity(byte: u8) -> u8 {
+    const FREQUENT: &[u8] = b" ETAOINSRHLDCUMFPGWYBVKXJQZ";
+    let at = FREQUENT.iter().position(|known| *known == byte);
+    at.map_or(u8::MAX, |at| at as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Needle;
+    use crate::mailbox::casemap::casemap;
+
+    #[test]
+    fn in_any_case() {
+        for (needle, text, is_in) in [
+            ("", "", true),
+            ("a", "", false),
+            ("Zürich", "in zÜRICH", true),
+            ("zürich", "in Zurich", false),
+            ("1", "①", true),
+            ("e-mail", "an E-MAIL", true),
+            ("-mailx", "an E-MAIL", false),
+        ] {
+            assert_eq!(
+                Needle::new(needle).is_in(text),
+                is_in,
+                "{needle:?} {text:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_by_folding(text in "[a-cA-C \u{e4}-]{0,40}", needle in "[a-cA-C \u{c4}-]{0,4}") {
+            let folded = casemap(&text).contains(&casemap(&needle));
+            prop_assert_eq!(Needle::new(&needle).is_in(&text), folded);
+        }
+    }
+}
