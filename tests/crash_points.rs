@@ -259,6 +259,7 @@ impl House {
         let options = Options {
             uid_validity: Some(1000),
             block_rows: 3,
+            rewrite_at: 2,
             fold_at: u32::MAX,
             ..Options::default()
         };

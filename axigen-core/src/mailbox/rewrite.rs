@@ -16,10 +16,6 @@ use super::{
     types::MailboxId,
 };
 
-/// A block is written again when so many of its rows change. A row beside it
-/// takes more room than five in it, and is folded into it later.
-const MANY: usize = 64;
-
 /// The blocks that one batch writes again, each as it was read.
 #[derive(Debug)]
 pub(super) struct Rewrite {
@@ -72,7 +68,7 @@ impl Mailboxes {
                 counts.entry(*first).or_insert((0, bytes)).0 += 1;
             }
         }
-        counts.retain(|_, (count, _)| *count >= MANY);
+        counts.retain(|_, (count, _)| *count >= self.shared.options.rewrite_at);
         let firsts: Vec<u32> = counts.keys().copied().collect();
         let mut rewrite = Rewrite {
             modseq,

@@ -308,6 +308,9 @@ pub struct Options {
     pub uid_validity: Option<u32>,
     /// Rows of one block of a mailbox.
     pub block_rows: usize,
+    /// When so many rows of one block change at once, the block is written
+    /// again; a row that stands beside it takes more room than five in it.
+    pub rewrite_at: usize,
     /// So many rows of a mailbox stand by themselves before they are folded
     /// into blocks in the background.
     pub fold_at: u32,
@@ -320,6 +323,7 @@ impl Default for Options {
             keywords: 1000,
             uid_validity: None,
             block_rows: 512,
+            rewrite_at: 64,
             fold_at: 2048,
         }
     }

@@ -46,6 +46,129 @@ async fn folding_changes_nothing_that_is_seen() {
 }
 
 #[tokio::test]
+async fn many_rows_of_a_block_change_in_it() {
+    let m = fresh_with(Options {
+        uid_validity: Some(1000),
+        block_rows: 4,
+        rewrite_at: 3,
+        fold_at: u32::MAX,
+        ..Options::default()
+    })
+    .await;
+    let inbox = fill(&m, "INBOX", 9).await;
+    let all: Vec<u32> = (1..=9).collect();
+    m.fold(ALICE, inbox).await.unwrap();
+    let before = m.rows(ALICE, inbox, &all).await.unwrap();
+    // Three of the first block, two of the second: only these stand beside it.
+    let change = FlagChange::Add(words(Flags::SEEN | Flags::DELETED, &["work"]));
+    let chosen = [1, 2, 4, 5, 7];
+    let stored = m.store_flags(ALICE, inbox, &chosen, &change, None);
+    let stored = stored.await.unwrap();
+    assert_eq!(held(&m, inbox, keys::ROW).await, 2);
+    let (_, modseq) = m.uids(ALICE, inbox).await.unwrap();
+    let rows = m.rows(ALICE, inbox, &all).await.unwrap();
+    for (row, before) in rows.iter().zip(&before) {
+        match chosen.contains(&row.uid) {
+            true => assert!(row.modseq == modseq && row.flags.has_keyword("work")),
+            false => assert_eq!(row, before),
+        }
+    }
+    let told: Vec<_> = rows
+        .iter()
+        .filter(|row| chosen.contains(&row.uid))
+        .collect();
+    assert_eq!(stored.rows.iter().collect::<Vec<_>>(), told);
+    sound(&m, ALICE).await;
+    // Rows that stand beside a block that is written again still count first.
+    let change = FlagChange::Remove(Flags::from(Flags::SEEN));
+    m.store_flags(ALICE, inbox, &all, &change, None)
+        .await
+        .unwrap();
+    let change = FlagChange::Add(Flags::from(Flags::FLAGGED));
+    m.store_flags(ALICE, inbox, &all, &change, None)
+        .await
+        .unwrap();
+    let rows = m.rows(ALICE, inbox, &all).await.unwrap();
+    let right = |row: &Row| row.flags.has(Flags::FLAGGED) && !row.flags.has(Flags::SEEN);
+    assert!(rows.iter().all(right));
+    assert_eq!(m.expunge(ALICE, inbox, None).await.unwrap(), chosen);
+    sound(&m, ALICE).await;
+    m.fold(ALICE, inbox).await.unwrap();
+    let left = m.rows(ALICE, inbox, &all).await.unwrap();
+    let stay: Vec<Row> = rows
+        .into_iter()
+        .filter(|row| !chosen.contains(&row.uid))
+        .collect();
+    assert_eq!(left, stay);
+    sound(&m, ALICE).await;
+}
+
+/// Base subjects, in the order of the UIDs.
+async fn subjects(m: &Mailboxes, mailbox: MailboxId) -> Vec<(u32, Vec<u8>)> {
+    let uids = uids(m, mailbox).await;
+    let rows = m.rows(ALICE, mailbox, &uids).await.unwrap();
+    let mut subjects = Vec::new();
+    m.briefs(ALICE, mailbox, &rows, |row, brief| {
+        subjects.push((row.uid, brief.subject.to_vec()));
+    })
+    .await
+    .unwrap();
+    subjects
+}
+
+#[tokio::test]
+async fn messages_in_brief_are_where_their_rows_are() {
+    let m = still().await;
+    let inbox = fill(&m, "INBOX", 7).await;
+    // Too long to be kept.
+    let long = "x".repeat(2000);
+    m.append(message(&long), &[to(ALICE, "INBOX")])
+        .await
+        .unwrap();
+    fill(&m, "INBOX", 2).await;
+    let alone = subjects(&m, inbox).await;
+    assert_eq!(alone.len(), 10);
+    assert_eq!(alone[3], (4, b"MESSAGE 3".to_vec()));
+    assert_eq!(alone[7], (8, long.to_ascii_uppercase().into_bytes()));
+    m.fold(ALICE, inbox).await.unwrap();
+    assert_eq!(held(&m, inbox, keys::BLOCK_BRIEFS).await, 3);
+    assert_eq!(subjects(&m, inbox).await, alone);
+    // Some go, some come: folded and not.
+    m.remove(ALICE, inbox, &[2, 3, 8]).await.unwrap();
+    fill(&m, "INBOX", 3).await;
+    let mixed = subjects(&m, inbox).await;
+    assert_eq!(mixed.len(), 10);
+    assert_eq!(mixed[1], alone[3]);
+    m.fold(ALICE, inbox).await.unwrap();
+    assert_eq!(subjects(&m, inbox).await, mixed);
+    sound(&m, ALICE).await;
+    let all = uids(&m, inbox).await;
+    m.remove(ALICE, inbox, &all).await.unwrap();
+    m.fold(ALICE, inbox).await.unwrap();
+    assert_eq!(held(&m, inbox, keys::BLOCK_BRIEFS).await, 0);
+}
+
+#[tokio::test]
+async fn what_another_writes_is_seen() {
+    // Two who share nothing but the store.
+    let m = still().await;
+    let other = Mailboxes::new(m.store.clone());
+    let inbox = fill(&m, "INBOX", 8).await;
+    m.fold(ALICE, inbox).await.unwrap();
+    assert_eq!(uids(&m, inbox).await.len(), 8);
+    let seen = FlagChange::Add(Flags::from(Flags::SEEN));
+    other
+        .store_flags(ALICE, inbox, &[3], &seen, None)
+        .await
+        .unwrap();
+    other.remove(ALICE, inbox, &[5]).await.unwrap();
+    let rows = m.rows(ALICE, inbox, &[3, 5]).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0].flags.has(Flags::SEEN));
+    assert_eq!(uids(&m, inbox).await, [1, 2, 3, 4, 6, 7, 8]);
+}
+
+#[tokio::test]
 async fn what_stands_beside_a_block_counts_first() {
     let m = still().await;
     let inbox = fill(&m, "INBOX", 8).await;

@@ -24,6 +24,7 @@ async fn fresh() -> Mailboxes {
     fresh_with(Options {
         uid_validity: Some(1000),
         block_rows: 3,
+        rewrite_at: 2,
         fold_at: 5,
         ..Options::default()
     })

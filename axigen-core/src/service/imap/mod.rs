@@ -197,7 +197,8 @@ impl Service for Imap {
                 biased;
                 event = conn.next() => event,
                 () = changed(&mut talk.user, &mut talk.selected), if talk.listens(&mut conn) => {
-                    match talk.tell(&mut conn).await {
+                    // Boxed, as everything a session does: one that idles holds none of it.
+                    match Box::pin(talk.tell(&mut conn)).await {
                         Ok(()) => continue,
                         Err(broken) => return end(&peer, broken),
                     }
@@ -211,7 +212,7 @@ impl Service for Imap {
                 }
             };
             let done = match event {
-                Ok(Some(event)) => talk.event(&mut conn, event).await,
+                Ok(Some(event)) => Box::pin(talk.event(&mut conn, event)).await,
                 Ok(None) => {
                     tracing::debug!(service = "imap", peer = %peer.addr, why = ?conn.close_reason(), "closed");
                     return;
