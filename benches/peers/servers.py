@@ -14,7 +14,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
-SMTP, LMTP, IMAP = 13525, 13424, 13143
+SMTP, LMTP, IMAP, IMAPS = 13525, 13424, 13143, 13993
 # What `axigen demo` adds to its ports to come to these.
 OFFSET = 11000
 USERS = 20
