@@ -13,6 +13,7 @@ pub mod any_certificate;
 pub mod demo;
 pub mod machine;
 pub mod mails;
+pub mod odd;
 pub mod served;
 pub mod tool;
 pub mod verify;

@@ -50,8 +50,8 @@ impl Excerpt {
 /// the parts that are text; ascending.
 pub(super) fn of_texts(structure: &Structure) -> Vec<Range<u64>> {
     let mut ranges = vec![structure.header()];
+    ranges.extend(structure.inner_headers());
     for leaf in structure.leaves() {
-        ranges.push(leaf.mime.clone());
         if leaf.is_text() {
             ranges.push(leaf.content.clone());
         }

@@ -84,6 +84,8 @@ impl List<'_> {
         let text = |bytes: Vec<u8>| Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty());
         let (spec, name) = match now.angle {
             Some(spec) => (spec, text(now.phrase).or(text(now.comment))),
+            // A comment alone is no address.
+            None if now.spec.is_empty() => return,
             None => (now.spec, text(now.comment)),
         };
         if spec.is_empty() && name.is_none() {
@@ -121,12 +123,9 @@ impl List<'_> {
             self.rest = rest;
             let byte = match byte {
                 b'"' => break,
-                b'\\' => match self.rest.split_first() {
-                    Some((&next, rest)) => {
-                        self.rest = rest;
-                        next
-                    }
-                    None => break,
+                b'\\' => match self.escaped() {
+                    Some(next) => next,
+                    None => continue,
                 },
                 b'\r' | b'\n' | 0 => continue,
                 byte => byte,
@@ -134,6 +133,17 @@ impl List<'_> {
             self.now.phrase.push(byte);
             self.now.spec.push(byte);
         }
+    }
+
+    /// What stands behind a backslash, unless it ends the line: that can be
+    /// quoted by nothing.
+    fn escaped(&mut self) -> Option<u8> {
+        let (&next, rest) = self.rest.split_first()?;
+        if matches!(next, b'\r' | b'\n' | 0) {
+            return None;
+        }
+        self.rest = rest;
+        Some(next)
     }
 
     fn comment(&mut self) {
@@ -156,10 +166,7 @@ impl List<'_> {
                     }
                 }
                 b'\\' => {
-                    if let Some((&next, rest)) = self.rest.split_first() {
-                        self.rest = rest;
-                        comment.push(next);
-                    }
+                    comment.extend(self.escaped());
                     continue;
                 }
                 b'\r' | b'\n' | 0 => continue,
@@ -181,10 +188,7 @@ impl List<'_> {
                 // RFC 5322 §3.4.1: comments around the atoms are not of the address.
                 b'(' if !quoted => drop(self.inside_comment()),
                 b'\\' if quoted => {
-                    if let Some((&next, rest)) = self.rest.split_first() {
-                        self.rest = rest;
-                        spec.push(next);
-                    }
+                    spec.extend(self.escaped());
                 }
                 b' ' | b'\t' if !quoted => {}
                 b'\r' | b'\n' | 0 => {}
@@ -254,7 +258,11 @@ mod tests {
             ),
             ("<\"a(b\"@c (d (e) f) .g>", vec!["NIL|NIL|a(b|c.g"]),
             ("open \"quote <a@b>", vec!["NIL|NIL|openquote <a|b>"]),
-            ("(only a comment \\", vec!["only a comment |NIL||"]),
+            ("(only a comment \\", vec![]),
+            ("(a comment), b@c", vec!["NIL|NIL|b|c"]),
+            ("a@b (comment \\\r\n", vec!["comment |NIL|a|b"]),
+            ("\"quote \\\r\n <a@b>", vec!["NIL|NIL|quote  <a|b>"]),
+            ("<\"a\\\r\n\"@b\\>", vec!["NIL|NIL|a|b\\"]),
         ] {
             assert_eq!(shown(value), want, "{value}");
         }

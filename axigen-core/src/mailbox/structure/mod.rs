@@ -172,7 +172,6 @@ impl Structure {
                     is_attachment: is_attachment(&node.extension),
                     charset: param(&node.params, b"charset"),
                     encoding: &node.encoding,
-                    mime: node.header..node.body,
                     content: node.body..node.end,
                 }),
                 Inner::Parts(parts) => stack.extend(parts.iter().rev()),
@@ -180,6 +179,24 @@ impl Structure {
             }
         }
         leaves
+    }
+
+    /// The header blocks inside the message, but for its own: those of parts,
+    /// and of messages in it. For search.
+    pub fn inner_headers(&self) -> Vec<Range<u64>> {
+        let mut headers = Vec::new();
+        let mut stack = vec![&self.root];
+        while let Some(node) = stack.pop() {
+            if !std::ptr::eq(node, &self.root) {
+                headers.push(node.header..node.body);
+            }
+            match &node.inner {
+                Inner::Nothing => {}
+                Inner::Parts(parts) => stack.extend(parts.iter().rev()),
+                Inner::Message(_, inner) => stack.push(inner),
+            }
+        }
+        headers
     }
 
     /// The node of a path; `Some(None)` for the message itself.
@@ -219,8 +236,6 @@ pub struct Leaf<'s> {
     pub charset: Option<&'s Bytes>,
     /// Content-Transfer-Encoding.
     pub encoding: &'s Bytes,
-    /// Its header.
-    pub mime: Range<u64>,
     /// Its content, as transferred.
     pub content: Range<u64>,
 }

@@ -10,7 +10,6 @@ use axigen_proto::imap::extensions::sort::SortCriterion;
 use axigen_proto::imap::response::{Code, Esearch, Response, Status};
 use axigen_proto::imap::sequence::SequenceSet;
 use axigen_proto::imap::types::Tag;
-use axigen_store::AccountId;
 
 use super::{Done, ImapConn, Talk};
 use crate::mailbox::brief::Brief;
@@ -248,7 +247,7 @@ impl Talk<'_> {
         for row in came {
             let at = match &of.criteria {
                 None => of.found.partition_point(|&uid| uid < row.uid),
-                Some(criteria) => self.place(account, criteria, &of.found, row).await?,
+                Some(criteria) => self.place(criteria, &of.found, row).await?,
             };
             let Some(number) = numbered(row.uid) else {
                 continue;
@@ -265,7 +264,6 @@ impl Talk<'_> {
     /// Where a message belongs among sorted ones: a few of them are looked at.
     async fn place(
         &self,
-        account: AccountId,
         criteria: &[SortCriterion],
         sorted: &[u32],
         new: &Row,
@@ -277,7 +275,7 @@ impl Talk<'_> {
             let mut seen = None;
             for at in middle..high {
                 let Some(&uid) = sorted.get(at) else { break };
-                if let Some(before) = self.is_before(account, criteria, uid, new).await? {
+                if let Some(before) = self.is_before(criteria, uid, new).await? {
                     seen = Some((at, before));
                     break;
                 }
@@ -293,7 +291,6 @@ impl Talk<'_> {
     /// Whether a message stands before another; `None` if it is gone.
     async fn is_before(
         &self,
-        account: AccountId,
         criteria: &[SortCriterion],
         uid: u32,
         new: &Row,

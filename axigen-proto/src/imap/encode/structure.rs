@@ -124,7 +124,10 @@ impl Encoder<'_> {
     /// ```
     fn multipart(&mut self, multipart: &Multipart, extended: bool, depth: usize) {
         if multipart.parts.is_empty() {
-            self.put("(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0)");
+            let extension = if extended { " NIL NIL NIL NIL" } else { "" };
+            self.put("(\"text\" \"plain\" NIL NIL NIL \"7bit\" 0 0");
+            self.put(extension);
+            self.put(")");
         }
         for part in &multipart.parts {
             self.body(part, extended, depth + 1);
