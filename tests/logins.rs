@@ -17,6 +17,7 @@ use axigen_proto::sasl::client::{Client, Credentials};
 use axigen_proto::sasl::{Channel, Mechanism, decode_line, encode_line};
 use axigen_store::Store;
 use axigen_tests::any_certificate::{any_certificate, any_certificate_with};
+use axigen_tests::tool::run;
 use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -74,8 +75,8 @@ impl House {
         self.dir.path().join("clients.pem")
     }
 
-    /// A client configuration that shows a certificate for these addresses.
-    fn client(&self, addresses: &[&str]) -> ClientConfig {
+    /// A certificate for these addresses, and its key.
+    fn certificate(&self, addresses: &[&str]) -> (rcgen::Certificate, KeyPair) {
         let mut params = CertificateParams::default();
         params.subject_alt_names = addresses
             .iter()
@@ -83,6 +84,12 @@ impl House {
             .collect();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate, key)
+    }
+
+    /// A client configuration that shows a certificate for these addresses.
+    fn client(&self, addresses: &[&str]) -> ClientConfig {
+        let (certificate, key) = self.certificate(addresses);
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let chain = vec![certificate.der().clone()];
         let mut config = any_certificate();
@@ -115,7 +122,10 @@ impl Build {
             &mut settings.submission.common,
         ] {
             common.enable = true;
-            common.listeners = vec![ListenerSettings::new(address, TlsMode::Implicit)];
+            common.listeners = vec![
+                ListenerSettings::new(address, TlsMode::Implicit),
+                ListenerSettings::new(address, TlsMode::Starttls),
+            ];
         }
         Build {
             settings,
@@ -130,7 +140,9 @@ impl Build {
             &mut self.settings.pop3.common,
             &mut self.settings.submission.common,
         ] {
-            common.listeners[0].client_authorities = authorities.to_path_buf();
+            for listener in &mut common.listeners {
+                listener.client_authorities = authorities.to_path_buf();
+            }
         }
         self
     }
@@ -654,5 +666,123 @@ async fn rubbish_in_logins() {
         }
         let (yes, said, _) = good.log_in(Mechanism::Plain, password("pencil")).await;
         assert!(yes, "{said}");
+    }
+}
+
+/// Programs of others, each in the ways it knows: GNU SASL binds to the channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_programs() {
+    let house = House::new();
+    let mut build = Build::new().asking(&house.authorities());
+    build.tokens = true;
+    let engine = build.start().await;
+    let file = |name: &str, text: &str| {
+        let path = house.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (certificate, key) = house.certificate(&[ANN]);
+    let certificate = file("ann.pem", &certificate.pem());
+    let key = file("ann.key", &key.serialize_pem());
+    let mail = file("mail", "Subject: x\r\n\r\nbody\r\n");
+    let port = |service: &str, listener: usize| engine.addresses(service)[listener].port();
+    let run = async |program: &'static str, args: Vec<String>| {
+        tokio::task::spawn_blocking(move || {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            run(program, &args, b"")
+        })
+        .await
+        .unwrap()
+    };
+    let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+
+    // GNU SASL over STARTTLS.
+    for (service, kind) in [("imap", "imap"), ("submission", "smtp")] {
+        for mechanism in ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"] {
+            for (password, good) in [("pencil", true), ("eraser", false)] {
+                let args = words(&format!(
+                    "--{kind} --connect=127.0.0.1:{} --mechanism={mechanism} --authentication-id={ANN} --authorization-id= --password={password} --x509-ca-file= --quiet",
+                    port(service, 1)
+                ));
+                let said = run("gsasl", args).await;
+                assert_eq!(
+                    said.code == Some(0),
+                    good,
+                    "{service} {mechanism}: {}",
+                    said.text
+                );
+            }
+        }
+    }
+
+    // curl with tokens and with a certificate.
+    for (service, scheme) in [
+        ("imap", "imaps"),
+        ("pop3", "pop3s"),
+        ("submission", "smtps"),
+    ] {
+        let url = format!("{scheme}://127.0.0.1:{}/", port(service, 0));
+        let rest = match service {
+            "submission" => format!("--mail-from {ANN} --mail-rcpt {ANN} -T {mail}"),
+            _ => "-X NOOP".to_owned(),
+        };
+        for (login, good) in [
+            (
+                format!("-u {ANN} --oauth2-bearer of-ann --login-options AUTH=OAUTHBEARER"),
+                true,
+            ),
+            (
+                format!("-u {ANN} --oauth2-bearer of-ann --login-options AUTH=XOAUTH2"),
+                true,
+            ),
+            (
+                format!("-u {ANN} --oauth2-bearer bad --login-options AUTH=OAUTHBEARER"),
+                false,
+            ),
+            (
+                format!("-u {ANN} --oauth2-bearer bad --login-options AUTH=XOAUTH2"),
+                false,
+            ),
+            (
+                format!("-u {ANN}: --login-options AUTH=EXTERNAL --cert {certificate} --key {key}"),
+                true,
+            ),
+            (
+                format!("-u {BOB}: --login-options AUTH=EXTERNAL --cert {certificate} --key {key}"),
+                false,
+            ),
+            (format!("-u {ANN}:pencil --login-options AUTH=PLAIN"), true),
+            (format!("-u {ANN}:pencil --login-options AUTH=LOGIN"), true),
+        ] {
+            let said = run("curl", words(&format!("-sS -k {url} {login} {rest}"))).await;
+            assert_eq!(
+                said.code == Some(0),
+                good,
+                "{service} {login}: {}",
+                said.text
+            );
+        }
+    }
+
+    // mpop, which fetches what curl has sent.
+    for (auth, secret) in [
+        ("scram-sha-256", "pencil"),
+        ("plain", "pencil"),
+        ("user", "pencil"),
+        ("oauthbearer", "of-ann"),
+        ("xoauth2", "of-ann"),
+    ] {
+        let to = house.dir.path().join(auth);
+        let mut args = words(&format!(
+            "--host=127.0.0.1 --port={} --tls=on --tls-starttls=off --tls-certcheck=off --auth={auth} --user={ANN} --keep=on --delivery=mbox,{} --uidls-file={}.uidls",
+            port("pop3", 0),
+            to.display(),
+            to.display()
+        ));
+        args.push(format!("--passwordeval=echo {secret}"));
+        let said = run("mpop", args).await;
+        assert_eq!(said.code, Some(0), "{auth}: {}", said.text);
+        let fetched = std::fs::read_to_string(&to).unwrap();
+        assert!(fetched.contains("Subject: x"), "{auth}: {fetched}");
     }
 }

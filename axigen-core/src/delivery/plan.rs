@@ -294,19 +294,11 @@ impl Delivery {
         Ok(inbox)
     }
 
-    /// The folder a detail names, if it exists: by its very name, else in any
-    /// case, for addresses seldom keep theirs.
+    /// The folder a detail names, if it exists.
     async fn folder(&self, account: AccountId, detail: &str) -> Option<mailbox::MailboxId> {
         let name = names::normalise(detail).ok()?;
-        if let Ok(found) = self.mailboxes.find(account, &name).await {
-            return Some(found.id);
-        }
-        let lower = name.to_lowercase();
-        let mailboxes = self.mailboxes.list(account).await.ok()?;
-        let mut same = mailboxes
-            .into_iter()
-            .filter(|mailbox| mailbox.name.to_lowercase() == lower);
-        same.next().map(|mailbox| mailbox.id)
+        let found = self.mailboxes.find_in_any_case(account, &name).await;
+        found.ok().map(|found| found.id)
     }
 }
 

@@ -141,6 +141,24 @@ impl Mailboxes {
         self.info(account, id.ok_or(Error::NoSuchMailbox)?).await
     }
 
+    /// A mailbox by a name out of an address or a login: by its very name, else
+    /// in any case of letters, for those seldom keep theirs.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMailbox`], [`Error::Store`].
+    pub async fn find_in_any_case(&self, account: AccountId, name: &str) -> Result<MailboxInfo> {
+        match self.find(account, name).await {
+            Err(Error::NoSuchMailbox) => {}
+            found => return found,
+        }
+        let lower = name.to_lowercase();
+        let mailboxes = self.list(account).await?;
+        let mut same = mailboxes
+            .into_iter()
+            .filter(|mailbox| mailbox.name.to_lowercase() == lower);
+        same.next().ok_or(Error::NoSuchMailbox)
+    }
+
     /// A mailbox by id.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Services: one event loop each, over a session and the mailbox API. They
 //! parse nothing and know no keys.
 
+mod counted;
 mod guesses;
 pub mod imap;
 pub mod pop3;

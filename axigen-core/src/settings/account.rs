@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::Problem;
 use super::file::closest;
-use super::values::Size;
-use crate::mailbox::Quota;
+use super::values::{Retention, Size};
+use crate::mailbox::{Quota, names};
 
 /// What the sender of a mail is told when the account is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +56,43 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 32)]
     pub imap_connections: Option<u32>,
+    /// Most POP3 connections of an account at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 32)]
+    pub pop3_connections: Option<u32>,
+    /// The mailbox that POP3 shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"INBOX")]
+    pub pop3_mailbox: Option<String>,
+    /// Whether who logs in to POP3 as user+Folder is shown the folder of that
+    /// name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pop3_folders: Option<bool>,
+    /// Whether one POP3 session at a time has a mailbox ("exclusive", as the
+    /// standard has it) or several may ("shared").
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pop3_lock: Option<Pop3Lock>,
+    /// How long what was fetched by POP3 may stay: "never" (it never expires),
+    /// or a number of days as "30d"; with "0d" it goes at the end of the session
+    /// that fetched it. Mail nobody has read stays. What stands here below the
+    /// server counts only with pop3.expire_varies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"never")]
+    pub pop3_expire: Option<Retention>,
+    /// Whether mail that was fetched by POP3 counts as read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pop3_seen: Option<bool>,
+}
+
+/// How many POP3 sessions may have a mailbox.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pop3Lock {
+    /// One at a time (RFC 1939 §4).
+    #[default]
+    Exclusive,
+    /// Several; each sees what was there when it began.
+    Shared,
 }
 
 /// An account's settings with nothing left open.
@@ -77,6 +114,18 @@ pub struct Effective {
     pub plus_folders: bool,
     /// Most IMAP connections.
     pub imap_connections: u32,
+    /// Most POP3 connections.
+    pub pop3_connections: u32,
+    /// The mailbox that POP3 shows.
+    pub pop3_mailbox: String,
+    /// Whether user+Folder logs in to a folder.
+    pub pop3_folders: bool,
+    /// How many POP3 sessions may have a mailbox.
+    pub pop3_lock: Pop3Lock,
+    /// How long what was fetched may stay.
+    pub pop3_expire: Retention,
+    /// Whether what was fetched counts as read.
+    pub pop3_seen: bool,
 }
 
 impl AccountSettings {
@@ -93,6 +142,12 @@ impl AccountSettings {
             submission: self.submission.or(parent.submission),
             plus_folders: self.plus_folders.or(parent.plus_folders),
             imap_connections: self.imap_connections.or(parent.imap_connections),
+            pop3_connections: self.pop3_connections.or(parent.pop3_connections),
+            pop3_mailbox: self.pop3_mailbox.or_else(|| parent.pop3_mailbox.clone()),
+            pop3_folders: self.pop3_folders.or(parent.pop3_folders),
+            pop3_lock: self.pop3_lock.or(parent.pop3_lock),
+            pop3_expire: self.pop3_expire.or(parent.pop3_expire),
+            pop3_seen: self.pop3_seen.or(parent.pop3_seen),
         }
     }
 
@@ -111,6 +166,12 @@ impl AccountSettings {
             submission: all.submission.unwrap_or(true),
             plus_folders: all.plus_folders.unwrap_or(true),
             imap_connections: all.imap_connections.unwrap_or(32),
+            pop3_connections: all.pop3_connections.unwrap_or(32),
+            pop3_mailbox: all.pop3_mailbox.unwrap_or_else(|| names::INBOX.into()),
+            pop3_folders: all.pop3_folders.unwrap_or(true),
+            pop3_lock: all.pop3_lock.unwrap_or_default(),
+            pop3_expire: all.pop3_expire.unwrap_or_default(),
+            pop3_seen: all.pop3_seen.unwrap_or(true),
         }
     }
 }
@@ -209,6 +270,12 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
         submission: Some(built_in.submission),
         plus_folders: Some(built_in.plus_folders),
         imap_connections: Some(built_in.imap_connections),
+        pop3_connections: Some(built_in.pop3_connections),
+        pop3_mailbox: Some(built_in.pop3_mailbox),
+        pop3_folders: Some(built_in.pop3_folders),
+        pop3_lock: Some(built_in.pop3_lock),
+        pop3_expire: Some(built_in.pop3_expire),
+        pop3_seen: Some(built_in.pop3_seen),
     };
     let levels = levels.iter().copied().chain([("default", &defaults)]);
     for (name, settings) in levels {
@@ -292,6 +359,9 @@ mod tests {
             ("message_size", "1000"),
             ("imap", "false"),
             ("imap_connections", "5"),
+            ("pop3_expire", "30d"),
+            ("pop3_mailbox", "New mail"),
+            ("pop3_lock", "shared"),
         ] {
             settings.set(option, value).unwrap();
         }
@@ -302,6 +372,9 @@ mod tests {
             message_size: Some(Size(1000)),
             imap: Some(false),
             imap_connections: Some(5),
+            pop3_expire: Some(Retention::Days(30)),
+            pop3_mailbox: Some("New mail".into()),
+            pop3_lock: Some(Pop3Lock::Shared),
             ..Default::default()
         };
         assert_eq!(settings, want);

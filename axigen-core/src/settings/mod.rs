@@ -22,17 +22,17 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use account::{AccountSettings, Effective, OverQuota, explain};
+pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
 pub use file::{Problem, load, parse};
 pub use logins::LoginSettings;
 pub use render::render;
 pub use search::SearchSettings;
 pub use service::{
-    AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Settings,
-    SmtpSettings, TlsMode, default_connection_limits,
+    AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Language,
+    Pop3Settings, SmtpSettings, TlsMode, default_connection_limits,
 };
 pub use store::{StoreEngine, StoreSettings};
-pub use values::{Size, Span};
+pub use values::{Retention, Size, Span};
 
 /// The certificate and its key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axigen_proto::limits::{ImapLimits, Pop3Limits, SmtpLimits};
+use axigen_proto::pop3::text::Language;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -345,6 +346,39 @@ pub struct Pop3Settings {
     pub idle_timeout: Span,
     /// Longest wait before login.
     pub login_timeout: Span,
+    /// How long an account must wait between two logins; "0s" is no wait. A
+    /// client that asks too often is told when it may (LOGIN-DELAY).
+    pub login_delay: Span,
+    /// Whether domains, account classes and accounts may have a pop3_expire of
+    /// their own. Clients are then told before the login that mail may go at once,
+    /// and after it what holds for them.
+    pub expire_varies: bool,
+    /// The language that clients get who ask for the one preferred here (LANG *):
+    /// en, de or fr. Without asking they get English.
+    pub language: Pop3Language,
+}
+
+/// A language that POP3 speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Pop3Language {
+    /// English.
+    #[default]
+    En,
+    /// German.
+    De,
+    /// French.
+    Fr,
+}
+
+impl From<Pop3Language> for Language {
+    fn from(language: Pop3Language) -> Language {
+        match language {
+            Pop3Language::En => Language::English,
+            Pop3Language::De => Language::German,
+            Pop3Language::Fr => Language::French,
+        }
+    }
 }
 
 impl Default for Pop3Settings {
@@ -354,6 +388,9 @@ impl Default for Pop3Settings {
             common: Common::default(),
             idle_timeout: Span(limits.idle_timeout),
             login_timeout: Span(limits.login_timeout),
+            login_delay: Span::default(),
+            expire_varies: false,
+            language: Pop3Language::En,
         }
     }
 }

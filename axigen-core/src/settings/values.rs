@@ -16,6 +16,17 @@ pub struct Size(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Span(pub Duration);
 
+/// How long POP3 clients may leave mail here: `never` (it never expires), or a
+/// number of days, `30d`; `0d` leaves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retention {
+    /// As long as the client likes.
+    #[default]
+    Never,
+    /// So many days.
+    Days(u32),
+}
+
 const SIZES: [(&str, u64); 5] = [
     ("TB", 1 << 40),
     ("GB", 1 << 30),
@@ -70,6 +81,51 @@ impl FromStr for Span {
             .ok_or_else(|| {
                 format!("{text:?} is not a time like \"30s\", \"5m\", \"12h\" or \"7d\"")
             })
+    }
+}
+
+impl FromStr for Retention {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Retention, String> {
+        let days = text.trim();
+        if days.eq_ignore_ascii_case("never") {
+            return Ok(Retention::Never);
+        }
+        days.strip_suffix('d')
+            .unwrap_or(days)
+            .parse()
+            .map(Retention::Days)
+            .map_err(|_| format!("{text:?} is neither \"never\" nor a number of days like \"30d\""))
+    }
+}
+
+impl fmt::Display for Retention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Retention::Never => f.write_str("never"),
+            Retention::Days(days) => write!(f, "{days}d"),
+        }
+    }
+}
+
+impl Serialize for Retention {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Retention {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
+        deserializer.deserialize_any(Words(std::marker::PhantomData))
+    }
+}
+
+impl JsonSchema for Retention {
+    fn schema_name() -> Cow<'static, str> {
+        "Retention".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
     }
 }
 
@@ -174,6 +230,18 @@ mod tests {
             assert_eq!(text.parse(), Ok(Span(Duration::from_secs(value))));
         }
         assert_eq!(Span(Duration::from_secs(300)).to_string(), "5m");
+        for (text, value) in [
+            ("never", Retention::Never),
+            ("0d", Retention::Days(0)),
+            ("30d", Retention::Days(30)),
+        ] {
+            assert_eq!(text.parse(), Ok(value));
+            assert_eq!(value.to_string(), text);
+        }
+        assert_eq!("7".parse(), Ok(Retention::Days(7)));
+        for bad in ["", "d", "-1d", "4h", "4294967296"] {
+            assert!(bad.parse::<Retention>().is_err(), "{bad}");
+        }
         for bad in [
             "",
             "x",

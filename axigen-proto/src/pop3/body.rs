@@ -3,6 +3,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::surrogate::Surrogate;
+
 /// Writes a message that comes in pieces.
 #[derive(Debug)]
 pub struct Writer {
@@ -14,6 +16,8 @@ pub struct Writer {
     /// The last byte was a CR whose LF has not come.
     cr: bool,
     done: bool,
+    /// Makes the header ASCII, until it is over.
+    surrogate: Option<Surrogate>,
 }
 
 impl Writer {
@@ -25,7 +29,16 @@ impl Writer {
             column: 0,
             cr: false,
             done: false,
+            surrogate: None,
         }
+    }
+
+    /// The same for a client that has not said UTF8: what stands in the header
+    /// beyond ASCII is written in ASCII (RFC 6856 §2.1).
+    #[must_use]
+    pub fn for_ascii(mut self) -> Writer {
+        self.surrogate = Some(Surrogate::default());
+        self
     }
 
     /// Whether nothing more of the message is wanted.
@@ -36,6 +49,17 @@ impl Writer {
     /// The next piece as it goes on the wire. Without a copy where nothing has
     /// to be changed.
     pub fn piece(&mut self, bytes: &Bytes) -> Vec<Bytes> {
+        let Some(mut surrogate) = self.surrogate.take() else {
+            return self.write(bytes);
+        };
+        let pieces = surrogate.piece(bytes);
+        if !surrogate.is_done() {
+            self.surrogate = Some(surrogate);
+        }
+        pieces.iter().flat_map(|piece| self.write(piece)).collect()
+    }
+
+    fn write(&mut self, bytes: &Bytes) -> Vec<Bytes> {
         let mut out = Vec::new();
         let mut from = 0;
         let mut at = 0;
@@ -47,7 +71,7 @@ impl Writer {
                 from = at;
             }
             let line = &bytes[at..];
-            let Some(end) = line.iter().position(|&b| b == b'\n') else {
+            let Some(end) = memchr::memchr(b'\n', line) else {
                 self.column += line.len();
                 self.cr = line.last() == Some(&b'\r');
                 at = bytes.len();
@@ -86,13 +110,16 @@ impl Writer {
     }
 
     /// The end of the message on the wire.
-    pub fn end(self) -> Bytes {
+    pub fn end(mut self) -> Vec<Bytes> {
+        let left = self.surrogate.take().map(Surrogate::end);
+        let mut pieces = left.map_or_else(Vec::new, |left| self.write(&left));
         let mut out = BytesMut::with_capacity(5);
         if self.column > 0 || self.cr {
             out.put_slice(if self.cr { b"\n" } else { b"\r\n" });
         }
         out.put_slice(b".\r\n");
-        out.freeze()
+        pieces.push(out.freeze());
+        pieces
     }
 }
 
@@ -117,7 +144,9 @@ mod tests {
                 break;
             }
         }
-        out.extend_from_slice(&writer.end());
+        for bytes in writer.end() {
+            out.extend_from_slice(&bytes);
+        }
         String::from_utf8_lossy(&out).into_owned()
     }
 

@@ -22,6 +22,10 @@ pub enum Command {
     Capa,
     /// Start TLS (RFC 2595).
     Stls,
+    /// UTF-8 in messages (RFC 6856 §2).
+    Utf8,
+    /// Replies in this language, or which there are (RFC 6856 §3).
+    Lang(Option<String>),
     /// How many messages, and their size.
     Stat,
     /// Sizes, of one or all.

@@ -8,6 +8,7 @@ use nom::combinator::{all_consuming, map_opt, opt, rest};
 use nom::sequence::preceded;
 
 use super::command::{Command, Secret};
+use super::text::Text;
 
 /// Why a line is not a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,44 +18,43 @@ pub enum Error {
     Unknown,
     /// The arguments are not what the command takes.
     #[error("{0}")]
-    Arguments(&'static str),
+    Arguments(Text),
 }
 
 /// Parses a line without its line end.
 ///
 /// ```text
 /// command = keyword [SP args]          ; RFC 1939 §3, RFC 2449 §4
-/// keyword = 3*4ALPHA
+/// keyword = 3*4ALPHA                   ; UTF8 has a digit (RFC 6856 §2.1)
 /// ```
 ///
 /// # Errors
 /// [`Error`].
 pub fn command(line: &[u8]) -> Result<Command, Error> {
-    let text =
-        std::str::from_utf8(line).map_err(|_| Error::Arguments("the command is not UTF-8"))?;
+    let text = std::str::from_utf8(line).map_err(|_| Error::Arguments(Text::NotUtf8))?;
     if text.chars().any(char::is_control) {
-        return Err(Error::Arguments("the command has a control character"));
+        return Err(Error::Arguments(Text::ControlCharacter));
     }
     let (args, word) = keyword(text).map_err(|_| Error::Unknown)?;
     let bare = |command: Command| match args.trim_end() {
         "" => Ok(command),
-        _ => Err(Error::Arguments("this command takes no argument")),
+        _ => Err(Error::Arguments(Text::NoArgument)),
     };
     match word.to_ascii_uppercase().as_str() {
         // RFC 1939 §7: the name is all that follows the one space.
         "USER" => argument(args)
             .map(|name| Command::User(name.to_owned()))
-            .ok_or(Error::Arguments("say USER and a name")),
+            .ok_or(Error::Arguments(Text::SayUser)),
         // A password may hold spaces.
         "PASS" => argument(args)
             .map(|password| Command::Pass(password.into()))
-            .ok_or(Error::Arguments("say PASS and a password")),
-        "AUTH" => auth(args).ok_or(Error::Arguments(
-            "say AUTH, a mechanism and perhaps a response",
-        )),
+            .ok_or(Error::Arguments(Text::SayPass)),
+        "AUTH" => auth(args).ok_or(Error::Arguments(Text::SayAuth)),
         "APOP" => Ok(Command::Apop),
         "CAPA" => bare(Command::Capa),
         "STLS" => bare(Command::Stls),
+        "UTF8" => bare(Command::Utf8),
+        "LANG" => lang(args).ok_or(Error::Arguments(Text::SayLanguage)),
         "STAT" => bare(Command::Stat),
         "NOOP" => bare(Command::Noop),
         "RSET" => bare(Command::Rset),
@@ -63,16 +63,30 @@ pub fn command(line: &[u8]) -> Result<Command, Error> {
         "UIDL" => maybe_number(args).map(Command::Uidl),
         "RETR" => one_number(args).map(Command::Retr),
         "DELE" => one_number(args).map(Command::Dele),
-        "TOP" => top(args).ok_or(Error::Arguments(
-            "say TOP, a message number and a number of lines",
-        )),
+        "TOP" => top(args).ok_or(Error::Arguments(Text::SayTop)),
         _ => Err(Error::Unknown),
     }
 }
 
-/// `keyword = 3*4ALPHA`
+/// `keyword = 3*4ALPHA`, and UTF8
 fn keyword(text: &str) -> IResult<&str, &str> {
-    take_while1(|c: char| c.is_ascii_alphabetic()).parse(text)
+    take_while1(|c: char| c.is_ascii_alphanumeric()).parse(text)
+}
+
+/// `"LANG" [SP language-range]` (RFC 6856 §3.2);
+/// `language-range = (1*8ALPHA *("-" 1*8alphanum)) / "*"` (RFC 4647 §2.1)
+fn lang(args: &str) -> Option<Command> {
+    let range = match args.trim_end() {
+        "" => return Some(Command::Lang(None)),
+        args => args.strip_prefix(' ')?,
+    };
+    let mut subtags = range.split('-');
+    let first = subtags.next()?;
+    let good = (1..=8).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic());
+    let others = subtags.all(|subtag| {
+        (1..=8).contains(&subtag.len()) && subtag.bytes().all(|b| b.is_ascii_alphanumeric())
+    });
+    (range == "*" || good && others).then(|| Command::Lang(Some(range.to_owned())))
 }
 
 /// `SP 1*CHAR`
@@ -97,7 +111,7 @@ fn one_number(args: &str) -> Result<u32, Error> {
         all_consuming(preceded(tag(" "), number)).parse(args.trim_end());
     parsed
         .map(|(_, n)| n)
-        .map_err(|_| Error::Arguments("say the number of a message"))
+        .map_err(|_| Error::Arguments(Text::SayNumber))
 }
 
 fn maybe_number(args: &str) -> Result<Option<u32>, Error> {
@@ -166,6 +180,11 @@ mod tests {
                     initial: Some("=".into()),
                 }),
             ),
+            ("UTF8", Ok(Command::Utf8)),
+            ("LANG", Ok(Command::Lang(None))),
+            ("LANG *", Ok(Command::Lang(Some("*".into())))),
+            ("lang de-CH", Ok(Command::Lang(Some("de-CH".into())))),
+            ("UTF", Err(Error::Unknown)),
             ("", Err(Error::Unknown)),
             ("FROB", Err(Error::Unknown)),
             ("STATX", Err(Error::Unknown)),
@@ -187,6 +206,13 @@ mod tests {
             "TOP 1 -1",
             "DELE  1",
             "AUTH  PLAIN",
+            "UTF8 x",
+            "LANG  de",
+            "LANG de en",
+            "LANG de-",
+            "LANG 12",
+            "LANG **",
+            "LANG superlong9",
             "US\0ER a",
         ] {
             assert!(command(bad.as_bytes()).is_err(), "{bad}");

@@ -25,6 +25,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::body::Writer;
+use super::text::{Language, Text};
 use crate::frame::Framer;
 use crate::limits::Pop3Limits;
 use crate::sasl::{self, Ask, Identity, Mechanism};
@@ -50,6 +51,27 @@ pub struct Config {
     pub mechanisms: Vec<Mechanism>,
     /// What CAPA says of the implementation; empty says nothing.
     pub implementation: String,
+    /// What CAPA says of leaving mail here, before a login: of all users alike,
+    /// or the least that any has.
+    pub expire: Expire,
+    /// Whether [`expire`](Config::expire) may be another for the one who logs in.
+    pub expire_varies: bool,
+    /// Seconds that must lie between two logins of an account; 0 is none. The
+    /// application sees to it ([`Failure::LoginDelay`]); this is what CAPA says.
+    pub login_delay: u32,
+    /// The language that `LANG *` chooses.
+    pub language: Language,
+}
+
+/// How long mail may be left here (RFC 2449 §6.7). The application sees to it at
+/// QUIT; this is what CAPA says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expire {
+    /// As long as the client likes.
+    #[default]
+    Never,
+    /// So many days; 0 means that what was fetched is deleted at QUIT.
+    Days(u32),
 }
 
 impl Default for Config {
@@ -62,6 +84,10 @@ impl Default for Config {
             allow_plaintext_login: false,
             mechanisms: vec![Mechanism::ScramSha256, Mechanism::Plain],
             implementation: String::new(),
+            expire: Expire::Never,
+            expire_varies: false,
+            login_delay: 0,
+            language: Language::English,
         }
     }
 }
@@ -87,6 +113,8 @@ pub enum Event {
     Quit {
         /// Indexes of the messages marked as deleted, ascending.
         deleted: Vec<usize>,
+        /// Those of the others that were fetched as a whole, ascending.
+        fetched: Vec<usize>,
     },
 }
 
@@ -108,6 +136,8 @@ pub enum Failure {
     Temporary,
     /// It will not work until somebody mends it: `[SYS/PERM]`.
     Permanent,
+    /// The last login was only a moment ago: `[LOGIN-DELAY]`.
+    LoginDelay,
 }
 
 /// A POP3 session.
@@ -128,6 +158,12 @@ pub struct Server {
     user: Option<String>,
     maildrop: Vec<Message>,
     deleted: Vec<bool>,
+    fetched: Vec<bool>,
+    /// The message that is being sent as a whole.
+    sending: Option<usize>,
+    expire: Expire,
+    utf8: bool,
+    language: Language,
     errors: u32,
     auth_failures: u32,
     started: Option<Instant>,
@@ -190,6 +226,11 @@ impl Server {
             user: None,
             maildrop: Vec::new(),
             deleted: Vec::new(),
+            fetched: Vec::new(),
+            sending: None,
+            expire: Expire::Never,
+            utf8: false,
+            language: Language::English,
             errors: 0,
             auth_failures: 0,
             started: None,
@@ -216,17 +257,19 @@ impl Server {
         }
     }
 
-    /// The answer to [`Event::LoggedIn`]: the maildrop's messages.
+    /// The answer to [`Event::LoggedIn`]: the maildrop's messages, and how long
+    /// they may stay there.
     ///
     /// # Errors
     /// [`Misuse`] when no login awaits it.
-    pub fn open(&mut self, messages: Vec<Message>) -> Result<(), Misuse> {
+    pub fn open(&mut self, messages: Vec<Message>, expire: Expire) -> Result<(), Misuse> {
         match self.phase {
             Phase::Opening => {
                 self.deleted = vec![false; messages.len()];
+                self.fetched = vec![false; messages.len()];
                 self.maildrop = messages;
-                let text = format!("+OK {} messages", self.maildrop.len());
-                self.say(&text);
+                self.expire = expire;
+                self.ok_with(Text::Messages, self.maildrop.len() as u64);
                 self.phase = Phase::Transaction;
                 self.rearm = true;
                 Ok(())
@@ -241,7 +284,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Misuse`] when nothing awaits it.
-    pub fn refuse(&mut self, failure: Failure, text: &str) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, failure: Failure, text: Text) -> Result<(), Misuse> {
         match self.phase {
             Phase::Greet => {
                 self.say_error(failure, text);
@@ -265,13 +308,14 @@ impl Server {
     pub fn begin(&mut self, size: u64) -> Result<(), Misuse> {
         match &mut self.phase {
             Phase::Sending(writer @ None, lines) => {
+                let whole = lines.is_none();
+                let new = Writer::new(*lines);
+                *writer = Some(if self.utf8 { new } else { new.for_ascii() });
                 // The size is of the message, not of what TOP leaves of it.
-                let text = match lines {
-                    None => format!("+OK {size} octets"),
-                    Some(_) => "+OK top of the message follows".into(),
-                };
-                *writer = Some(Writer::new(*lines));
-                self.say(&text);
+                match whole {
+                    true => self.ok_with(Text::Octets, size),
+                    false => self.ok(Text::Top),
+                }
                 Ok(())
             }
             Phase::Closed => Ok(()),
@@ -306,7 +350,10 @@ impl Server {
         match std::mem::replace(&mut self.phase, Phase::Transaction) {
             Phase::Sending(Some(writer), _) => {
                 self.flush_line();
-                self.out.push_back(writer.end());
+                self.out.extend(writer.end());
+                if let Some(mark) = self.sending.take().and_then(|at| self.fetched.get_mut(at)) {
+                    *mark = true;
+                }
                 self.rearm = true;
                 Ok(())
             }
@@ -326,7 +373,7 @@ impl Server {
     ///
     /// # Errors
     /// [`Misuse`] when none was asked for.
-    pub fn fail(&mut self, failure: Failure, text: &str) -> Result<(), Misuse> {
+    pub fn fail(&mut self, failure: Failure, text: Text) -> Result<(), Misuse> {
         match &self.phase {
             Phase::Sending(None, _) => {
                 self.say_error(failure, text);
@@ -347,11 +394,11 @@ impl Server {
     ///
     /// # Errors
     /// [`Misuse`] when QUIT was not said.
-    pub fn finish(&mut self, done: Result<(), &str>) -> Result<(), Misuse> {
+    pub fn finish(&mut self, done: Result<(), Text>) -> Result<(), Misuse> {
         match self.phase {
             Phase::Update => {
                 match done {
-                    Ok(()) => self.say("+OK goodbye"),
+                    Ok(()) => self.ok(Text::Goodbye),
                     // RFC 1939 §6: some messages were not removed.
                     Err(text) => self.say_error(Failure::Temporary, text),
                 }
@@ -370,7 +417,7 @@ impl Server {
                 self.phase,
                 Phase::Sending(Some(_), _) | Phase::Listing { .. }
             ) {
-                self.say_error(Failure::Temporary, "the server is shutting down");
+                self.say_error(Failure::Temporary, Text::ShuttingDown);
             }
             self.end(Close::Finish);
         }
@@ -387,21 +434,41 @@ impl Server {
     }
 
     fn say(&mut self, text: &str) {
-        // What is not printable would be taken for another line.
-        self.line.extend(
-            text.bytes()
-                .map(|b| if (b' '..0x7f).contains(&b) { b } else { b'?' }),
-        );
+        // A control character would be taken for another line. What is said is ASCII until the
+        // client has chosen another language (RFC 6856 §3.2).
+        for c in text.chars() {
+            let mut buffer = [0; 4];
+            let c = if c.is_control() { '?' } else { c };
+            self.line
+                .extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
+        }
         self.line.extend_from_slice(b"\r\n");
     }
 
-    fn say_error(&mut self, failure: Failure, text: &str) {
+    fn ok(&mut self, text: Text) {
+        let text = format!("+OK {}", text.in_language(self.language));
+        self.say(&text);
+    }
+
+    fn ok_with(&mut self, text: Text, number: u64) {
+        let text = text.in_language(self.language);
+        let text = format!("+OK {}", text.replace('%', &number.to_string()));
+        self.say(&text);
+    }
+
+    fn error(&mut self, text: Text) {
+        let text = format!("-ERR {}", text.in_language(self.language));
+        self.say(&text);
+    }
+
+    fn say_error(&mut self, failure: Failure, text: Text) {
         let code = match failure {
             Failure::InUse => "IN-USE",
             Failure::Temporary => "SYS/TEMP",
             Failure::Permanent => "SYS/PERM",
+            Failure::LoginDelay => "LOGIN-DELAY",
         };
-        let text = format!("-ERR [{code}] {text}");
+        let text = format!("-ERR [{code}] {}", text.in_language(self.language));
         self.say(&text);
     }
 
@@ -412,12 +479,15 @@ impl Server {
     }
 
     /// A fault of the client. Too many of them end the session.
-    fn complain(&mut self, text: &str) {
-        let text = format!("-ERR {text}");
-        self.say(&text);
+    fn complain(&mut self, text: Text) {
+        self.error(text);
+        self.count_error();
+    }
+
+    fn count_error(&mut self) {
         self.errors += 1;
         if self.errors >= self.config.limits.errors {
-            self.say("-ERR too many errors");
+            self.error(Text::TooManyErrors);
             self.end(Close::Violate(Violation::TooManyErrors));
         }
     }
@@ -485,7 +555,7 @@ impl Session for Server {
                     Phase::Handshake { .. } | Phase::Sending(Some(_), _) | Phase::Listing { .. }
                 ) {
                     // RFC 1939 §3: closed without deleting anything.
-                    self.say("-ERR [SYS/TEMP] timed out while waiting for you");
+                    self.say_error(Failure::Temporary, Text::TimedOut);
                 }
                 self.end(Close::TimedOut);
             }

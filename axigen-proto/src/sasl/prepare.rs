@@ -1,5 +1,7 @@
 //! Names and passwords made comparable.
 
+use unicode_normalization::UnicodeNormalization;
+
 /// The text has a character that no name or password may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a control character or another prohibited character is in it")]
@@ -11,35 +13,27 @@ pub struct Prohibited;
 /// set, before hashing. What is ASCII and printable comes out unchanged, and
 /// what is prepared already stays as it is.
 ///
-/// What it does: characters that are commonly mapped to nothing are dropped
-/// (§2.1), other spaces become the ASCII space (§2.1), full-width ASCII becomes
-/// ASCII (the part of NFKC in §2.2 that input methods produce), prohibited
-/// characters are refused (§2.3).
+/// What it does: characters that are commonly mapped to nothing are dropped and
+/// other spaces become the ASCII space (§2.1), then all is composed and made
+/// compatible (NFKC, §2.2), and prohibited characters are refused (§2.3).
 ///
-/// What it leaves: the rest of NFKC and the check of bidirectional text (§2.4),
-/// which need tables of Unicode. A password must therefore be composed (NFC)
-/// when it is set, as keyboards produce it; a client that prepares in full then
-/// computes the same.
+/// What it leaves: the check of bidirectional text (§2.4), without which a few
+/// names and passwords are accepted that a client might refuse to send.
 ///
 /// # Errors
 /// [`Prohibited`]: control characters (NUL among them), private use,
 /// non-characters, tags, marks that change the direction of text.
 pub fn prepare(text: &str) -> Result<String, Prohibited> {
-    let mut prepared = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            ' '..='~' => prepared.push(c),
-            _ if is_mapped_to_nothing(c) => {}
-            _ if is_space(c) => prepared.push(' '),
-            // U+FF01 to U+FF5E stand 0xFEE0 above U+0021 to U+007E.
-            '\u{FF01}'..='\u{FF5E}' => {
-                prepared.push(char::from_u32(u32::from(c) - 0xFEE0).ok_or(Prohibited)?);
-            }
-            _ if is_prohibited(c) => return Err(Prohibited),
-            _ => prepared.push(c),
-        }
+    let mapped = text.chars().filter(|c| !is_mapped_to_nothing(*c));
+    let mapped = mapped.map(|c| if is_space(c) { ' ' } else { c });
+    let prepared: String = match text.is_ascii() {
+        true => mapped.collect(),
+        false => mapped.nfkc().collect(),
+    };
+    match prepared.chars().any(is_prohibited) {
+        true => Err(Prohibited),
+        false => Ok(prepared),
     }
-    Ok(prepared)
 }
 
 /// RFC 3454 B.1.
@@ -87,12 +81,14 @@ fn is_prohibited(c: char) -> bool {
 mod tests {
     use super::*;
 
-    /// The examples of RFC 4013 §3, but for the two that need NFKC.
+    /// The examples of RFC 4013 §3, but for the one of bidirectional text.
     #[test]
     fn the_examples_of_the_standard() {
         assert_eq!(prepare("I\u{00AD}X").as_deref(), Ok("IX"));
         assert_eq!(prepare("user").as_deref(), Ok("user"));
         assert_eq!(prepare("USER").as_deref(), Ok("USER"));
+        assert_eq!(prepare("\u{00AA}").as_deref(), Ok("a"));
+        assert_eq!(prepare("\u{2168}").as_deref(), Ok("IX"));
         assert_eq!(prepare("\u{0007}"), Err(Prohibited));
     }
 
@@ -108,6 +104,7 @@ mod tests {
     #[test]
     fn what_is_not_ascii() {
         assert_eq!(prepare("p\u{00E4}ss").as_deref(), Ok("p\u{00E4}ss"));
+        assert_eq!(prepare("pa\u{0308}ss").as_deref(), Ok("p\u{00E4}ss"));
         assert_eq!(prepare("a\u{00A0}b\u{3000}c").as_deref(), Ok("a b c"));
         assert_eq!(prepare("\u{FF41}\u{FF11}\u{FF5E}").as_deref(), Ok("a1~"));
         assert_eq!(prepare("\u{202E}abc"), Err(Prohibited));

@@ -39,9 +39,7 @@ mod shared;
 mod sort;
 mod status;
 
-use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
@@ -56,8 +54,8 @@ use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Refusal};
 use axigen_store::AccountId;
 use axigen_store::store::Watcher;
-use parking_lot::Mutex;
 
+use super::counted::{Connections, Counted};
 use super::guesses::Guesses;
 use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
@@ -75,7 +73,7 @@ use selected::{Selected, Told};
 pub struct Imap {
     context: Context,
     /// Connections by account.
-    open: Arc<Mutex<HashMap<AccountId, u32>>>,
+    open: Connections,
 }
 
 impl Imap {
@@ -83,7 +81,7 @@ impl Imap {
     pub fn new(context: Context) -> Imap {
         Imap {
             context,
-            open: Arc::default(),
+            open: Connections::default(),
         }
     }
 }
@@ -94,25 +92,6 @@ const CHANGING: Rights = Rights::INSERT
     .with(Rights::SEEN)
     .with(Rights::DELETE_MESSAGES)
     .with(Rights::WRITE);
-
-/// A connection that counts until it is dropped.
-#[derive(Debug)]
-struct Counted {
-    account: AccountId,
-    open: Arc<Mutex<HashMap<AccountId, u32>>>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut open = self.open.lock();
-        if let Some(count) = open.get_mut(&self.account) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.account);
-            }
-        }
-    }
-}
 
 /// Why a connection cannot go on.
 #[derive(Debug)]
@@ -367,17 +346,9 @@ impl Talk<'_> {
             return Answer::Refuse(Refusal::NotAuthorized);
         }
         let account = login.account.id;
-        {
-            let mut open = self.service.open.lock();
-            let count = open.entry(account).or_default();
-            if *count >= settings.imap_connections {
-                return Answer::Refuse(Refusal::TooMany);
-            }
-            *count += 1;
-        }
-        let counted = Counted {
-            account,
-            open: self.service.open.clone(),
+        let open = &self.service.open;
+        let Some(counted) = open.one_more(account, settings.imap_connections) else {
+            return Answer::Refuse(Refusal::TooMany);
         };
         tracing::info!(service = "imap", user = login.account.address, "logged in");
         let watcher = self.context.mailboxes.watch(account);

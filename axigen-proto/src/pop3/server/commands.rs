@@ -2,10 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{Event, FLUSH, Message, Phase, Server};
+use super::{Event, Expire, FLUSH, Message, Phase, Server};
 use crate::frame::Line;
 use crate::pop3::command::Command;
 use crate::pop3::parse;
+use crate::pop3::text::{Language, Text};
 use crate::sasl;
 use crate::session::Close;
 
@@ -31,12 +32,12 @@ impl Server {
             Line::Complete(line) => line,
             Line::BareLf(_) => {
                 self.phase_after_fault();
-                self.complain("a line has to end with CRLF, not with LF alone");
+                self.complain(Text::BareLf);
                 return true;
             }
             Line::TooLong => {
                 self.phase_after_fault();
-                self.complain("the line is too long");
+                self.complain(Text::LineTooLong);
                 return true;
             }
         };
@@ -49,12 +50,13 @@ impl Server {
             .get(..4)
             .is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
         if line.len() > self.config.limits.command_line && !is_auth {
-            self.complain("the line is too long");
+            self.complain(Text::LineTooLong);
             return true;
         }
         match parse::command(&line) {
             Ok(command) => self.command(command),
-            Err(error) => self.complain(&error.to_string()),
+            Err(parse::Error::Unknown) => self.complain(Text::UnknownCommand),
+            Err(parse::Error::Arguments(text)) => self.complain(text),
         }
         true
     }
@@ -70,18 +72,20 @@ impl Server {
         match command {
             Command::Capa => self.capa(logged_in),
             Command::Quit if logged_in => {
-                let deleted = self
-                    .deleted
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, d)| **d)
-                    .map(|(at, _)| at)
-                    .collect();
+                let marks = self.deleted.iter().zip(&self.fetched).enumerate();
+                let (mut deleted, mut fetched) = (Vec::new(), Vec::new());
+                for (at, marks) in marks {
+                    match marks {
+                        (true, _) => deleted.push(at),
+                        (false, true) => fetched.push(at),
+                        (false, false) => {}
+                    }
+                }
                 self.phase = Phase::Update;
-                self.events.push_back(Event::Quit { deleted });
+                self.events.push_back(Event::Quit { deleted, fetched });
             }
             Command::Quit => {
-                self.say("+OK goodbye");
+                self.ok(Text::Goodbye);
                 self.end(Close::Finish);
             }
             Command::User(_)
@@ -89,17 +93,18 @@ impl Server {
             | Command::Auth { .. }
             | Command::Apop
             | Command::Stls
+            | Command::Utf8
                 if logged_in =>
             {
-                self.complain("you are logged in already");
+                self.complain(Text::LoggedInAlready);
             }
             Command::User(name) if self.may_send_password() => {
                 self.user = Some(name);
                 // Whether the name exists is not told.
-                self.say("+OK now the password");
+                self.ok(Text::NowPassword);
             }
             Command::User(_) | Command::Pass(_) if !self.may_send_password() => {
-                self.complain("start TLS first (STLS)");
+                self.complain(Text::StartTlsFirst);
             }
             Command::User(_) => {}
             Command::Pass(password) => self.pass(&password.0),
@@ -116,13 +121,18 @@ impl Server {
                     Ok(initial) => {
                         self.authenticate(&name, initial.as_ref().map(|bytes| bytes.as_slice()))
                     }
-                    Err(_) => self.complain("that is not valid base64"),
+                    Err(_) => self.complain(Text::BadBase64),
                 }
             }
-            Command::Apop => self
-                .complain("APOP is not offered: it needs the password in the clear on the server"),
+            // RFC 1939 §7: a server without APOP has no timestamp in its greeting.
+            Command::Apop => self.complain(Text::NoApop),
             Command::Stls => self.stls(),
-            _ if !logged_in => self.complain("log in first"),
+            Command::Utf8 => {
+                self.utf8 = true;
+                self.ok(Text::Utf8On);
+            }
+            Command::Lang(range) => self.lang(range.as_deref()),
+            _ if !logged_in => self.complain(Text::LogInFirst),
             Command::Noop => self.say("+OK"),
             Command::Rset => {
                 self.deleted.fill(false);
@@ -142,7 +152,7 @@ impl Server {
                     if let Some(mark) = self.deleted.get_mut(index) {
                         *mark = true;
                     }
-                    self.say("+OK marked");
+                    self.ok(Text::Marked);
                 }
             }
         }
@@ -150,14 +160,19 @@ impl Server {
 
     /// [RFC 2449 §5](https://www.rfc-editor.org/rfc/rfc2449#section-5)
     fn capa(&mut self, logged_in: bool) {
-        let mut lines = vec![
-            "+OK capabilities".to_owned(),
-            "TOP".into(),
-            "UIDL".into(),
-            "RESP-CODES".into(),
-            "AUTH-RESP-CODE".into(),
-            "PIPELINING".into(),
-        ];
+        self.ok(Text::Capabilities);
+        // RFC 6856 §2.2: names and passwords of USER and PASS may be UTF-8; RFC 3206 §5.
+        let mut lines: Vec<String> = [
+            "TOP",
+            "UIDL",
+            "RESP-CODES",
+            "AUTH-RESP-CODE",
+            "PIPELINING",
+            "UTF8 USER",
+            "LANG",
+        ]
+        .map(String::from)
+        .into();
         // RFC 2449 §6.2, §6.3: the same before and after login.
         if self.may_send_password() {
             lines.push("USER".into());
@@ -171,8 +186,20 @@ impl Server {
         if !logged_in && self.config.stls && self.tls.is_none() {
             lines.push("STLS".into());
         }
-        // RFC 2449 §6.7, §6.9: mail is kept until the client deletes it.
-        lines.push("EXPIRE NEVER".into());
+        // RFC 2449 §6.5
+        if self.config.login_delay > 0 {
+            lines.push(format!("LOGIN-DELAY {}", self.config.login_delay));
+        }
+        // RFC 2449 §6.7: before the login what holds for all, or the least of anybody.
+        let (expire, user) = match logged_in {
+            true => (self.expire, ""),
+            false if self.config.expire_varies => (self.config.expire, " USER"),
+            false => (self.config.expire, ""),
+        };
+        lines.push(match expire {
+            Expire::Never => format!("EXPIRE NEVER{user}"),
+            Expire::Days(days) => format!("EXPIRE {days}{user}"),
+        });
         if !self.config.implementation.is_empty() {
             lines.push(format!("IMPLEMENTATION {}", self.config.implementation));
         }
@@ -180,6 +207,29 @@ impl Server {
             self.say(&line);
         }
         self.say(".");
+    }
+
+    /// [RFC 6856 §3.2](https://www.rfc-editor.org/rfc/rfc6856#section-3.2)
+    fn lang(&mut self, range: Option<&str>) {
+        let Some(range) = range else {
+            self.ok(Text::Languages);
+            for language in Language::ALL {
+                self.say(&format!("{} {}", language.tag(), language.name()));
+            }
+            return self.say(".");
+        };
+        let found = match range {
+            "*" => Some(self.config.language),
+            range => Language::find(range),
+        };
+        match found {
+            Some(language) => {
+                self.language = language;
+                let text = Text::LanguageChanged.in_language(language);
+                self.say(&format!("+OK {} {text}", language.tag()));
+            }
+            None => self.complain(Text::UnknownLanguage),
+        }
     }
 
     /// Messages and bytes that are not marked.
@@ -200,11 +250,11 @@ impl Server {
         match index.and_then(|index| self.deleted.get(index).map(|deleted| (index, *deleted))) {
             Some((index, false)) => Some(index),
             Some((_, true)) => {
-                self.complain("the message is marked as deleted");
+                self.complain(Text::IsMarked);
                 None
             }
             None => {
-                self.complain("there is no such message");
+                self.complain(Text::NoSuchMessage);
                 None
             }
         }
@@ -246,6 +296,7 @@ impl Server {
     fn retrieve(&mut self, number: u32, lines: Option<u64>) {
         if let Some(index) = self.find(number) {
             self.phase = Phase::Sending(None, lines);
+            self.sending = lines.is_none().then_some(index);
             self.events.push_back(Event::Retrieve {
                 index,
                 top: lines.is_some(),

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{Event, Phase, Server};
+use crate::pop3::text::{Language, Text};
 use crate::sasl::{self, Answer, Channel, Identity, Mechanism, Refusal, Step};
 use crate::session::{Close, Misuse, Violation};
 
@@ -44,7 +45,7 @@ impl Server {
 
     /// [RFC 5034 §4](https://www.rfc-editor.org/rfc/rfc5034#section-4): AUTH alone, as RFC 1734's clients use it.
     pub(super) fn list_mechanisms(&mut self) {
-        self.say("+OK mechanisms");
+        self.ok(Text::Mechanisms);
         for mechanism in self.offered() {
             self.say(mechanism.name());
         }
@@ -53,22 +54,26 @@ impl Server {
 
     pub(super) fn stls(&mut self) {
         if !self.config.stls || self.tls.is_some() {
-            return self.complain("STLS is not available");
+            return self.complain(Text::NoStls);
         }
         // CVE-2011-0411: whatever came behind STLS came without TLS.
         if !self.input.is_empty() {
-            self.say("-ERR nothing may be sent behind STLS before the handshake");
+            self.error(Text::NothingBehindStls);
             return self.end(Close::Violate(Violation::PlaintextAfterStartTls));
         }
-        self.say("+OK start TLS now");
+        self.ok(Text::StartTlsNow);
+        // RFC 2595 §4: what the client said before is forgotten; somebody in between may have said
+        // it (RFC 6856 §7).
         self.user = None;
+        self.utf8 = false;
+        self.language = Language::English;
         self.phase = Phase::Handshake { greeted: true };
         self.upgrade = true;
     }
 
     pub(super) fn pass(&mut self, password: &str) {
         let Some(user) = self.user.take() else {
-            return self.complain("say USER first");
+            return self.complain(Text::SayUserFirst);
         };
         let (exchange, step) = sasl::Server::with_password(user.as_bytes(), password.as_bytes());
         self.sasl_step(Box::new(exchange), step);
@@ -80,10 +85,10 @@ impl Server {
         let offered = self.offered();
         let known = known.filter(|known| offered.contains(known) || known.is_plaintext());
         let Some(mechanism) = known else {
-            return self.complain("this mechanism is not offered");
+            return self.complain(Text::NoMechanism);
         };
         if mechanism.is_plaintext() && !self.may_send_password() {
-            return self.complain("start TLS first (STLS)");
+            return self.complain(Text::StartTlsFirst);
         }
         self.logins += 1;
         let nonce: [u8; 32] = Sha256::new()
@@ -106,7 +111,7 @@ impl Server {
         if line == b"*" {
             return match exchange.refused() {
                 Some(refusal) => self.refuse_login(refusal),
-                None => self.complain("the authentication was cancelled"),
+                None => self.complain(Text::Cancelled),
             };
         }
         match sasl::decode_line(line) {
@@ -115,7 +120,7 @@ impl Server {
                 let step = exchange.step(Some(&response));
                 self.sasl_step(exchange, step);
             }
-            Err(_) => self.complain("that is not valid base64"),
+            Err(_) => self.complain(Text::BadBase64),
         }
     }
 
@@ -138,7 +143,12 @@ impl Server {
             }
             Step::Accept(identity) => self.logged_in(identity),
             Step::Refuse(refusal) => self.refuse_login(refusal),
-            Step::Malformed(why) => self.complain(why),
+            // The mechanisms speak English only.
+            Step::Malformed(why) if self.language == Language::English => {
+                self.say(&format!("-ERR {why}"));
+                self.count_error();
+            }
+            Step::Malformed(_) => self.complain(Text::BadLogin),
         }
     }
 
@@ -151,13 +161,15 @@ impl Server {
         self.phase = Phase::Authorization;
         self.rearm = true;
         // RFC 3206 §6 and RFC 2449 §8.1.
-        self.say(match refusal {
-            Refusal::BadCredentials => "-ERR [AUTH] user or password is wrong",
-            Refusal::NotAuthorized => "-ERR [AUTH] this login is not allowed here",
-            Refusal::Disabled => "-ERR [AUTH] the account is disabled",
-            Refusal::TooMany => "-ERR [SYS/TEMP] too many logins, try again later",
-            Refusal::Unavailable => "-ERR [SYS/TEMP] logins cannot be checked now",
-        });
+        let (code, text) = match refusal {
+            Refusal::BadCredentials => ("AUTH", Text::BadCredentials),
+            Refusal::NotAuthorized => ("AUTH", Text::NotAllowed),
+            Refusal::Disabled => ("AUTH", Text::Disabled),
+            Refusal::TooMany => ("SYS/TEMP", Text::TooManyLogins),
+            Refusal::Unavailable => ("SYS/TEMP", Text::CannotCheck),
+        };
+        let text = format!("-ERR [{code}] {}", text.in_language(self.language));
+        self.say(&text);
         self.auth_failures += 1;
         if self.auth_failures >= self.config.limits.auth_failures {
             self.end(Close::Violate(Violation::TooManyAuthFailures));

@@ -29,16 +29,19 @@ fn drive(config: Config, input: &[u8], chunk: usize) -> (String, Option<Close>, 
                 // A wrong proof is refused whatever is said.
                 Event::Auth(_) => session.answer(Answer::Accept).unwrap(),
                 Event::LoggedIn(_) => session
-                    .open(vec![
-                        Message {
-                            size: MAIL.len() as u64,
-                            uid: "1.1".into(),
-                        },
-                        Message {
-                            size: 10,
-                            uid: "1.2".into(),
-                        },
-                    ])
+                    .open(
+                        vec![
+                            Message {
+                                size: MAIL.len() as u64,
+                                uid: "1.1".into(),
+                            },
+                            Message {
+                                size: 10,
+                                uid: "1.2".into(),
+                            },
+                        ],
+                        Expire::Days(30),
+                    )
                     .unwrap(),
                 Event::Retrieve { index: 0, .. } => {
                     session.begin(MAIL.len() as u64).unwrap();
@@ -49,8 +52,10 @@ fn drive(config: Config, input: &[u8], chunk: usize) -> (String, Option<Close>, 
                     }
                     session.end_message().unwrap();
                 }
-                Event::Retrieve { .. } => session.fail(Failure::Temporary, "gone").unwrap(),
-                Event::Quit { deleted } => {
+                Event::Retrieve { .. } => {
+                    session.fail(Failure::Temporary, Text::MessageGone).unwrap()
+                }
+                Event::Quit { deleted, .. } => {
                     removed = deleted;
                     session.finish(Ok(())).unwrap();
                 }
@@ -95,7 +100,7 @@ fn a_session() {
     check(
         &plain(),
         "USER alice\r\nPASS demo\r\nSTAT\r\nLIST\r\nLIST 2\r\nUIDL\r\nRETR 1\r\nTOP 1 1\r\nRETR 2\r\nDELE 2\r\nDELE 2\r\nSTAT\r\nLIST\r\nRSET\r\nDELE 1\r\nNOOP\r\nQUIT\r\n",
-        "+OK localhost POP3 server ready\n+OK now the password\n+OK 2 messages\n+OK 2 46\n+OK\n1 36\n2 10\n.\n+OK 2 10\n+OK\n1 1.1\n2 1.2\n.\n+OK 36 octets\nSubject: x\n\n..dot\nline 2\nline 3\n.\n+OK top of the message follows\nSubject: x\n\n..dot\n.\n-ERR [SYS/TEMP] gone\n+OK marked\n-ERR the message is marked as deleted\n+OK 1 36\n+OK\n1 36\n.\n+OK\n+OK marked\n+OK\n+OK goodbye\n",
+        "+OK localhost POP3 server ready\n+OK now the password\n+OK 2 messages\n+OK 2 46\n+OK\n1 36\n2 10\n.\n+OK 2 10\n+OK\n1 1.1\n2 1.2\n.\n+OK 36 octets\nSubject: x\n\n..dot\nline 2\nline 3\n.\n+OK top of the message follows\nSubject: x\n\n..dot\n.\n-ERR [SYS/TEMP] the message is gone\n+OK marked\n-ERR the message is marked as deleted\n+OK 1 36\n+OK\n1 36\n.\n+OK\n+OK marked\n+OK\n+OK goodbye\n",
         Close::Finish,
         &[0],
     );
@@ -139,7 +144,7 @@ fn without_tls_no_password() {
     check(
         &config,
         "CAPA\r\nUSER alice\r\nAUTH PLAIN AGFsaWNlAGRlbW8=\r\nQUIT\r\n",
-        "+OK localhost POP3 server ready\n+OK capabilities\nTOP\nUIDL\nRESP-CODES\nAUTH-RESP-CODE\nPIPELINING\nSASL SCRAM-SHA-256\nSTLS\nEXPIRE NEVER\nIMPLEMENTATION x\n.\n-ERR start TLS first (STLS)\n-ERR start TLS first (STLS)\n+OK goodbye\n",
+        "+OK localhost POP3 server ready\n+OK capabilities\nTOP\nUIDL\nRESP-CODES\nAUTH-RESP-CODE\nPIPELINING\nUTF8 USER\nLANG\nSASL SCRAM-SHA-256\nSTLS\nEXPIRE NEVER\nIMPLEMENTATION x\n.\n-ERR start TLS first (STLS)\n-ERR start TLS first (STLS)\n+OK goodbye\n",
         Close::Finish,
         &[],
     );
@@ -241,7 +246,8 @@ fn a_long_listing_is_made_in_pieces() {
                     size: 1000,
                     uid: format!("1.{n}"),
                 };
-                session.open((0..messages).map(message).collect()).unwrap();
+                let messages = (0..messages).map(message).collect();
+                session.open(messages, Expire::Never).unwrap();
             }
             Output::Wait(_) => break,
             other => panic!("{other:?}"),
@@ -306,11 +312,11 @@ fn misuse() {
     let mut session = Server::new(plain(), [0; 32]);
     let wrong = |session: &mut Server| {
         assert!(session.answer(Answer::Accept).is_err());
-        assert!(session.open(Vec::new()).is_err());
+        assert!(session.open(Vec::new(), Expire::Never).is_err());
         assert!(session.begin(1).is_err());
         assert!(session.body(&Bytes::new()).is_err());
         assert!(session.end_message().is_err());
-        assert!(session.fail(Failure::Temporary, "").is_err());
+        assert!(session.fail(Failure::Temporary, Text::CannotRead).is_err());
         assert!(session.finish(Ok(())).is_err());
     };
     wrong(&mut session);
@@ -392,10 +398,172 @@ proptest! {
     }
 
     #[test]
-    fn any_order_of_commands(picks in proptest::collection::vec(0usize..16, 0..60), chunk in 1usize..40) {
-        let words = ["USER alice", "PASS demo", "STAT", "LIST", "UIDL 1", "RETR 1", "TOP 1 2", "DELE 1", "DELE 2", "RSET", "NOOP", "CAPA", "AUTH PLAIN", "*", "QUIT", "STLS"];
+    fn any_order_of_commands(picks in proptest::collection::vec(0usize..18, 0..60), chunk in 1usize..40) {
+        let words = ["USER alice", "PASS demo", "STAT", "LIST", "UIDL 1", "RETR 1", "TOP 1 2", "DELE 1", "DELE 2", "RSET", "NOOP", "CAPA", "AUTH PLAIN", "*", "QUIT", "STLS", "UTF8", "LANG de"];
         let input: String = picks.into_iter().map(|n| format!("{}\r\n", words[n])).collect();
         let whole = drive(plain(), input.as_bytes(), input.len().max(1));
         prop_assert_eq!(whole, drive(plain(), input.as_bytes(), chunk));
+    }
+}
+
+/// RFC 6856 §3.3, with the languages there are here.
+#[test]
+fn languages() {
+    let config = Config {
+        language: Language::French,
+        ..plain()
+    };
+    check(
+        &config,
+        "LANG\r\nLANG MUL\r\nLANG de-AT\r\nSTAT\r\nLANG uga\r\nUSER alice\r\nPASS wrong\r\nUSER alice\r\nPASS demo\r\nLANG *\r\nSTAT\r\nRETR 9\r\nRETR 2\r\nFROB\r\nLANG de en\r\nLANG en\r\nQUIT\r\n",
+        "+OK localhost POP3 server ready\n+OK languages\nen English\nde Deutsch\nfr Français\n.\n-ERR this language is not spoken here\n+OK de die Sprache ist jetzt Deutsch\n-ERR melden Sie sich zuerst an\n-ERR diese Sprache wird hier nicht gesprochen\n+OK jetzt das Passwort\n-ERR [AUTH] Name oder Passwort ist falsch\n+OK jetzt das Passwort\n+OK 2 Nachrichten\n+OK fr la langue est maintenant le français\n+OK 2 46\n-ERR ce message n'existe pas\n-ERR [SYS/TEMP] le message n'est plus là\n-ERR commande inconnue\n-ERR LANG demande au plus une langue ou *\n+OK en the language is English now\n+OK goodbye\n",
+        Close::Finish,
+        &[],
+    );
+}
+
+/// Until the client asks for another language, every reply is ASCII (RFC 1939 §3).
+#[test]
+fn replies_are_ascii_at_first() {
+    let input = "CAPA\r\nUSER j\u{f6}rg\r\nPASS \u{e4}\r\nUSER alice\r\nPASS demo\r\nLIST\r\nUIDL\r\n\u{e4}\r\nAUTH \u{e4}\r\nQUIT\r\n";
+    let (out, ..) = drive(plain(), input.as_bytes(), 3);
+    assert!(out.is_ascii(), "{out}");
+}
+
+#[test]
+fn utf8_is_said_before_the_login() {
+    check(
+        &plain(),
+        "UTF8\r\nUSER alice\r\nPASS demo\r\nUTF8\r\nQUIT\r\n",
+        "+OK localhost POP3 server ready\n+OK UTF-8 from now on\n+OK now the password\n+OK 2 messages\n-ERR you are logged in already\n+OK goodbye\n",
+        Close::Finish,
+        &[],
+    );
+}
+
+/// What somebody in between says before TLS is not what the client said.
+#[test]
+fn stls_forgets_utf8_and_the_language() {
+    let config = Config {
+        stls: true,
+        ..plain()
+    };
+    let now = Instant::now();
+    let mut session = Server::new(config, [0; 32]);
+    session.handle_input(now, Input::Bytes(b"UTF8\r\nLANG de\r\nSTLS\r\n"[..].into()));
+    let mut out = String::new();
+    loop {
+        match session.poll_output(now) {
+            Output::Transmit(bytes) => out.push_str(std::str::from_utf8(&bytes).unwrap()),
+            Output::Event(Event::Connected) => session.greet().unwrap(),
+            Output::Upgrade(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(out.ends_with("+OK TLS kann jetzt beginnen\r\n"), "{out}");
+    session.handle_input(now, Input::Upgraded(TlsInfo::default()));
+    session.handle_input(now, Input::Bytes(b"STAT\r\n"[..].into()));
+    let Output::Transmit(said) = session.poll_output(now) else {
+        panic!()
+    };
+    assert_eq!(&said[..], b"-ERR log in first\r\n");
+    assert!(!session.utf8);
+}
+
+/// RFC 6856 §2.1: as it is in UTF-8 mode, in ASCII otherwise.
+#[test]
+fn a_message_with_utf8_in_its_header() {
+    let mail = "Subject: Grüße\r\n\r\nä\r\n";
+    for (first, want) in [
+        ("", "Subject: =?utf-8?B?R3LDvMOfZQ==?=\r\n\r\nä\r\n.\r\n"),
+        ("UTF8\r\n", "Subject: Grüße\r\n\r\nä\r\n.\r\n"),
+    ] {
+        for command in ["RETR 1", "TOP 1 5"] {
+            let now = Instant::now();
+            let mut session = Server::new(plain(), [0; 32]);
+            let input = format!("{first}USER alice\r\nPASS demo\r\n{command}\r\n");
+            session.handle_input(now, Input::Bytes(BytesMut::from(input.as_str())));
+            let mut out = Vec::new();
+            loop {
+                match session.poll_output(now) {
+                    Output::Transmit(bytes) => out.extend_from_slice(&bytes),
+                    Output::Event(Event::Connected) => session.greet().unwrap(),
+                    Output::Event(Event::Auth(_)) => session.answer(Answer::Accept).unwrap(),
+                    Output::Event(Event::LoggedIn(_)) => {
+                        let message = Message {
+                            size: mail.len() as u64,
+                            uid: "1.1".into(),
+                        };
+                        session.open(vec![message], Expire::Never).unwrap();
+                    }
+                    Output::Event(Event::Retrieve { .. }) => {
+                        session.begin(mail.len() as u64).unwrap();
+                        for piece in mail.as_bytes().chunks(4) {
+                            session.body(&Bytes::copy_from_slice(piece)).unwrap();
+                        }
+                        session.end_message().unwrap();
+                    }
+                    Output::Wait(_) => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            let out = String::from_utf8(out).unwrap();
+            assert!(out.ends_with(want), "{command}: {out}");
+        }
+    }
+}
+
+/// RFC 2449 §6.5, §6.7
+#[test]
+fn policies_are_announced() {
+    let config = Config {
+        expire: Expire::Days(0),
+        expire_varies: true,
+        login_delay: 60,
+        ..plain()
+    };
+    let input = b"CAPA\r\nUSER alice\r\nPASS demo\r\nCAPA\r\nQUIT\r\n";
+    let (out, ..) = drive(config, input, 5);
+    let both: Vec<&str> = out.split("+OK capabilities\r\n").skip(1).collect();
+    assert!(both[0].contains("\r\nEXPIRE 0 USER\r\n"), "{out}");
+    assert!(both[1].contains("\r\nEXPIRE 30\r\n"), "{out}");
+    for said in both {
+        assert!(said.contains("\r\nLOGIN-DELAY 60\r\n"), "{out}");
+    }
+}
+
+/// What was fetched as a whole, and not by TOP, is told at QUIT.
+#[test]
+fn what_was_fetched() {
+    let now = Instant::now();
+    let mut session = Server::new(plain(), [0; 32]);
+    let input = b"USER alice\r\nPASS demo\r\nRETR 1\r\nRETR 2\r\nTOP 3 0\r\nRETR 4\r\nDELE 4\r\nRETR 5\r\nRSET\r\nDELE 4\r\nQUIT\r\n";
+    session.handle_input(now, Input::Bytes(input[..].into()));
+    let message = |n| Message {
+        size: 1,
+        uid: format!("1.{n}"),
+    };
+    loop {
+        match session.poll_output(now) {
+            Output::Event(Event::Connected) => session.greet().unwrap(),
+            Output::Event(Event::Auth(_)) => session.answer(Answer::Accept).unwrap(),
+            Output::Event(Event::LoggedIn(_)) => session
+                .open((0..6).map(message).collect(), Expire::Never)
+                .unwrap(),
+            Output::Event(Event::Retrieve { index: 1, .. }) => {
+                session.fail(Failure::Temporary, Text::CannotRead).unwrap()
+            }
+            Output::Event(Event::Retrieve { .. }) => {
+                session.begin(1).unwrap();
+                session.body(&Bytes::from_static(b"x")).unwrap();
+                session.end_message().unwrap();
+            }
+            Output::Event(Event::Quit { deleted, fetched }) => {
+                assert_eq!((deleted, fetched), (vec![3], vec![0, 4]));
+                break;
+            }
+            Output::Transmit(_) => {}
+            other => panic!("{other:?}"),
+        }
     }
 }
