@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axigen_proto::pop3::server::{Config, Event, Message, Server};
+use axigen_proto::pop3::server::{Config, Event, Expire, Message, Server};
 use axigen_proto::sasl::{Answer, Ask};
 use axigen_proto::{Close, Input, Output, Session};
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
 
-const MAIL: &[u8] = b"Subject: x\r\n\r\n.dot\r\n..\r\nlast";
+const MAIL: &[u8] = b"Subject: \xc3\xa4\r\n\r\n.dot\r\n..\r\nlast";
 
 fn run(config: &Arc<Config>, input: &[u8], chunk: usize) -> (Vec<u8>, Option<Close>) {
     let now = Instant::now();
@@ -47,7 +47,7 @@ fn decide(server: &mut Server, event: Event) {
         Event::Auth(_) => server.answer(Answer::Accept).expect("asked"),
         Event::LoggedIn(_) => {
             let message = |n: usize| Message { size: MAIL.len() as u64, uid: format!("1.{n}") };
-            server.open((1..=3).map(message).collect()).expect("asked");
+            server.open((1..=3).map(message).collect(), Expire::Days(0)).expect("asked");
         }
         Event::Retrieve { index, .. } => {
             assert!(index < 3);
@@ -59,8 +59,9 @@ fn decide(server: &mut Server, event: Event) {
             }
             server.end_message().expect("begun");
         }
-        Event::Quit { deleted } => {
-            assert!(deleted.iter().all(|&index| index < 3));
+        Event::Quit { deleted, fetched } => {
+            assert!(deleted.iter().chain(&fetched).all(|&index| index < 3));
+            assert!(!deleted.iter().any(|index| fetched.contains(index)));
             server.finish(Ok(())).expect("asked");
         }
     }
@@ -71,7 +72,7 @@ fuzz_target!(|data: &[u8]| {
     config.limits.command_line = 60;
     config.limits.auth_line = 100;
     let config = Arc::new(config);
-    for login in [&b""[..], b"USER a\r\nPASS b\r\n"] {
+    for login in [&b""[..], b"USER a\r\nPASS b\r\n", b"UTF8\r\nLANG fr\r\nUSER a\r\nPASS b\r\n"] {
         let input = [login, data].concat();
         let whole = run(&config, &input, input.len().max(1));
         assert_eq!(whole, run(&config, &input, 1));
