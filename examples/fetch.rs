@@ -48,6 +48,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let session = conn.session();
                 let append = Append {
                     mailbox: "INBOX".into(),
+                    replaces: None,
+                    pieces: Vec::new(),
                     flags: Vec::new(),
                     date: None,
                 };

@@ -44,7 +44,10 @@ fn decide(server: &mut Server, event: Event) {
         Event::Connected => server.greet(),
         Event::Auth(Ask::Keys { .. }) => server.answer(Answer::Keys(None)),
         Event::Auth(_) => server.answer(Answer::Accept),
-        Event::AppendStart { .. } => server.proceed(),
+        Event::AppendStart { .. }
+        | Event::AppendNext { .. }
+        | Event::AppendText { .. }
+        | Event::AppendUrl { .. } => server.proceed(),
         Event::IdleStart { .. } => server.untagged(&Response::Exists(1)),
         Event::Command { tag, .. } | Event::AppendEnd { tag } | Event::IdleEnd { tag } => {
             server.finish(&tag, Status::ok("Done"))

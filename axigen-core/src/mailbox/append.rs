@@ -1,4 +1,4 @@
-//! Messages in: one content, one batch, any number of mailboxes.
+//! Messages in: each content once, one batch, any number of mailboxes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use super::{
     Mailboxes, brief,
     create::Making,
-    draft::{Draft, TRIES, contended},
+    draft::{CHUNK, Draft, TRIES, contended},
     error::{Error, Result},
     folders::{self, Folder, id_bytes},
     item::{self, Item, Kept},
@@ -18,8 +18,8 @@ use super::{
     label::{Arrival, Event, Label, now},
     log::Record,
     names, parts,
-    row::Stored,
-    types::{Appended, Flags, ItemId, MailboxId, NewMessage, Place, Target},
+    row::{Read, Stored},
+    types::{Appended, Flags, ItemId, MailboxId, NewMessage, Place, Replaces, Target},
 };
 
 const ITEM: u8 = 0;
@@ -30,8 +30,28 @@ const MAILBOXES: usize = 15;
 #[derive(Debug)]
 struct Group<'t> {
     account: AccountId,
-    /// Index of the target, where it goes, its flags.
-    wanted: Vec<(usize, Place, &'t Target)>,
+    wanted: Vec<Wanted<'t>>,
+}
+
+/// One message in one mailbox.
+#[derive(Debug)]
+struct Wanted<'t> {
+    /// Index of the target.
+    index: usize,
+    /// Index of the message.
+    message: usize,
+    /// Where it goes, names normalised.
+    place: Place,
+    target: &'t Target,
+}
+
+/// A message that goes when others come.
+#[derive(Debug)]
+struct Replaced {
+    account: AccountId,
+    mailbox: MailboxId,
+    name: String,
+    row: Read,
 }
 
 /// A group whose mailboxes are known.
@@ -84,17 +104,62 @@ impl Mailboxes {
         self.append_as(message, targets, false).await
     }
 
+    /// [`append`](Mailboxes::append) of several messages, each to its target, in
+    /// one batch: all or nothing
+    /// ([RFC 3502](https://www.rfc-editor.org/rfc/rfc3502)). `replaces` goes in the
+    /// same batch, whatever its flags
+    /// ([RFC 8508](https://www.rfc-editor.org/rfc/rfc8508)); what it took counts
+    /// as free.
+    ///
+    /// # Errors
+    /// As [`append`](Mailboxes::append); [`Error::TooMany`] messages;
+    /// [`Error::NoSuchMessage`] if the one that is replaced is gone.
+    pub async fn append_all(
+        &self,
+        messages: &[(NewMessage, Target)],
+        replaces: Option<&Replaces>,
+    ) -> Result<Vec<Appended>> {
+        if messages.len() > CHUNK {
+            return Err(Error::TooMany("messages in one command"));
+        }
+        let (messages, targets): (Vec<NewMessage>, Vec<(usize, Target)>) = messages
+            .iter()
+            .enumerate()
+            .map(|(at, (message, target))| (message.clone(), (at, target.clone())))
+            .unzip();
+        let targets: Vec<_> = targets.iter().map(|(at, target)| (*at, target)).collect();
+        self.bring_in(&messages, &targets, true, replaces).await
+    }
+
     async fn append_as(
         &self,
         message: NewMessage,
         targets: &[Target],
         labelled: bool,
     ) -> Result<Vec<Appended>> {
+        let targets: Vec<_> = targets.iter().map(|target| (0, target)).collect();
+        self.bring_in(&[message], &targets, labelled, None).await
+    }
+
+    /// Puts messages where their targets say; each target names its message.
+    async fn bring_in(
+        &self,
+        messages: &[NewMessage],
+        targets: &[(usize, &Target)],
+        labelled: bool,
+        replaces: Option<&Replaces>,
+    ) -> Result<Vec<Appended>> {
         let groups = group(targets)?;
-        let mut item = None;
+        let mut items: Option<Vec<Item>> = None;
         let mut turns = Vec::new();
         for _ in 0..TRIES {
-            let plans = groups.iter().map(|group| self.plan(group, &message));
+            let replaced = match replaces {
+                Some(replaces) => Some(self.replaced(replaces).await?),
+                None => None,
+            };
+            let plans = groups
+                .iter()
+                .map(|group| self.plan(group, messages, replaced.as_ref()));
             let plans = try_join_all(plans).await?;
             let Some(plans) = plans.into_iter().collect::<Option<Vec<Plan>>>() else {
                 continue;
@@ -112,18 +177,20 @@ impl Mailboxes {
                 turns = self.turns(groups.iter().map(|group| group.account)).await;
                 continue;
             }
-            let item = match &item {
-                Some(item) => item,
-                None => item.insert(
-                    self.put_content(&message, &groups, &plans, labelled)
+            let items = match &items {
+                Some(items) => items,
+                None => items.insert(
+                    self.put_contents(messages, &groups, &plans, labelled)
                         .await?,
                 ),
             };
-            let drafts = groups
-                .iter()
-                .zip(&plans)
-                .map(|(group, plan)| self.draft(group, plan, &message, item))
-                .collect();
+            let mut drafts = Vec::with_capacity(groups.len() + 1);
+            for (group, plan) in groups.iter().zip(&plans) {
+                drafts.push(self.draft(group, plan, messages, items)?);
+            }
+            if let Some(replaced) = &replaced {
+                self.take_replaced(replaced, &mut drafts).await?;
+            }
             if let Some(commit) = self.commit(drafts).await? {
                 let mut appended: Vec<(usize, Appended)> = Vec::with_capacity(targets.len());
                 for ((group, plan), part) in groups.iter().zip(&plans).zip(&commit.parts) {
@@ -136,15 +203,60 @@ impl Mailboxes {
         Err(contended())
     }
 
+    /// The message that is replaced, as it is now.
+    async fn replaced(&self, replaces: &Replaces) -> Result<Replaced> {
+        let Replaces {
+            account,
+            mailbox,
+            uid,
+        } = *replaces;
+        let name = self.record(account, mailbox).await?.name;
+        let mut rows = self.read_rows(account, mailbox, &[uid]).await?;
+        let row = rows.pop().ok_or(Error::NoSuchMessage)?;
+        Ok(Replaced {
+            account,
+            mailbox,
+            name,
+            row,
+        })
+    }
+
+    /// Takes out what is replaced, in the same batch: in the part of its account,
+    /// or in one of its own.
+    async fn take_replaced(&self, replaced: &Replaced, drafts: &mut Vec<Draft>) -> Result<()> {
+        let (account, mailbox) = (replaced.account, replaced.mailbox);
+        if !drafts.iter().any(|draft| draft.account() == account) {
+            drafts.push(Draft::new(account));
+        }
+        let Some(draft) = drafts.iter_mut().find(|draft| draft.account() == account) else {
+            return Ok(());
+        };
+        draft.mailbox_exists(mailbox);
+        let row = std::slice::from_ref(&replaced.row);
+        let hashes = self.take_out(account, mailbox, row, draft).await?;
+        let event = Event::Removed {
+            account,
+            from: replaced.name.clone(),
+        };
+        draft.note(event, hashes);
+        draft.log(Record::vanished(mailbox, &[replaced.row.uid]));
+        Ok(())
+    }
+
     /// Finds the group's mailboxes and sees whether they have room. `None` if
     /// a mailbox came or went between two looks: look again.
-    async fn plan(&self, group: &Group<'_>, message: &NewMessage) -> Result<Option<Plan>> {
+    async fn plan(
+        &self,
+        group: &Group<'_>,
+        messages: &[NewMessage],
+        replaced: Option<&Replaced>,
+    ) -> Result<Option<Plan>> {
         let account = group.account;
         let mut wanted = vec![
             keys::account(Account::Bytes),
             keys::account(Account::Messages),
         ];
-        wanted.extend(group.wanted.iter().map(|(_, place, _)| match place {
+        wanted.extend(group.wanted.iter().map(|wanted| match &wanted.place {
             Place::Id(id) => keys::mailbox(*id),
             Place::Named(name) => keys::name(name),
         }));
@@ -153,18 +265,28 @@ impl Mailboxes {
         let held = (held(), held());
         // The store enforces the quota; this only saves writing the content
         // of a message that will be refused.
-        let count = group.wanted.len() as u64;
-        let more = (count.saturating_mul(message.raw.len() as u64), count);
-        for (target, _, wanted) in &group.wanted {
-            if !wanted.quota.admits(held, more) {
-                return Err(Error::OverQuota { target: *target });
+        let sizes = group.wanted.iter().map(|wanted| size(messages, wanted));
+        let more = (sizes.sum::<u64>(), group.wanted.len() as u64);
+        let freed = replaced
+            .filter(|replaced| replaced.account == account)
+            .map_or((0, 0), |replaced| (replaced.row.row.size, 1));
+        let held = (
+            held.0.saturating_sub(freed.0),
+            held.1.saturating_sub(freed.1),
+        );
+        let grows = more.0 > freed.0 || more.1 > freed.1;
+        for wanted in &group.wanted {
+            if grows && !wanted.target.quota.admits(held, more) {
+                return Err(Error::OverQuota {
+                    target: wanted.index,
+                });
             }
         }
 
         let places: Vec<(&Place, Option<Bytes>)> = group
             .wanted
             .iter()
-            .map(|(_, place, _)| place)
+            .map(|wanted| &wanted.place)
             .zip(got)
             .collect();
         let missing: BTreeSet<String> = places
@@ -225,13 +347,13 @@ impl Mailboxes {
         let keywords: Vec<_> = group
             .wanted
             .iter()
-            .flat_map(|(_, _, target)| target.flags.keywords.iter().cloned())
+            .flat_map(|wanted| wanted.target.flags.keywords.iter().cloned())
             .collect();
         let mut words = self.words(account, &keywords, &[]).await?;
         let numbers = group
             .wanted
             .iter()
-            .map(|(_, _, target)| words.numbers(&target.flags.keywords))
+            .map(|wanted| words.numbers(&wanted.target.flags.keywords))
             .collect::<Result<_>>()?;
         Ok(Some(Plan {
             account,
@@ -243,64 +365,64 @@ impl Mailboxes {
         }))
     }
 
-    /// Parses the message and makes its content durable.
-    async fn put_content(
+    /// Parses the messages and makes their contents durable.
+    async fn put_contents(
         &self,
-        message: &NewMessage,
+        messages: &[NewMessage],
         groups: &[Group<'_>],
         plans: &[Plan],
         labelled: bool,
-    ) -> Result<Item> {
-        let parsed = item::parse(message.raw.clone()).await;
-        let pieces = parts::pieces(&parsed, &message.raw);
-        let structure = Bytes::from(parsed.encode());
-        let brief = brief::kept(&parsed, &message.raw);
-        let mut places = Vec::new();
-        for (group, plan) in groups.iter().zip(plans) {
-            for ((_, _, wanted), at) in group.wanted.iter().zip(&plan.goes) {
-                let mailbox = plan.mailboxes.get(*at);
-                places.extend(mailbox.map(|mailbox| Arrival {
-                    account: plan.account,
-                    mailbox: mailbox.folder.name.clone(),
-                    flags: wanted.flags.system & Flags::SYSTEM,
-                }));
-            }
-        }
-        let label = Label::now(Event::Delivered {
-            internal_date: message.internal_date,
-            internal_zone: message.internal_zone,
-            places,
-        });
-        let mut blobs = vec![BlobIn {
-            bytes: message.raw.clone(),
-            label: match labelled {
-                true => label.encode().into(),
+    ) -> Result<Vec<Item>> {
+        let mut blobs = Vec::with_capacity(messages.len());
+        let mut structures = Vec::with_capacity(messages.len());
+        for (at, message) in messages.iter().enumerate() {
+            let parsed = item::parse(message.raw.clone()).await;
+            let pieces = parts::pieces(&parsed, &message.raw);
+            let structure = Bytes::from(parsed.encode());
+            let brief = brief::kept(&parsed, &message.raw);
+            let label = match labelled {
+                true => label_of(at, message, groups, plans).encode().into(),
                 false => Bytes::new(),
-            },
-            pieces,
-        }];
-        let apart = structure.len() > item::MOST_INLINE;
-        if apart {
-            // Without a label: it can be made again from the message.
-            blobs.push(BlobIn::new(structure.clone(), Bytes::new()));
+            };
+            blobs.push(BlobIn {
+                bytes: message.raw.clone(),
+                label,
+                pieces,
+            });
+            if structure.len() > item::MOST_INLINE {
+                // Without a label: it can be made again from the message.
+                blobs.push(BlobIn::new(structure.clone(), Bytes::new()));
+            }
+            structures.push((structure, brief));
         }
         let mut stored = self.store.put(blobs).await?.into_iter();
         let mut next = || {
             let missing = || Error::corrupt("an answer of the store");
             stored.next().ok_or_else(missing)
         };
-        Ok(Item {
-            content: next()?,
-            structure: match apart {
-                true => Kept::Apart(next()?),
-                false => Kept::Inline(structure),
-            },
-            brief,
-        })
+        structures
+            .into_iter()
+            .map(|(structure, brief)| {
+                Ok(Item {
+                    content: next()?,
+                    structure: match structure.len() > item::MOST_INLINE {
+                        true => Kept::Apart(next()?),
+                        false => Kept::Inline(structure),
+                    },
+                    brief,
+                })
+            })
+            .collect()
     }
 
-    fn draft(&self, group: &Group<'_>, plan: &Plan, message: &NewMessage, item: &Item) -> Draft {
-        let record = item.encode();
+    fn draft(
+        &self,
+        group: &Group<'_>,
+        plan: &Plan,
+        messages: &[NewMessage],
+        items: &[Item],
+    ) -> Result<Draft> {
+        let records: Vec<_> = items.iter().map(Item::encode).collect();
         let mut draft = Draft::new(plan.account);
         for mailbox in plan.mailboxes.iter().filter(|mailbox| !mailbox.new) {
             // A name that is there has its mailbox there.
@@ -314,19 +436,22 @@ impl Mailboxes {
         }
         self.make(&plan.making, &mut draft);
         plan.words.write(&mut draft);
-        for (((target, _, wanted), &at), words) in
-            group.wanted.iter().zip(&plan.goes).zip(&plan.numbers)
-        {
-            let Some(mailbox) = plan.mailboxes.get(at) else {
-                continue;
+        for ((wanted, &at), words) in group.wanted.iter().zip(&plan.goes).zip(&plan.numbers) {
+            let (Some(mailbox), Some(message), Some(item), Some(record)) = (
+                plan.mailboxes.get(at),
+                messages.get(wanted.message),
+                items.get(wanted.message),
+                records.get(wanted.message),
+            ) else {
+                return Err(Error::corrupt("a message that is to be delivered"));
             };
-            draft.quota(wanted.quota, *target);
+            draft.quota(wanted.target.quota, wanted.index);
             let uid = draft.next_uid(mailbox.id, slot_of(at));
             let id = draft.next_item(ITEM);
             let row = Stored {
                 modseq: 0,
                 item: ItemId(0),
-                system: wanted.flags.system & Flags::SYSTEM,
+                system: wanted.target.flags.system & Flags::SYSTEM,
                 words: words.clone(),
                 internal_date: message.internal_date,
                 internal_zone: message.internal_zone,
@@ -341,15 +466,15 @@ impl Mailboxes {
             let last = Slot::Counter(slot_of(at));
             draft.log(Record::added(mailbox.id, last, mailbox.count));
         }
-        draft
+        Ok(draft)
     }
 }
 
 /// Targets by account, names and flags checked.
-fn group(targets: &[Target]) -> Result<Vec<Group<'_>>> {
+fn group<'t>(targets: &[(usize, &'t Target)]) -> Result<Vec<Group<'t>>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
     let mut known = std::collections::HashMap::new();
-    for (index, target) in targets.iter().enumerate() {
+    for (index, &(message, target)) in targets.iter().enumerate() {
         keywords::check_flags(&target.flags)?;
         let place = match &target.mailbox {
             Place::Id(id) => Place::Id(*id),
@@ -363,7 +488,12 @@ fn group(targets: &[Target]) -> Result<Vec<Group<'_>>> {
             groups.len() - 1
         });
         if let Some(group) = groups.get_mut(at) {
-            group.wanted.push((index, place, target));
+            group.wanted.push(Wanted {
+                index,
+                message,
+                place,
+                target,
+            });
         }
     }
     Ok(groups)
@@ -389,13 +519,13 @@ fn answers<'p>(
         .iter()
         .zip(&plan.goes)
         .zip(first_item..)
-        .filter_map(move |(((index, _, _), &at), item)| {
+        .filter_map(move |((wanted, &at), item)| {
             let mailbox = plan.mailboxes.get(at)?;
             let next = next.get_mut(at)?;
             let uid = *next;
             *next += 1;
             Some((
-                *index,
+                wanted.index,
                 Appended {
                     mailbox: mailbox.id,
                     uid_validity: mailbox.folder.uid_validity,
@@ -405,6 +535,32 @@ fn answers<'p>(
                 },
             ))
         })
+}
+
+fn size(messages: &[NewMessage], wanted: &Wanted<'_>) -> u64 {
+    let message = messages.get(wanted.message);
+    message.map_or(0, |message| message.raw.len() as u64)
+}
+
+/// What stands beside a message for the day the metadata is lost.
+fn label_of(at: usize, message: &NewMessage, groups: &[Group<'_>], plans: &[Plan]) -> Label {
+    let mut places = Vec::new();
+    for (group, plan) in groups.iter().zip(plans) {
+        for (wanted, mailbox) in group.wanted.iter().zip(&plan.goes) {
+            let mailbox = plan.mailboxes.get(*mailbox);
+            let mailbox = mailbox.filter(|_| wanted.message == at);
+            places.extend(mailbox.map(|mailbox| Arrival {
+                account: plan.account,
+                mailbox: mailbox.folder.name.clone(),
+                flags: wanted.target.flags.system & Flags::SYSTEM,
+            }));
+        }
+    }
+    Label::now(Event::Delivered {
+        internal_date: message.internal_date,
+        internal_zone: message.internal_zone,
+        places,
+    })
 }
 
 /// The slot of a mailbox's UIDs; slot 0 is the items'.

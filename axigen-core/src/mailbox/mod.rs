@@ -92,7 +92,7 @@ pub use objectid::mailbox_object;
 pub use preview::PREVIEW;
 pub use types::{
     Appended, Changes, Copied, FlagChange, Flagged, Flags, ItemId, MailboxId, MailboxInfo,
-    NewMessage, Options, Place, Quota, Row, SpecialUse, Target, Touched,
+    NewMessage, Options, Place, Quota, Replaces, Row, SpecialUse, Target, Touched,
 };
 pub use view::View;
 

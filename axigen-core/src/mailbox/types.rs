@@ -206,6 +206,17 @@ impl Quota {
     }
 }
 
+/// The message that another one replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaces {
+    /// Whose mailbox it is in.
+    pub account: AccountId,
+    /// Which mailbox.
+    pub mailbox: MailboxId,
+    /// Its UID there.
+    pub uid: u32,
+}
+
 /// A mailbox by id or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {

@@ -251,6 +251,14 @@ pub struct ImapSettings {
     pub common: Common,
     /// Largest message that can be appended.
     pub message_size: Size,
+    /// Most messages in one APPEND, which come together or not at all; at most
+    /// 1000.
+    pub append_messages: usize,
+    /// Most bytes of all messages of one APPEND; they are held until the last
+    /// has come. One alone may always be as large as message_size.
+    pub append_size: Size,
+    /// Most parts of the messages of one APPEND (CATENATE).
+    pub append_parts: usize,
     /// Longest command without its literals.
     pub command_size: Size,
     /// Longest wait for the next command; the standard asks for 30 minutes.
@@ -300,6 +308,9 @@ impl Default for ImapSettings {
                 ..Common::default()
             },
             message_size: Size(limits.message_size),
+            append_messages: 1000,
+            append_size: Size(100 * 1024 * 1024),
+            append_parts: 1000,
             command_size: Size(limits.command as u64),
             idle_timeout: Span(limits.idle_timeout),
             login_timeout: Span(limits.login_timeout),

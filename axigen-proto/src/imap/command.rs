@@ -11,12 +11,13 @@ use zeroize::Zeroizing;
 use super::extensions::acl::Acl;
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::metadata::{EntryName, Metadata};
+use super::extensions::multiappend::AppendPiece;
 use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::sort::{Sort, Thread};
 use super::extensions::uidbatches::UidBatches;
-use super::sequence::SequenceSet;
+use super::sequence::{SequenceNumber, SequenceSet};
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
 /// A command without its tag.
@@ -50,7 +51,8 @@ pub enum Command {
     Enable(Vec<String>),
     /// ID ([RFC 2971](https://www.rfc-editor.org/rfc/rfc2971)): fields and values; empty for NIL.
     Id(Vec<(String, Option<String>)>),
-    /// APPEND (§6.3.12) up to its message; the session makes
+    /// APPEND (§6.3.12), REPLACE and UID REPLACE
+    /// ([RFC 8508](https://www.rfc-editor.org/rfc/rfc8508)) up to the first message; the session makes
     /// [`Event::AppendStart`](super::server::Event::AppendStart) of it.
     Append(Append),
     /// COMPRESS DEFLATE ([RFC 4978](https://www.rfc-editor.org/rfc/rfc4978))
@@ -275,15 +277,30 @@ pub struct Store {
     pub flags: Vec<Flag>,
 }
 
-/// APPEND without its message.
+/// APPEND or REPLACE without messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Append {
     /// Where to.
     pub mailbox: MailboxName,
-    /// Flags the message begins with.
+    /// The message of the selected mailbox that is replaced, for REPLACE
+    /// ([RFC 8508](https://www.rfc-editor.org/rfc/rfc8508)).
+    pub replaces: Option<Replaced>,
+    /// Flags the first message begins with.
     pub flags: Vec<Flag>,
     /// Its internal date; absent means now.
     pub date: Option<DateTime>,
+    /// What follows, up to the first literal that belongs to a message, or to
+    /// the end. The session takes it: in its events it is empty.
+    pub pieces: Vec<AppendPiece>,
+}
+
+/// The message that REPLACE replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaced {
+    /// Whether `number` is a UID.
+    pub uid: bool,
+    /// Which message.
+    pub number: SequenceNumber,
 }
 
 /// LIST, basic and extended ([RFC 5258](https://www.rfc-editor.org/rfc/rfc5258)).

@@ -416,7 +416,7 @@ impl<'a> Encoder<'a> {
         self.put(name);
     }
 
-    fn section(&mut self, section: &Section) {
+    pub(crate) fn section(&mut self, section: &Section) {
         self.put("[");
         self.part(&section.part);
         let dot = if section.part.is_empty() { "" } else { "." };
@@ -491,8 +491,9 @@ impl<'a> Encoder<'a> {
             Code::Modified(set) if set.is_empty() => return false,
             // RFC 4315 §3: no COPYUID when nothing was copied.
             Code::CopyUid { from, .. } if from.is_empty() => return false,
-            Code::AppendUid { uid_validity, uid } => {
-                self.print(format_args!("[APPENDUID {uid_validity} {uid}] "));
+            Code::AppendUid { uids, .. } if uids.is_empty() => return false,
+            Code::AppendUid { uid_validity, uids } => {
+                self.print(format_args!("[APPENDUID {uid_validity} {uids}] "));
                 return true;
             }
             Code::CopyUid {
@@ -501,6 +502,18 @@ impl<'a> Encoder<'a> {
                 to,
             } => {
                 self.print(format_args!("[COPYUID {uid_validity} {from} {to}] "));
+                return true;
+            }
+            Code::BadUrl(url) => {
+                self.put("[BADURL ");
+                // RFC 4469 §5: any character of a line but the closing bracket.
+                for byte in url.bytes() {
+                    match byte {
+                        b']' | 0..=b' ' | 0x7f.. => self.print(format_args!("%{byte:02X}")),
+                        byte => self.out.put_u8(byte),
+                    }
+                }
+                self.put("] ");
                 return true;
             }
             Code::BadCharset(names) => {

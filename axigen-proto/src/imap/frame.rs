@@ -156,6 +156,11 @@ impl CommandFramer {
         (self.literals, self.literal_bytes)
     }
 
+    /// Bytes of an accepted literal that are still to come.
+    pub(crate) fn wanted(&self) -> usize {
+        self.wanted
+    }
+
     /// Takes the literal that was announced.
     pub(crate) fn accept(&mut self, size: usize) {
         self.command.extend_from_slice(b"\r\n");

@@ -11,6 +11,7 @@
 //! | [`encode`] | responses and commands written as bytes |
 //! | [`parse`] | the grammar of commands and of responses |
 //! | [`extensions`] | what came by RFCs of its own |
+//! | [`url`] | IMAP URLs |
 //! | [`types`], [`sequence`], [`utf7`], [`separator`] | the values they are made of |
 
 pub mod client;
@@ -26,6 +27,7 @@ pub mod sequence;
 pub mod server;
 pub mod structure;
 pub mod types;
+pub mod url;
 pub mod utf7;
 
 #[cfg(test)]

@@ -17,16 +17,16 @@ use nom::combinator::{map, opt};
 use nom::sequence::preceded;
 
 pub(crate) use self::fault::Fault;
-use self::fault::{Parsed, expect, expected};
+use self::fault::{Parsed, expect, expected, failed};
 use self::values::{
-    astring_text, atom, base64_text, date_time, flag, flag_list, list_mailbox, list1, mailbox,
-    reference, sequence_set, sp, spaced1, word,
+    astring_text, atom, base64_text, flag, flag_list, list_mailbox, list1, mailbox, reference,
+    sequence_set, sp, spaced1, word,
 };
 use super::command::name::Name;
-use super::command::{Append, Command, Select, Store, StoreAction};
+use super::command::{Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, context, enable, id, list_extended, metadata, notify, quota, sort,
-    special_use, uidbatches,
+    acl, compress, condstore, context, enable, id, list_extended, metadata, multiappend, notify,
+    quota, replace, sort, special_use, uidbatches,
 };
 use super::response::Status;
 use super::separator::Separator;
@@ -150,16 +150,13 @@ pub(crate) fn arguments(
         Ok((left, _)) => expected(left, "the end of the command"),
         Err(error) => error,
     };
-    Err(match left {
-        nom::Err::Error(fault) | nom::Err::Failure(fault) => fault.status(input),
-        nom::Err::Incomplete(_) => Status::bad("The command is incomplete"),
-    })
+    Err(failed(input, left))
 }
 
 fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Command> {
     let one_mailbox = |input: &'a [u8]| preceded(sp, |i| mailbox(grammar, i)).parse(input);
     match name {
-        Name::Append => append(grammar, input),
+        Name::Append => map(|i| multiappend::append(grammar, i), Command::Append).parse(input),
         Name::Authenticate => authenticate(input),
         Name::CancelUpdate => context::cancel_update(input),
         Name::Capability => Ok((input, Command::Capability)),
@@ -193,6 +190,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Noop => Ok((input, Command::Noop)),
         Name::Notify => notify::notify(grammar, input),
         Name::Rename => rename(grammar, input),
+        Name::Replace => map(|i| replace::replace(grammar, false, i), Command::Append).parse(input),
         Name::Search => search::search(grammar, false, input),
         Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),
         Name::SetAcl => acl::set_acl(grammar, input),
@@ -214,6 +212,9 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         .parse(input),
         Name::UidFetch => fetch::fetch(true, input),
         Name::UidMove => move_messages(grammar, true, input),
+        Name::UidReplace => {
+            map(|i| replace::replace(grammar, true, i), Command::Append).parse(input)
+        }
         Name::UidSearch => search::search(grammar, true, input),
         Name::UidSort => sort::sort(grammar, true, input),
         Name::UidStore => store(true, input),
@@ -235,31 +236,6 @@ fn select<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Select> {
         parameters,
     };
     Ok((rest, select))
-}
-
-/// ```text
-/// append         = "APPEND" SP mailbox 1*append-message     ; one message here
-/// append-message = append-opts SP append-data
-/// append-opts    = [SP flag-list] [SP date-time]
-/// append-data    = literal / literal8
-/// ```
-/// Read up to the space before the literal, which has been cut off.
-fn append<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, (mailbox, flags, date, ())) = (
-        preceded(sp, |i| mailbox(grammar, i)),
-        opt(preceded(sp, flag_list)),
-        opt(preceded(sp, date_time)),
-        expect("a space and the message as a literal", sp),
-    )
-        .parse(input)?;
-    Ok((
-        rest,
-        Command::Append(Append {
-            mailbox,
-            flags: flags.unwrap_or_default(),
-            date,
-        }),
-    ))
 }
 
 /// ```text

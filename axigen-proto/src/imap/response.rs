@@ -313,10 +313,10 @@ pub enum StatusKind {
 pub enum Code {
     Alert,
     AlreadyExists,
-    /// APPENDUID of the message appended (RFC 4315).
+    /// APPENDUID of the messages appended (RFC 4315, RFC 3502). Left out when empty.
     AppendUid {
         uid_validity: u32,
-        uid: u32,
+        uids: NumberSet,
     },
     AuthenticationFailed,
     AuthorizationFailed,
@@ -324,6 +324,8 @@ pub enum Code {
     BadEvent,
     /// The charsets that are understood.
     BadCharset(Vec<Cow<'static, str>>),
+    /// A URL of CATENATE that names nothing (RFC 4469).
+    BadUrl(String),
     Cannot,
     Capability(Vec<Cow<'static, str>>),
     ClientBug,

@@ -14,7 +14,7 @@
 //! | `Auth` | `answer` |
 //! | `LoggedIn`, `ClientId` | nothing |
 //! | `Command` | `finish` |
-//! | `AppendStart` | `proceed`, or `finish` to refuse |
+//! | `AppendStart`, `AppendNext`, `AppendText`, `AppendUrl` | `proceed`, or `finish` to refuse |
 //! | `AppendBody`, `AppendAborted` | nothing |
 //! | `AppendEnd` | `finish` |
 //! | `IdleStart` | nothing; the end of IDLE comes as `IdleEnd` |
@@ -44,10 +44,11 @@ use bytes::Bytes;
 use super::command::{Append, Command};
 use super::extensions::enable::Enabled;
 use super::extensions::literal::Literal;
+use super::extensions::multiappend::{AppendPiece, Inside};
 use super::frame::CommandFramer;
 use super::response::{Code, Response, Status, StatusKind};
 use super::separator::Separator;
-use super::types::Tag;
+use super::types::{DateTime, Flag, Tag};
 use crate::limits::ImapLimits;
 use crate::sasl;
 use crate::session::{Close, Input, Misuse, Output, Session, TlsInfo, Upgrade, Violation, Wait};
@@ -124,19 +125,47 @@ pub enum Event {
         /// The command.
         command: Command,
     },
-    /// APPEND. A message beyond the limit has been refused already.
+    /// APPEND or REPLACE. A message beyond the limit has been refused already.
     AppendStart {
         /// The command's tag, for `finish`.
         tag: Tag,
         /// Mailbox, flags and date.
         append: Append,
-        /// Size of the message in bytes.
+        /// Size of the message in bytes; 0 where it comes in parts (CATENATE).
         size: u64,
     },
-    /// The next piece of the message. The command may be ended early with
+    /// Another message of the command begins
+    /// ([RFC 3502](https://www.rfc-editor.org/rfc/rfc3502)); the one before is complete.
+    AppendNext {
+        /// The command's tag, for `finish`.
+        tag: Tag,
+        /// Flags it begins with.
+        flags: Vec<Flag>,
+        /// Its internal date; absent means now.
+        date: Option<DateTime>,
+        /// Size of the message in bytes; 0 where it comes in parts (CATENATE).
+        size: u64,
+    },
+    /// The next part of the message is a text that follows
+    /// ([RFC 4469](https://www.rfc-editor.org/rfc/rfc4469)).
+    AppendText {
+        /// The command's tag, for `finish`.
+        tag: Tag,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The next part of the message is what this URL names
+    /// ([RFC 4469](https://www.rfc-editor.org/rfc/rfc4469)).
+    AppendUrl {
+        /// The command's tag, for `finish`.
+        tag: Tag,
+        /// As it came.
+        url: String,
+    },
+    /// The next piece of the message or text. The command may be ended early with
     /// [`Server::finish`]; the rest of the message is then thrown away.
     AppendBody(Bytes),
-    /// The message is complete.
+    /// The command, and so its last message, is complete.
     AppendEnd {
         /// The command's tag, for `finish`.
         tag: Tag,
@@ -220,16 +249,33 @@ enum Phase {
         exchange: Box<sasl::Server>,
         asked: bool,
     },
-    /// APPEND awaits its decision.
-    AppendAsked { tag: Tag, literal: Literal },
-    /// The message comes.
-    AppendBody { tag: Tag, left: u64 },
-    /// The end of the line behind the message comes.
-    AppendTail { tag: Tag },
+    /// A piece of APPEND awaits its decision.
+    AppendAsked {
+        open: Open,
+        /// Pieces not yet told of, the one that awaits its decision included if
+        /// it has data.
+        pieces: VecDeque<AppendPiece>,
+        /// The literal at the end of the pieces; none at the end of the command.
+        literal: Option<Literal>,
+    },
+    /// The message, or a text that is a part of it, comes.
+    AppendBody { open: Open, left: u64 },
+    /// What follows behind a literal comes.
+    AppendTail { open: Open },
     /// IDLE; DONE is awaited.
     Idle { tag: Tag },
     /// The session has closed.
     Closed,
+}
+
+/// An APPEND or REPLACE that is being read.
+#[derive(Debug, Clone)]
+struct Open {
+    tag: Tag,
+    /// Where the text goes on behind the next literal.
+    inside: Inside,
+    /// Whether there is one message only (REPLACE).
+    single: bool,
 }
 
 /// What ending a command changes.
@@ -340,10 +386,10 @@ impl Server {
                 self.finish_kind(tag, kind, status);
                 Ok(())
             }
-            Phase::AppendAsked { tag: open, .. }
-            | Phase::AppendBody { tag: open, .. }
-            | Phase::AppendTail { tag: open }
-                if open == tag =>
+            Phase::AppendAsked { open, .. }
+            | Phase::AppendBody { open, .. }
+            | Phase::AppendTail { open }
+                if open.tag == *tag =>
             {
                 self.rearm = true;
                 self.refuse_append(status);

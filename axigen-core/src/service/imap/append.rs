@@ -1,27 +1,148 @@
-//! APPEND: a message the client brings.
+//! APPEND and REPLACE: messages the client brings, one or several, whole or in
+//! parts. They are held until the command is complete, since all of them come
+//! in one batch or none.
 
-use axigen_proto::imap::command::Append;
+use axigen_proto::imap::command::{Append, Replaced};
 use axigen_proto::imap::extensions::acl::Rights;
-use axigen_proto::imap::response::{Code, Status};
-use axigen_proto::imap::types::Tag;
+use axigen_proto::imap::response::{Code, Response, Status};
+use axigen_proto::imap::sequence::{SequenceRange, SequenceSet};
+use axigen_proto::imap::types::{DateTime, Flag, Tag};
 use bytes::{Bytes, BytesMut};
 
+use super::namespace::no_permission;
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{FlagChange, Flags, NewMessage, Place, Quota, Target, View};
-use crate::service::Share;
+use crate::mailbox::{
+    Appended, FlagChange, Flags, NewMessage, Place, Quota, Replaces, Target, View,
+};
+use crate::service::{InFlight, Share};
 
-/// A message that is coming.
+/// Messages that are coming.
 #[derive(Debug)]
 pub(super) struct Appending {
     tag: Tag,
     view: View,
+    quota: Quota,
+    /// Bytes and messages the account holds, without what is replaced.
+    held: (u64, u64),
+    limits: Limits,
+    replaces: Option<Replaces>,
+    /// Those that are complete.
+    messages: Vec<Coming>,
+    /// The one that comes.
+    coming: Coming,
+    /// Bytes of all of them, those announced included.
+    total: u64,
+    /// Parts of all of them.
+    parts: usize,
+    share: Share,
+}
+
+/// One message.
+#[derive(Debug)]
+struct Coming {
     flags: Flags,
     internal_date: i64,
     internal_zone: i16,
     raw: BytesMut,
-    share: Share,
-    quota: Quota,
+    /// Its bytes, those announced included.
+    size: u64,
+}
+
+/// What one command may bring.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes of a message.
+    message: u64,
+    messages: usize,
+    /// Bytes of all messages.
+    total: u64,
+    parts: usize,
+}
+
+impl Coming {
+    fn new(flags: &[Flag], date: Option<DateTime>) -> Result<Coming, Status> {
+        let Some(flags) = kept(flags) else {
+            return Err(Status::bad("there is no such system flag"));
+        };
+        let (internal_date, internal_zone) = match date {
+            Some(date) => (date.unix, date.zone),
+            None => (jiff::Timestamp::now().as_second(), 0),
+        };
+        Ok(Coming {
+            flags,
+            internal_date,
+            internal_zone,
+            raw: BytesMut::new(),
+            size: 0,
+        })
+    }
+
+    fn message(self) -> (NewMessage, Flags) {
+        let message = NewMessage {
+            raw: self.raw.freeze(),
+            internal_date: self.internal_date,
+            internal_zone: self.internal_zone,
+        };
+        (message, self.flags)
+    }
+}
+
+impl Appending {
+    /// Whether so many more bytes may come.
+    pub(super) fn has_room(&self, bytes: u64) -> Result<(), Status> {
+        let size = self.coming.size.saturating_add(bytes);
+        let total = self.total.saturating_add(bytes);
+        if size > self.limits.message {
+            // RFC 7889 §5; RFC 4469 §4 for one in parts.
+            let text = "the message is larger than this account may append";
+            return Err(Status::no(text).with(Code::TooBig));
+        }
+        // One message may always be as large as a message may be.
+        if total > self.limits.total.max(self.limits.message) {
+            let text = "the messages of one command are too large together";
+            return Err(Status::no(text).with(Code::TooBig));
+        }
+        let count = self.messages.len() as u64 + 1;
+        if !self.quota.admits(self.held, (total, count)) {
+            return Err(Status::no("the account is over its quota").with(Code::OverQuota));
+        }
+        Ok(())
+    }
+
+    /// So many more bytes come: everything that can be refused before they do.
+    fn announce(&mut self, in_flight: &InFlight, bytes: u64) -> Result<(), Status> {
+        self.has_room(bytes)?;
+        if !in_flight.grow(&mut self.share, bytes) {
+            let text = "too many messages at the same time, try again";
+            return Err(Status::no(text).with(Code::Unavailable));
+        }
+        let room = usize::try_from(bytes).unwrap_or(0).min(1 << 20);
+        self.coming.raw.reserve(room);
+        self.coming.size = self.coming.size.saturating_add(bytes);
+        self.total = self.total.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// Another message begins.
+    fn begin(&mut self, coming: Coming) -> Result<(), Status> {
+        if self.messages.len() + 1 >= self.limits.messages {
+            let text = "too many messages in one command";
+            return Err(Status::no(text).with(Code::Limit));
+        }
+        let complete = std::mem::replace(&mut self.coming, coming);
+        self.messages.push(complete);
+        Ok(())
+    }
+
+    /// Another part of the message begins.
+    fn part(&mut self) -> Result<(), Status> {
+        self.parts += 1;
+        match self.parts > self.limits.parts {
+            true => Err(Status::no("too many parts in one command").with(Code::Limit)),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Talk<'_> {
@@ -32,7 +153,8 @@ impl Talk<'_> {
         append: Append,
         size: u64,
     ) -> Done {
-        match self.prepare(&tag, append, size).await {
+        let limit = conn.session().append_limit();
+        match self.prepare(&tag, append, size, limit).await {
             Ok(appending) => {
                 self.appending = Some(appending);
                 conn.session().proceed()?;
@@ -42,52 +164,149 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// Everything that can be refused before the message comes.
-    async fn prepare(&self, tag: &Tag, append: Append, size: u64) -> Result<Appending, Status> {
-        let Some(user) = &self.user else {
-            return Err(Status::bad("log in first"));
-        };
-        let Some(flags) = kept(&append.flags) else {
-            return Err(Status::bad("there is no such system flag"));
-        };
+    /// Everything that can be refused before the first message comes.
+    async fn prepare(
+        &self,
+        tag: &Tag,
+        append: Append,
+        size: u64,
+        message: u64,
+    ) -> Result<Appending, Status> {
+        let coming = Coming::new(&append.flags, append.date)?;
         let mailboxes = &self.context.mailboxes;
         let name = append.mailbox.as_str();
         let (view, _) = self.mailbox_for(name, Rights::INSERT, true).await?;
-        if user.settings.message_size.is_some_and(|most| size > most) {
-            return Err(
-                Status::no("the message is larger than this account may append").with(Code::TooBig),
-            );
-        }
-        let quota = self.quota_for(&view).await?;
-        if quota != Quota::NONE {
-            let held = mailboxes
-                .usage(view.account)
-                .await
-                .map_err(|error| status::of(&error, true))?;
-            if !quota.admits(held, (size, 1)) {
-                return Err(Status::no("the account is over its quota").with(Code::OverQuota));
+        let (replaces, freed) = match append.replaces {
+            Some(replaced) => {
+                let (replaces, size) = self.replaced(replaced).await?;
+                let freed = replaces.account == view.account;
+                (Some(replaces), if freed { (size, 1) } else { (0, 0) })
             }
-        }
-        let mut share = self.context.in_flight.share();
-        if !self.context.in_flight.grow(&mut share, size) {
-            return Err(
-                Status::no("too many messages at the same time, try again").with(Code::Unavailable)
+            None => (None, (0, 0)),
+        };
+        let quota = self.quota_for(&view).await?;
+        let mut held = (0, 0);
+        if quota != Quota::NONE {
+            let usage = mailboxes.usage(view.account).await;
+            held = usage.map_err(|error| status::of(&error, true))?;
+            held = (
+                held.0.saturating_sub(freed.0),
+                held.1.saturating_sub(freed.1),
             );
         }
-        let (internal_date, internal_zone) = match append.date {
-            Some(date) => (date.unix, date.zone),
-            None => (jiff::Timestamp::now().as_second(), 0),
-        };
-        Ok(Appending {
+        let settings = self.context.settings.load();
+        let mut appending = Appending {
             tag: tag.clone(),
             view,
-            flags,
-            internal_date,
-            internal_zone,
-            raw: BytesMut::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 20)),
-            share,
             quota,
+            held,
+            limits: Limits {
+                message,
+                messages: settings.imap.append_messages.min(1000),
+                total: settings.imap.append_size.0,
+                parts: settings.imap.append_parts,
+            },
+            replaces,
+            messages: Vec::new(),
+            coming,
+            total: 0,
+            parts: 0,
+            share: self.context.in_flight.share(),
+        };
+        appending.announce(&self.context.in_flight, size)?;
+        Ok(appending)
+    }
+
+    /// The message of the open mailbox that REPLACE names, and its size.
+    async fn replaced(&self, replaced: Replaced) -> Result<(Replaces, u64), Status> {
+        let Some(selected) = &self.selected else {
+            return Err(Status::bad("no mailbox is open"));
+        };
+        // RFC 8508 §4.3: what is replaced is marked and expunged.
+        let removing = Rights::DELETE_MESSAGES.with(Rights::EXPUNGE);
+        if !selected.view.rights.has(removing) {
+            return Err(no_permission());
+        }
+        let set = SequenceSet::Ranges(vec![SequenceRange {
+            from: replaced.number,
+            to: replaced.number,
+        }]);
+        let uids = selected.resolve(&set, replaced.uid);
+        let uid = uids.map(|uids| uids.first().copied());
+        let uid = match uid {
+            None => return Err(Status::bad("there is no message of that number")),
+            Some(None) => {
+                let text = "there is no such message in this mailbox";
+                return Err(Status::no(text).with(Code::NonExistent));
+            }
+            Some(Some(uid)) => uid,
+        };
+        let rows = self.context.mailboxes.rows_of(&selected.view, &[uid]).await;
+        let rows = rows.map_err(|error| status::of(&error, false))?;
+        let Some(row) = rows.first() else {
+            let gone = crate::mailbox::Error::NoSuchMessage;
+            return Err(status::of(&gone, false));
+        };
+        let replaces = Replaces {
+            account: selected.view.account,
+            mailbox: selected.view.mailbox,
+            uid,
+        };
+        Ok((replaces, row.size))
+    }
+
+    /// Another message of the same command.
+    pub(super) fn append_next(
+        &mut self,
+        conn: &mut ImapConn,
+        tag: &Tag,
+        (flags, date): (Vec<Flag>, Option<DateTime>),
+        size: u64,
+    ) -> Done {
+        let in_flight = &self.context.in_flight;
+        let goes_on = self.appending.as_mut().map(|appending| {
+            appending.begin(Coming::new(&flags, date)?)?;
+            appending.announce(in_flight, size)
+        });
+        self.decide(conn, tag, goes_on)
+    }
+
+    /// A part of the message as a text.
+    pub(super) fn append_text(&mut self, conn: &mut ImapConn, tag: &Tag, size: u64) -> Done {
+        let in_flight = &self.context.in_flight;
+        let goes_on = self.appending.as_mut().map(|appending| {
+            appending.part()?;
+            appending.announce(in_flight, size)
+        });
+        self.decide(conn, tag, goes_on)
+    }
+
+    /// A part of the message that was on the server.
+    pub(super) fn append_part(&mut self, part: &Bytes) -> Option<Result<(), Status>> {
+        let in_flight = &self.context.in_flight;
+        self.appending.as_mut().map(|appending| {
+            appending.part()?;
+            appending.announce(in_flight, part.len() as u64)?;
+            appending.coming.raw.extend_from_slice(part);
+            Ok(())
         })
+    }
+
+    pub(super) fn decide(
+        &mut self,
+        conn: &mut ImapConn,
+        tag: &Tag,
+        goes_on: Option<Result<(), Status>>,
+    ) -> Done {
+        match goes_on {
+            Some(Ok(())) => conn.session().proceed()?,
+            Some(Err(status)) => {
+                self.appending = None;
+                conn.session().finish(tag, status)?;
+            }
+            None => conn.session().finish(tag, not_taken())?,
+        }
+        Ok(())
     }
 
     /// A guest's own mark of messages it has brought. They are there already:
@@ -113,66 +332,111 @@ impl Talk<'_> {
             conn.session().finish(&tag, status)?;
             return Ok(());
         }
-        appending.raw.extend_from_slice(&bytes);
+        appending.coming.raw.extend_from_slice(&bytes);
         Ok(())
     }
 
     pub(super) async fn append_end(&mut self, conn: &mut ImapConn, tag: Tag) -> Done {
         let Some(appending) = self.appending.take() else {
-            conn.session().finish(
-                &tag,
-                Status::no("the message was not taken").with(Code::ServerBug),
-            )?;
+            conn.session().finish(&tag, not_taken())?;
             return Ok(());
         };
         let Appending {
             view,
-            flags,
-            internal_date,
-            internal_zone,
-            raw,
-            share,
             quota,
+            replaces,
+            mut messages,
+            coming,
+            share,
             ..
         } = appending;
-        let message = NewMessage {
-            raw: raw.freeze(),
-            internal_date,
-            internal_zone,
-        };
-        // RFC 4314 §4: flags that the user may not set are left out.
-        let mut flags = view.cut(&flags);
-        let seen = view.guest().is_some() && flags.has(Flags::SEEN);
-        if seen {
-            flags.system &= !Flags::SEEN;
-        }
-        let target = Target {
-            account: view.account,
-            mailbox: Place::Id(view.mailbox),
-            flags,
-            quota,
-        };
-        let status = match self.context.mailboxes.append(message, &[target]).await {
-            Ok(appended) => {
-                let uids: Vec<u32> = appended.iter().map(|at| at.uid).collect();
-                self.brought(&view, uids.iter().copied());
-                if seen {
-                    self.see(&view, &uids).await;
+        messages.push(coming);
+        let mut seen = Vec::with_capacity(messages.len());
+        let messages: Vec<(NewMessage, Target)> = messages
+            .into_iter()
+            .map(|coming| {
+                let (message, flags) = coming.message();
+                // RFC 4314 §4: flags that the user may not set are left out.
+                let mut flags = view.cut(&flags);
+                let is_seen = view.guest().is_some() && flags.has(Flags::SEEN);
+                if is_seen {
+                    flags.system &= !Flags::SEEN;
                 }
-                match appended.first() {
-                    Some(at) => Status::ok("appended").with(Code::AppendUid {
-                        uid_validity: at.uid_validity,
-                        uid: at.uid,
-                    }),
-                    None => Status::ok("appended"),
+                seen.push(is_seen);
+                let target = Target {
+                    account: view.account,
+                    mailbox: Place::Id(view.mailbox),
+                    flags,
+                    quota,
+                };
+                (message, target)
+            })
+            .collect();
+        let mailboxes = &self.context.mailboxes;
+        let appended = mailboxes.append_all(&messages, replaces.as_ref()).await;
+        drop((messages, share));
+        let status = match appended {
+            Ok(appended) => {
+                self.brought(&view, appended.iter().map(|at| at.uid));
+                let seen: Vec<u32> = appended
+                    .iter()
+                    .zip(seen)
+                    .filter_map(|(at, seen)| seen.then_some(at.uid))
+                    .collect();
+                if !seen.is_empty() {
+                    self.see(&view, &seen).await;
+                }
+                match replaces {
+                    Some(replaces) => self.tell_replaced(conn, replaces, &appended).await?,
+                    None => coded(Status::ok("appended"), &appended),
                 }
             }
             Err(error) => status::of(&error, true),
         };
-        drop(share);
         self.update(conn, true).await?;
         self.tell_others(conn).await?;
         conn.session().finish(&tag, status)?;
         Ok(())
     }
+
+    /// What REPLACE did: where the new message is, then that it is there, then
+    /// that the old one is gone
+    /// ([RFC 8508 §3.3](https://www.rfc-editor.org/rfc/rfc8508#section-3.3)).
+    async fn tell_replaced(
+        &mut self,
+        conn: &mut ImapConn,
+        replaced: Replaces,
+        appended: &[Appended],
+    ) -> Done<Status> {
+        let status = coded(Status::ok("the new message"), appended);
+        conn.session().untagged(&Response::Status(status))?;
+        if let Some(selected) = &mut self.selected {
+            selected.removed(&[replaced.uid]);
+        }
+        self.update(conn, false).await?;
+        self.update(conn, true).await?;
+        let status = Status::ok("replaced");
+        // RFC 7162 §3.2.7: as for any command that expunges.
+        Ok(match &self.selected {
+            Some(selected) if conn.session().enabled().qresync => {
+                status.with(Code::HighestModSeq(selected.highest_modseq()))
+            }
+            _ => status,
+        })
+    }
+}
+
+/// RFC 4315 §3, RFC 3502: where the messages are now.
+fn coded(status: Status, appended: &[Appended]) -> Status {
+    match appended.first() {
+        Some(first) => status.with(Code::AppendUid {
+            uid_validity: first.uid_validity,
+            uids: appended.iter().map(|at| at.uid).collect(),
+        }),
+        None => status,
+    }
+}
+
+fn not_taken() -> Status {
+    Status::no("the message was not taken").with(Code::ServerBug)
 }

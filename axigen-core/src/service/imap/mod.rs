@@ -17,11 +17,13 @@
 //! | `context` | results that are kept up to date |
 //! | `progress` | INPROGRESS |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
-//! | `append` | APPEND |
+//! | `append` | APPEND, REPLACE |
+//! | `catenate` | what the URLs of CATENATE name |
 //! | `status` | errors as responses |
 
 mod acl;
 mod append;
+mod catenate;
 mod change;
 mod context;
 mod data;
@@ -312,6 +314,14 @@ impl Talk<'_> {
             Event::AppendStart { tag, append, size } => {
                 self.append_start(conn, tag, append, size).await?
             }
+            Event::AppendNext {
+                tag,
+                flags,
+                date,
+                size,
+            } => self.append_next(conn, &tag, (flags, date), size)?,
+            Event::AppendText { tag, size } => self.append_text(conn, &tag, size)?,
+            Event::AppendUrl { tag, url } => self.append_url(conn, &tag, &url).await?,
             Event::AppendBody(bytes) => self.append_body(conn, bytes)?,
             Event::AppendEnd { tag } => self.append_end(conn, tag).await?,
             Event::AppendAborted => self.appending = None,

@@ -9,6 +9,7 @@ use super::{Client, Event, Failure, Kind, Phase, Sent};
 use crate::imap::command::{Append, Command};
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::literal::announced;
+use crate::imap::extensions::multiappend::AppendPiece;
 use crate::imap::response::Status;
 use crate::imap::types::Tag;
 use crate::session::{Close, Misuse};
@@ -118,7 +119,10 @@ impl Client {
             binary,
             asks: size > unasked.min(self.config.limits.append_unasked),
         };
-        let command = Command::Append(append.clone());
+        let command = Command::Append(Append {
+            pieces: vec![AppendPiece::Literal],
+            ..append.clone()
+        });
         Ok(self.enqueue(command, Kind::Plain, Some(message)))
     }
 

@@ -35,6 +35,7 @@ pub(crate) enum Name {
     Noop,
     Notify,
     Rename,
+    Replace,
     Search,
     Select,
     SetAcl,
@@ -50,6 +51,7 @@ pub(crate) enum Name {
     UidExpunge,
     UidFetch,
     UidMove,
+    UidReplace,
     UidSearch,
     UidSort,
     UidStore,
@@ -102,6 +104,7 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("NOOP", Name::Noop, Needs::Nothing),
     ("NOTIFY", Name::Notify, Needs::Authenticated),
     ("RENAME", Name::Rename, Needs::Authenticated),
+    ("REPLACE", Name::Replace, Needs::Selected),
     ("SEARCH", Name::Search, Needs::Selected),
     ("SELECT", Name::Select, Needs::Authenticated),
     ("SETACL", Name::SetAcl, Needs::Authenticated),
@@ -132,6 +135,7 @@ impl Name {
             Name::Expunge => Name::UidExpunge,
             Name::Fetch => Name::UidFetch,
             Name::Move => Name::UidMove,
+            Name::Replace => Name::UidReplace,
             Name::Search => Name::UidSearch,
             Name::Sort => Name::UidSort,
             Name::Store => Name::UidStore,
@@ -148,6 +152,11 @@ impl Name {
             .map_or(Needs::Selected, |&(_, _, needs)| needs)
     }
 
+    /// Whether it brings messages, which stream past.
+    pub(crate) fn appends(self) -> bool {
+        matches!(self, Name::Append | Name::Replace | Name::UidReplace)
+    }
+
     /// Whether the command changes the selected mailbox, which one that is
     /// open read-only does not allow.
     pub(crate) fn writes(self) -> bool {
@@ -155,9 +164,11 @@ impl Name {
             self,
             Name::Expunge
                 | Name::Move
+                | Name::Replace
                 | Name::Store
                 | Name::UidExpunge
                 | Name::UidMove
+                | Name::UidReplace
                 | Name::UidStore
         )
     }

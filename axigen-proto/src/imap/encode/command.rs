@@ -10,15 +10,17 @@ use crate::imap::command::{
 use crate::imap::extensions::acl::{Acl, Change};
 use crate::imap::extensions::condstore::{ENTRY, Resync};
 use crate::imap::extensions::metadata::{Depth, EntryName, Metadata};
+use crate::imap::extensions::multiappend::{AppendPiece, Inside};
 use crate::imap::extensions::notify::{Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::SortCriterion;
-use crate::imap::types::{MailboxName, SpecialUse, StatusItem, Tag};
+use crate::imap::sequence::SequenceNumber;
+use crate::imap::types::{DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 use crate::imap::utf7;
 
 impl Encoder<'_> {
     /// A command, line end included. Texts that cannot be quoted go as
-    /// non-synchronising literals (RFC 7888). Of APPEND everything up to the
-    /// space before the literal is written, and no line end.
+    /// non-synchronising literals (RFC 7888). Of APPEND and REPLACE
+    /// everything up to the first literal of a message is written, and no line end.
     pub fn command(&mut self, tag: &Tag, command: &Command) {
         self.print(format_args!("{tag} "));
         match command {
@@ -269,15 +271,54 @@ impl Encoder<'_> {
     }
 
     fn append(&mut self, append: &Append) {
-        self.of_mailbox("APPEND", append.mailbox.as_str());
-        if !append.flags.is_empty() {
-            self.put(" ");
-            self.flags(&append.flags, false);
+        match append.replaces {
+            None => self.of_mailbox("APPEND", append.mailbox.as_str()),
+            Some(replaced) => {
+                let number = match replaced.number {
+                    SequenceNumber::Largest => "*".to_owned(),
+                    SequenceNumber::Number(number) => number.to_string(),
+                };
+                let uid = uid_prefix(replaced.uid);
+                self.print(format_args!("{uid}REPLACE {number} "));
+                self.client_mailbox(append.mailbox.as_str());
+            }
         }
-        if let Some(date) = append.date {
+        self.append_options(&append.flags, append.date);
+        self.append_pieces(Inside::Message, &append.pieces);
+    }
+
+    fn append_options(&mut self, flags: &[Flag], date: Option<DateTime>) {
+        if !flags.is_empty() {
+            self.put(" ");
+            self.flags(flags, false);
+        }
+        if let Some(date) = date {
             self.print(format_args!(" \"{date}\""));
         }
-        self.put(" ");
+    }
+
+    /// What stands between two literals of APPEND, or behind the last.
+    pub(crate) fn append_pieces(&mut self, mut inside: Inside, pieces: &[AppendPiece]) {
+        for piece in pieces {
+            // In a list only what is not its first part follows a space.
+            let spaced = !matches!(inside, Inside::Catenate { first: true });
+            if spaced && !matches!(piece, AppendPiece::Message { .. } | AppendPiece::End) {
+                self.put(" ");
+            }
+            match piece {
+                AppendPiece::Literal => {}
+                AppendPiece::Utf8 => self.put("UTF8 ("),
+                AppendPiece::Catenate => self.put("CATENATE ("),
+                AppendPiece::Url(url) => {
+                    self.put("URL ");
+                    self.client_string(url.as_bytes());
+                }
+                AppendPiece::Text => self.put("TEXT "),
+                AppendPiece::End => self.put(")"),
+                AppendPiece::Message { flags, date } => self.append_options(flags, *date),
+            }
+            inside = inside.then(piece);
+        }
     }
 
     fn client_id(&mut self, pairs: &[(String, Option<String>)]) {

@@ -9,6 +9,7 @@
 
 pub mod acl;
 pub mod binary;
+pub mod catenate;
 pub mod compress;
 pub mod condstore;
 pub mod context;
@@ -19,11 +20,13 @@ pub mod idle;
 pub mod list_extended;
 pub mod literal;
 pub mod metadata;
+pub mod multiappend;
 pub mod notify;
 pub mod objectid;
 pub mod partial;
 pub mod preview;
 pub mod quota;
+pub mod replace;
 pub mod sort;
 pub mod special_use;
 pub mod uidbatches;
@@ -34,6 +37,7 @@ pub mod uidonly;
 pub const AFTER_LOGIN: &[&str] = &[
     "ACL",                   // RFC 4314
     "BINARY",                // RFC 3516
+    "CATENATE",              // RFC 4469
     "CHILDREN",              // RFC 3348
     "CONDSTORE",             // RFC 7162
     "CONTEXT=SEARCH",        // RFC 5267
@@ -51,6 +55,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "METADATA",              // RFC 5464
     "METADATA-SERVER",       // RFC 5464
     "MOVE",                  // RFC 6851
+    "MULTIAPPEND",           // RFC 3502
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465
     "OBJECTID",              // RFC 8474
@@ -61,6 +66,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "QUOTA=RES-MAILBOX",     // RFC 9208
     "QUOTA=RES-MESSAGE",     // RFC 9208
     "QUOTA=RES-STORAGE",     // RFC 9208
+    "REPLACE",               // RFC 8508
     "RIGHTS=texk",           // RFC 4314
     "SAVEDATE",              // RFC 8514
     "SEARCHRES",             // RFC 5182

@@ -29,6 +29,7 @@ impl Command {
                 let resync = select.parameters.qresync.as_ref();
                 resync.is_some_and(|resync| resync.matched.is_some())
             }
+            Command::Append(append) => append.replaces.is_some_and(|replaced| !replaced.uid),
             _ => false,
         }
     }

@@ -52,6 +52,14 @@ impl<'a> ParseError<&'a [u8]> for Fault<'a> {
     }
 }
 
+/// The answer to a text that was to be read.
+pub(crate) fn failed(input: &[u8], error: nom::Err<Fault<'_>>) -> Status {
+    match error {
+        nom::Err::Error(fault) | nom::Err::Failure(fault) => fault.status(input),
+        nom::Err::Incomplete(_) => Status::bad("The command is incomplete"),
+    }
+}
+
 impl Fault<'_> {
     /// The answer to a command of which `input` was to be read.
     pub(crate) fn status(self, input: &[u8]) -> Status {

@@ -367,7 +367,7 @@ fn sequence_range(input: &[u8]) -> Parsed<'_, SequenceRange> {
 }
 
 /// `seq-number = nz-number / "*"`
-fn sequence_number(input: &[u8]) -> Parsed<'_, SequenceNumber> {
+pub(crate) fn sequence_number(input: &[u8]) -> Parsed<'_, SequenceNumber> {
     alt((
         value(SequenceNumber::Largest, tag("*")),
         map(nz_number, SequenceNumber::Number),

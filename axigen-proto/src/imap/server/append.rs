@@ -1,72 +1,181 @@
-//! APPEND: its message streams past, it is never held.
+//! APPEND and REPLACE: messages stream past, they are never held.
+
+use std::collections::VecDeque;
 
 use super::commands::too_big_to_come_unasked;
-use super::{Event, Kind, Phase, Server};
-use crate::frame::Line;
+use super::{Event, Kind, Open, Phase, Server};
 use crate::imap::command::Append;
+use crate::imap::extensions::catenate;
 use crate::imap::extensions::literal::Literal;
+use crate::imap::extensions::multiappend::{AppendPiece, Inside, follow};
+use crate::imap::extensions::uidonly;
+use crate::imap::frame::Frame;
+use crate::imap::parse::fault::{expected, failed};
 use crate::imap::response::{Code, Status};
 use crate::imap::types::Tag;
 use crate::session::Misuse;
 
 impl Server {
-    /// The answer to [`Event::AppendStart`]: the message may come.
+    /// The answer to [`Event::AppendStart`], [`Event::AppendNext`],
+    /// [`Event::AppendText`] and [`Event::AppendUrl`]: go on.
     ///
     /// # Errors
     /// [`Misuse`] when no APPEND awaits its decision.
     pub fn proceed(&mut self) -> Result<(), Misuse> {
-        let (tag, literal) = match &self.phase {
-            Phase::AppendAsked { tag, literal } => (tag.clone(), *literal),
-            Phase::Closed => return Ok(()),
-            _ => return Err(Misuse("no APPEND awaits its decision")),
-        };
-        if literal.synchronising {
-            self.out.proceed("Ready for the message");
-        }
-        self.rearm = true;
-        self.phase = if literal.size == 0 {
-            Phase::AppendTail { tag }
-        } else {
-            Phase::AppendBody {
-                tag,
-                left: literal.size,
+        let (open, mut pieces, literal) = match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::AppendAsked {
+                open,
+                pieces,
+                literal,
+            } => (open, pieces, literal),
+            Phase::Closed => {
+                self.phase = Phase::Closed;
+                return Ok(());
+            }
+            other => {
+                self.phase = other;
+                return Err(Misuse("no APPEND awaits its decision"));
             }
         };
+        self.rearm = true;
+        match pieces.front() {
+            Some(piece) if piece.awaits_literal() => {
+                self.phase = match literal {
+                    Some(literal) if literal.size > 0 => Phase::AppendBody {
+                        open,
+                        left: literal.size,
+                    },
+                    _ => Phase::AppendTail { open },
+                };
+                if literal.is_some_and(|literal| literal.synchronising) {
+                    self.out.proceed("Ready for the message");
+                }
+            }
+            Some(AppendPiece::Url(_)) => {
+                pieces.pop_front();
+                self.next_piece(open, pieces, literal);
+            }
+            _ => self.next_piece(open, pieces, literal),
+        }
         Ok(())
     }
 
-    /// APPEND has come to its message.
-    pub(super) fn append(&mut self, tag: Tag, append: Append, literal: Literal) {
+    /// APPEND has come to its first message.
+    pub(super) fn append(&mut self, tag: Tag, mut append: Append, literal: Option<Literal>) {
+        let pieces = std::mem::take(&mut append.pieces);
+        let numbered = append.replaces.is_some_and(|replaced| !replaced.uid);
+        // RFC 9586 §3
+        let checked = match self.enabled.uidonly && numbered {
+            true => Err(uidonly::refusal()),
+            false => self.check_message(&pieces, literal),
+        };
+        if let Err(status) = checked {
+            return self.refuse_piece(tag, status, literal);
+        }
+        self.input.forget();
+        let size = size_of(pieces.first(), literal);
+        self.phase = Phase::AppendAsked {
+            open: Open {
+                tag: tag.clone(),
+                inside: Inside::behind(&pieces),
+                single: append.replaces.is_some(),
+            },
+            pieces: pieces.into(),
+            literal,
+        };
+        self.events
+            .push_back(Event::AppendStart { tag, append, size });
+    }
+
+    /// Whether a literal of a message may come.
+    fn check_message(
+        &self,
+        pieces: &[AppendPiece],
+        literal: Option<Literal>,
+    ) -> Result<(), Status> {
+        let Some(literal) = literal else {
+            return Ok(());
+        };
+        if matches!(pieces.last(), Some(AppendPiece::Utf8)) && !literal.binary {
+            return Err(Status::bad("UTF8 needs a literal8"));
+        }
         let limit = self.append_limit();
         if literal.size > limit {
             // RFC 7889 §5
             let status = Status::no(format!("A message may have at most {limit} bytes"));
-            return self.refuse_literal(Some(tag), status.with(Code::TooBig), literal);
+            return Err(status.with(Code::TooBig));
         }
         if !literal.synchronising && literal.size > self.unasked_limit() {
-            return self.refuse_literal(Some(tag), too_big_to_come_unasked(), literal);
+            return Err(too_big_to_come_unasked());
         }
-        self.input.forget();
-        self.phase = Phase::AppendAsked {
-            tag: tag.clone(),
-            literal,
-        };
-        self.events.push_back(Event::AppendStart {
-            tag,
-            append,
-            size: literal.size,
-        });
+        Ok(())
     }
 
-    /// The application ends APPEND before its message has been read.
+    fn refuse_piece(&mut self, tag: Tag, status: Status, literal: Option<Literal>) {
+        self.phase = Phase::Command;
+        self.refuse_line(Some(tag), status, literal);
+    }
+
+    /// Tells of the next piece that needs a decision.
+    fn next_piece(
+        &mut self,
+        open: Open,
+        mut pieces: VecDeque<AppendPiece>,
+        literal: Option<Literal>,
+    ) {
+        let tag = open.tag.clone();
+        let event = loop {
+            let Some(piece) = pieces.front() else {
+                self.phase = Phase::Busy {
+                    tag: tag.clone(),
+                    kind: Kind::Plain,
+                };
+                self.events.push_back(Event::AppendEnd { tag });
+                return;
+            };
+            match piece {
+                // What has data stays, for `proceed`.
+                AppendPiece::Url(url) => {
+                    let url = url.clone();
+                    break Event::AppendUrl { tag, url };
+                }
+                AppendPiece::Text | AppendPiece::Utf8 | AppendPiece::Literal => {
+                    let size = literal.map_or(0, |literal| literal.size);
+                    break Event::AppendText { tag, size };
+                }
+                AppendPiece::Catenate | AppendPiece::End => drop(pieces.pop_front()),
+                AppendPiece::Message { .. } => {
+                    let Some(AppendPiece::Message { flags, date }) = pieces.pop_front() else {
+                        continue;
+                    };
+                    let size = size_of(pieces.front(), literal);
+                    break Event::AppendNext {
+                        tag,
+                        flags,
+                        date,
+                        size,
+                    };
+                }
+            }
+        };
+        self.phase = Phase::AppendAsked {
+            open,
+            pieces,
+            literal,
+        };
+        self.events.push_back(event);
+    }
+
+    /// The application ends APPEND before all has been read.
     pub(super) fn refuse_append(&mut self, status: Status) {
         let (tag, left) = match std::mem::replace(&mut self.phase, Phase::Command) {
-            Phase::AppendAsked { tag, literal } if literal.synchronising => {
-                return self.tagged(&tag, &status);
-            }
-            Phase::AppendAsked { tag, literal } => (tag, literal.size),
-            Phase::AppendBody { tag, left } => (tag, left),
-            Phase::AppendTail { tag } => (tag, 0),
+            Phase::AppendAsked { open, literal, .. } => match literal {
+                Some(literal) if !literal.synchronising => (open.tag, literal.size),
+                // The client waits, or has said all.
+                _ => return self.tagged(&open.tag, &status),
+            },
+            Phase::AppendBody { open, left } => (open.tag, left),
+            Phase::AppendTail { open } => (open.tag, self.input.wanted() as u64),
             other => {
                 self.phase = other;
                 return;
@@ -77,7 +186,7 @@ impl Server {
     }
 
     pub(super) fn read_message(&mut self) -> bool {
-        let Phase::AppendBody { tag, left } = &mut self.phase else {
+        let Phase::AppendBody { open, left } = &mut self.phase else {
             return false;
         };
         let bytes = self.input.message(*left);
@@ -86,35 +195,90 @@ impl Server {
         }
         *left -= bytes.len() as u64;
         if *left == 0 {
-            self.phase = Phase::AppendTail { tag: tag.clone() };
+            self.phase = Phase::AppendTail { open: open.clone() };
         }
         self.events.push_back(Event::AppendBody(bytes));
         true
     }
 
-    /// Behind the message nothing may stand but the end of the line.
+    /// Behind a literal the command ends, or goes on up to the next.
     pub(super) fn read_tail(&mut self) -> bool {
         let limit = self.command_limit();
-        let Phase::AppendTail { tag } = &self.phase else {
+        let Phase::AppendTail { open } = &self.phase else {
             return false;
         };
-        let Some(line) = self.input.line(limit) else {
+        let open = open.clone();
+        let Some(frame) = self.input.next(limit) else {
             return false;
         };
-        let tag = tag.clone();
-        if matches!(&line, Line::Complete(rest) if rest.is_empty()) {
-            self.phase = Phase::Busy {
-                tag: tag.clone(),
-                kind: Kind::Plain,
-            };
-            self.events.push_back(Event::AppendEnd { tag });
-            return true;
-        }
-        self.phase = Phase::Command;
+        let (status, literal) = match frame {
+            Frame::Command(text) => match self.tail(&open, &text, None) {
+                Ok(()) => return true,
+                Err(status) => (status, None),
+            },
+            Frame::Literal(literal) => {
+                let text = self.input.so_far().to_vec();
+                match self.tail(&open, &text, Some(literal)) {
+                    Ok(()) => return true,
+                    Err(status) => (status, Some(literal)),
+                }
+            }
+            Frame::TooLong(_, literal) => {
+                let status = Status::bad("The command is too long").with(Code::TooBig);
+                (status, literal)
+            }
+            Frame::BareLf(_, literal) => {
+                let status = Status::bad("A line has to end with CRLF, not with LF alone");
+                (status, literal)
+            }
+            Frame::Discarded(_, status) => (status, None),
+            Frame::Flood => {
+                self.too_large();
+                return true;
+            }
+        };
         self.events.push_back(Event::AppendAborted);
-        let status = Status::bad("Expected the end of the line behind the message");
-        let literal = self.input.announced(&line);
-        self.refuse_line(Some(tag), status, literal);
+        self.refuse_piece(open.tag, status, literal);
         true
+    }
+
+    /// Goes on with the text behind a literal.
+    fn tail(&mut self, open: &Open, text: &[u8], literal: Option<Literal>) -> Result<(), Status> {
+        let read = follow(open.inside, open.single, text);
+        let pieces = match read {
+            Ok((b"", pieces)) => pieces,
+            // RFC 4469 §5: a URL is an astring, so it may be a literal too.
+            Err(_) if literal.is_some() && catenate::awaits_url(text) => {
+                if let Some(literal) = literal {
+                    let size = self.check_literal(literal)?;
+                    self.input.accept(size);
+                    if literal.synchronising {
+                        self.out.proceed("Go on");
+                    }
+                }
+                return Ok(());
+            }
+            Ok((rest, _)) => return Err(failed(text, expected(rest, "the end of the command"))),
+            Err(error) => return Err(failed(text, error)),
+        };
+        let awaits = pieces.last().is_some_and(AppendPiece::awaits_literal);
+        match (awaits, literal) {
+            (true, None) => return Err(Status::bad("Expected a literal at the end of the line")),
+            (false, Some(_)) => return Err(Status::bad("Expected a space before the literal")),
+            _ => self.check_message(&pieces, literal)?,
+        }
+        self.input.forget();
+        let mut open = open.clone();
+        open.inside = pieces.iter().fold(open.inside, Inside::then);
+        self.next_piece(open, pieces.into(), literal);
+        Ok(())
+    }
+}
+
+/// How large a message is, if its data is a literal as a whole.
+fn size_of(first: Option<&AppendPiece>, literal: Option<Literal>) -> u64 {
+    match first {
+        Some(AppendPiece::Literal | AppendPiece::Utf8) => literal.map_or(0, |at| at.size),
+        _ => 0,
     }
 }

@@ -7,9 +7,10 @@ use crate::imap::command::Command;
 use crate::imap::command::name::{Name, Needs};
 use crate::imap::extensions::enable::Enabled;
 use crate::imap::extensions::literal::{LITERAL_MINUS, Literal};
+use crate::imap::extensions::multiappend::AppendPiece;
 use crate::imap::extensions::uidonly;
 use crate::imap::frame::Frame;
-use crate::imap::parse::{self, Grammar, Head};
+use crate::imap::parse::{self, Grammar};
 use crate::imap::response::{Code, Response, Status, StatusKind};
 use crate::imap::types::Tag;
 use crate::session::{Close, Upgrade, Violation};
@@ -81,15 +82,23 @@ impl Server {
             Err(rejection) => (rejection.tag, Err(rejection.status)),
             Ok(head) => {
                 let tag = head.tag.clone();
-                let append = (head.name == Name::Append && self.check_state(head.name).is_ok())
+                let append = (head.name.appends() && self.check_state(head.name).is_ok())
                     .then(|| parse::arguments(&self.grammar(), head.name, so_far, head.rest));
                 match append {
-                    Some(Ok(Command::Append(append))) => {
-                        return self.append(tag, append, literal);
+                    Some(Ok(Command::Append(append)))
+                        if append
+                            .pieces
+                            .last()
+                            .is_some_and(AppendPiece::awaits_literal) =>
+                    {
+                        return self.append(tag, append, Some(literal));
                     }
                     // Well formed, but a mailbox that cannot be: the literal would not mend it.
                     Some(Err(status)) if status.kind == StatusKind::No => (Some(tag), Err(status)),
-                    _ => (Some(tag), self.check_literal(&head, literal)),
+                    _ => {
+                        let state = self.check_state(head.name);
+                        (Some(tag), state.and_then(|()| self.check_literal(literal)))
+                    }
                 }
             }
         };
@@ -104,8 +113,8 @@ impl Server {
         }
     }
 
-    fn check_literal(&self, head: &Head<'_>, literal: Literal) -> Result<usize, Status> {
-        self.check_state(head.name)?;
+    /// Whether a literal that is no message may come; gives its size.
+    pub(super) fn check_literal(&self, literal: Literal) -> Result<usize, Status> {
         if literal.binary {
             // RFC 3516 §4.4: literal8 is only for the message of APPEND.
             return Err(Status::bad("A literal8 is not allowed here"));
@@ -241,10 +250,14 @@ impl Server {
                 self.tagged(&tag, &Status::ok("ID completed"));
                 self.events.push_back(Event::ClientId(pairs));
             }
-            Command::Append(_) => self.complain(
-                Some(&tag),
-                Status::bad("Expected the message as a literal at the end of the line"),
-            ),
+            Command::Append(append) => {
+                if append.pieces.last().is_none_or(AppendPiece::awaits_literal) {
+                    let status =
+                        Status::bad("Expected the message as a literal at the end of the line");
+                    return self.complain(Some(&tag), status);
+                }
+                self.append(tag, append, None);
+            }
             Command::Compress => self.compress(&tag),
             Command::Unauthenticate => self.hand_over(tag, command, Kind::Forget),
             Command::Idle => self.idle(tag),

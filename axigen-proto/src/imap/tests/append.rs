@@ -146,9 +146,9 @@ fn append_with_something_behind() {
             "b APPEND INBOX {3+}",
             "abc def",
             "c APPEND INBOX {3+}",
-            "abc {3}",
+            "abc{3}",
             "d APPEND INBOX {3+}",
-            "abc {5+}",
+            "abc{5+}",
             "NOOP ",
             "e NOOP",
             "f APPEND INBOX",
@@ -157,11 +157,10 @@ fn append_with_something_behind() {
         ]),
         &mut yes,
     );
-    let bad = "BAD Expected the end of the line behind the message";
     let answers = outcome.answers();
-    assert_eq!(answers[1], format!("b {bad}"));
-    assert_eq!(answers[2], format!("c {bad}"));
-    assert_eq!(answers[3], format!("d {bad}"));
+    for (line, tag) in answers[1..4].iter().zip(["b", "c", "d"]) {
+        assert!(line.starts_with(&format!("{tag} BAD Expected")), "{line}");
+    }
     assert_eq!(answers[4], "e OK Done");
     for (line, tag) in answers[5..].iter().zip(["f", "g", "h"]) {
         assert!(line.starts_with(&format!("{tag} BAD Expected")), "{line}");
@@ -212,5 +211,229 @@ fn append_to_a_name_that_cannot_be() {
             outcome.answers()[1..],
             [format!("b {no}"), "c OK Done".into()]
         );
+    }
+}
+
+/// What the application was told of the messages, without their bytes.
+fn told(events: &[Event]) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for event in events {
+        match event {
+            Event::AppendStart { append, size, .. } => {
+                told.push(format!("start {} {size}", append.mailbox.as_str()));
+            }
+            Event::AppendNext { flags, size, .. } => told.push(format!("next {flags:?} {size}")),
+            Event::AppendText { size, .. } => told.push(format!("text {size}")),
+            Event::AppendUrl { url, .. } => told.push(format!("url {url}")),
+            Event::AppendEnd { .. } => told.push("end".to_owned()),
+            Event::AppendAborted => told.push("aborted".to_owned()),
+            _ => {}
+        }
+    }
+    told
+}
+
+#[test]
+fn several_messages() {
+    // RFC 3502 §6.3.11, with each form of literal.
+    let outcome = every_chunk(
+        open(),
+        &lines(&[
+            "a LOGIN alice secret",
+            "A003 APPEND saved-messages (\\Seen) {8}",
+            "one\r\n\r\n1 (\\Seen) \" 7-Feb-1994 22:43:04 -0800\" {4+}",
+            "two\n ~{0}",
+            "",
+            "A004 NOOP",
+        ]),
+        &mut yes,
+    );
+    assert_eq!(
+        outcome.answers()[1..],
+        [
+            "+ Ready for the message",
+            "+ Ready for the message",
+            "A003 OK Done",
+            "A004 OK Done"
+        ]
+    );
+    assert_eq!(
+        told(&outcome.events),
+        [
+            "start saved-messages 8",
+            "next [Seen] 4",
+            "next [] 0",
+            "end"
+        ]
+    );
+}
+
+#[test]
+fn parts() {
+    // RFC 4469 §3, a URL as a literal, and other messages before and behind.
+    let outcome = every_chunk(
+        open(),
+        &lines(&[
+            "a LOGIN alice secret",
+            "A003 APPEND Drafts (\\Seen \\Draft $MDNSent) CATENATE (URL \"/Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER\" TEXT {4+}",
+            "\r\n-- URL \"/a/;UID=1\" URL {10+}\r\n/b c/;UID= TEXT ~{2+}",
+            "--) (\\Flagged) {3+}",
+            "abc CATENATE (URL x)",
+            "A004 APPEND Drafts CATENATE (URL \"/x\" URL y)",
+            "A005 NOOP",
+        ]),
+        &mut yes,
+    );
+    assert_eq!(
+        outcome.answers()[1..],
+        ["A003 OK Done", "A004 OK Done", "A005 OK Done"]
+    );
+    assert_eq!(
+        told(&outcome.events),
+        [
+            "start Drafts 0",
+            "url /Drafts;UIDVALIDITY=385759045/;UID=20/;section=HEADER",
+            "text 4",
+            "url /a/;UID=1",
+            "url /b c/;UID=",
+            "text 2",
+            "next [Flagged] 3",
+            "next [] 0",
+            "url x",
+            "end",
+            "start Drafts 0",
+            "url /x",
+            "url y",
+            "end",
+        ]
+    );
+}
+
+#[test]
+fn replace() {
+    let outcome = every_chunk(
+        open(),
+        &lines(&[
+            "a LOGIN alice secret",
+            "b REPLACE 1 Drafts {1}",
+            "c SELECT Drafts",
+            "d REPLACE 4 Drafts (\\Seen \\Draft) {3}",
+            "abc",
+            "e UID REPLACE 7 Drafts CATENATE (TEXT {3+}",
+            "abc)",
+            "f REPLACE 4 Drafts {3+}",
+            "abc {3+}",
+            "abc",
+            "g REPLACE 4:5 Drafts {3+}",
+            "abc",
+            "h EXAMINE Drafts",
+            "i REPLACE 4 Drafts {3+}",
+            "abc",
+        ]),
+        &mut yes,
+    );
+    let answers = outcome.answers();
+    let tagged: Vec<String> = answers
+        .iter()
+        .filter(|line| !line.starts_with(['*', '+']))
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        tagged[1..],
+        [
+            "b BAD", "c OK", "d OK", "e OK", "f BAD", "g BAD", "h OK", "i NO"
+        ]
+    );
+    assert_eq!(
+        told(&outcome.events),
+        [
+            "start Drafts 3",
+            "end",
+            "start Drafts 0",
+            "text 3",
+            "end",
+            "start Drafts 3",
+            "aborted"
+        ]
+    );
+}
+
+#[test]
+fn what_breaks_in_the_middle() {
+    let mut config = open();
+    config.limits.message_size = 100;
+    let big = "x".repeat(101);
+    let outcome = every_chunk(
+        config,
+        &lines(&[
+            "a LOGIN alice secret",
+            "b APPEND x {1+}",
+            "a {101+}",
+            &big,
+            "c APPEND x {1+}",
+            "a {101}",
+            "d APPEND x CATENATE (TEXT {1+}",
+            "a TEXT {1+}",
+            "b TEXT",
+            "e APPEND x CATENATE (TEXT {1+}",
+            "a URL",
+            "f APPEND x CATENATE (TEXT {1+}",
+            "a",
+            "g APPEND x CATENATE ()",
+            "h APPEND x {1+}",
+            "a{1+}",
+            "b",
+            "i APPEND x UTF8 ({1+}",
+            "b)",
+            "j NOOP",
+        ]),
+        &mut yes,
+    );
+    let answers: Vec<String> = outcome.answers()[1..]
+        .iter()
+        .map(|line| line.split(' ').take(3).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(answers[..2], ["b NO [TOOBIG]", "c NO [TOOBIG]"]);
+    let kinds: Vec<&str> = answers[2..].iter().map(|line| &line[..4]).collect();
+    assert_eq!(
+        kinds,
+        ["d BA", "e BA", "f BA", "g BA", "h BA", "i BA", "j OK"]
+    );
+    let aborted = told(&outcome.events)
+        .iter()
+        .filter(|event| *event == "aborted")
+        .count();
+    assert_eq!(aborted, 6);
+}
+
+#[test]
+fn the_application_stops_it_at_any_piece() {
+    for stop in ["next", "text", "url"] {
+        let mut app = |server: &mut Server, event: &Event| match event {
+            Event::AppendNext { tag, .. } if stop == "next" => {
+                server.finish(tag, Status::no("stop")).unwrap();
+            }
+            Event::AppendText { tag, .. } if stop == "text" => {
+                server.finish(tag, Status::no("stop")).unwrap();
+            }
+            Event::AppendUrl { tag, .. } if stop == "url" => {
+                server.finish(tag, Status::no("stop")).unwrap();
+            }
+            event => yes(server, event),
+        };
+        let outcome = every_chunk(
+            open(),
+            &lines(&[
+                "a LOGIN alice secret",
+                "b APPEND x {1+}",
+                "a CATENATE (URL u TEXT {1+}",
+                "t URL {1+}",
+                "u) {3+}",
+                "abc",
+                "c NOOP",
+            ]),
+            &mut app,
+        );
+        assert_eq!(outcome.answers()[1..], ["b NO stop", "c OK Done"], "{stop}");
     }
 }

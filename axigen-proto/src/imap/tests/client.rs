@@ -680,6 +680,8 @@ fn names_are_written_as_was_enabled() {
 fn append(name: &str) -> Append {
     Append {
         mailbox: name.into(),
+        replaces: None,
+        pieces: Vec::new(),
         flags: vec![Flag::Seen],
         date: None,
     }

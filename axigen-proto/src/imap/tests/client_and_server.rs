@@ -121,7 +121,7 @@ impl Host {
             Asked::AppendEnd { tag } => {
                 let code = Code::AppendUid {
                     uid_validity: 1,
-                    uid: 7,
+                    uids: std::iter::once(7).collect(),
                 };
                 server.finish(&tag, Status::ok("kept").with(code)).unwrap();
             }
@@ -143,6 +143,9 @@ impl Host {
                 }
                 server.finish(&tag, Status::ok("done")).unwrap();
                 self.commands.push(command);
+            }
+            Asked::AppendNext { .. } | Asked::AppendText { .. } | Asked::AppendUrl { .. } => {
+                server.proceed().unwrap();
             }
             Asked::LoggedIn(_) | Asked::ClientId(_) | Asked::AppendAborted => {}
         }
@@ -439,6 +442,8 @@ fn messages_are_appended_as_they_are() {
                 for name in ["INBOX", "Nowhere"] {
                     let append = Append {
                         mailbox: name.into(),
+                        replaces: None,
+                        pieces: Vec::new(),
                         flags: vec![],
                         date: None,
                     };

@@ -181,7 +181,10 @@ pub(super) fn yes(server: &mut Server, event: &Event) {
         Event::Command { tag, .. } | Event::AppendEnd { tag } | Event::IdleEnd { tag } => {
             server.finish(tag, Status::ok("Done")).unwrap();
         }
-        Event::AppendStart { .. } => server.proceed().unwrap(),
+        Event::AppendStart { .. }
+        | Event::AppendNext { .. }
+        | Event::AppendText { .. }
+        | Event::AppendUrl { .. } => server.proceed().unwrap(),
         _ => {}
     }
 }

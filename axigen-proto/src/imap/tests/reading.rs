@@ -144,7 +144,11 @@ fn plain_code() -> impl Strategy<Value = Code> {
 fn code() -> impl Strategy<Value = Code> {
     prop_oneof![
         5 => plain_code(),
-        1 => (1u32.., 1u32..).prop_map(|(uid_validity, uid)| Code::AppendUid { uid_validity, uid }),
+        1 => (1u32.., 1u32..1000, 1u32..5).prop_map(|(uid_validity, uid, count)| Code::AppendUid {
+            uid_validity,
+            uids: (uid..uid + count).collect(),
+        }),
+        1 => "[!-\\\\^-~]{1,12}".prop_map(Code::BadUrl),
         1 => (1u32.., 1usize..5)
             .prop_flat_map(|(validity, count)| (
                 Just(validity),

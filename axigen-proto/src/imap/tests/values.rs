@@ -6,11 +6,12 @@ use proptest::prelude::*;
 
 use crate::imap::command::{
     Append, Command, Fetch, FetchAttribute, List, ListPattern, ListReturn, ListSelect, Partial,
-    Search, SearchKey, SearchReturn, Section, SectionText, Select, Store, StoreAction,
+    Replaced, Search, SearchKey, SearchReturn, Section, SectionText, Select, Store, StoreAction,
 };
 use crate::imap::extensions::condstore::{
     EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
+use crate::imap::extensions::multiappend::AppendPiece;
 use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::partial::PartialRange;
@@ -59,18 +60,20 @@ pub(super) fn flag() -> impl Strategy<Value = Flag> {
     ]
 }
 
+fn sequence_number() -> impl Strategy<Value = SequenceNumber> {
+    prop_oneof![
+        4 => (1u32..50).prop_map(SequenceNumber::Number),
+        1 => (1..=u32::MAX).prop_map(SequenceNumber::Number),
+        1 => Just(SequenceNumber::Largest),
+    ]
+}
+
 pub(super) fn set() -> impl Strategy<Value = SequenceSet> {
-    let number = || {
-        prop_oneof![
-            4 => (1u32..50).prop_map(SequenceNumber::Number),
-            1 => (1..=u32::MAX).prop_map(SequenceNumber::Number),
-            1 => Just(SequenceNumber::Largest),
-        ]
-    };
-    let range = (number(), option::of(number())).prop_map(|(from, to)| SequenceRange {
-        from,
-        to: to.unwrap_or(from),
-    });
+    let range =
+        (sequence_number(), option::of(sequence_number())).prop_map(|(from, to)| SequenceRange {
+            from,
+            to: to.unwrap_or(from),
+        });
     prop_oneof![
         9 => vec(range, 1..5).prop_map(SequenceSet::Ranges),
         1 => Just(SequenceSet::Saved),
@@ -487,13 +490,46 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
         (name_text(), pattern())
             .prop_map(|(reference, pattern)| Command::Lsub { reference, pattern }),
         (mailbox(), status_items()).prop_map(|(mailbox, items)| Command::Status { mailbox, items }),
-        (mailbox(), vec(flag(), 0..3), option::of(date_time())).prop_map(
-            |(mailbox, flags, date)| Command::Append(Append {
-                mailbox,
-                flags,
-                date
-            })
-        ),
+        (
+            mailbox(),
+            option::of((any::<bool>(), sequence_number())),
+            vec(flag(), 0..3),
+            option::of(date_time()),
+            append_pieces(),
+        )
+            .prop_map(|(mailbox, replaces, flags, date, pieces)| {
+                Command::Append(Append {
+                    mailbox,
+                    replaces: replaces.map(|(uid, number)| Replaced { uid, number }),
+                    flags,
+                    date,
+                    pieces,
+                })
+            }),
+    ]
+}
+
+/// What can stand up to the first literal of a message, or up to the end.
+fn append_pieces() -> impl Strategy<Value = Vec<AppendPiece>> {
+    let urls = || vec(text().prop_map(AppendPiece::Url), 1..4);
+    prop_oneof![
+        Just(vec![AppendPiece::Literal]),
+        Just(vec![AppendPiece::Utf8]),
+        (vec(text().prop_map(AppendPiece::Url), 0..4), any::<bool>()).prop_map(|(urls, utf8)| {
+            let mut pieces = vec![AppendPiece::Catenate];
+            pieces.extend(urls);
+            pieces.push(match utf8 {
+                true => AppendPiece::Utf8,
+                false => AppendPiece::Text,
+            });
+            pieces
+        }),
+        urls().prop_map(|urls| {
+            let mut pieces = vec![AppendPiece::Catenate];
+            pieces.extend(urls);
+            pieces.push(AppendPiece::End);
+            pieces
+        }),
     ]
 }
 

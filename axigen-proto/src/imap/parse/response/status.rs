@@ -117,8 +117,9 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
     match name {
         // RFC 4315 §3: resp-code-apnd = "APPENDUID" SP nz-number SP append-uid
         "APPENDUID" => {
-            let (rest, (uid_validity, (), uid)) = (nz_number, sp, nz_number).parse(input)?;
-            Ok((rest, Code::AppendUid { uid_validity, uid }))
+            let (rest, (uid_validity, ())) = (nz_number, sp).parse(input)?;
+            let (rest, uids) = uid_set(counted, rest)?;
+            Ok((rest, Code::AppendUid { uid_validity, uids }))
         }
         // RFC 4315 §3: resp-code-copy = "COPYUID" SP nz-number SP uid-set SP uid-set
         "COPYUID" => {
@@ -132,6 +133,12 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
                 to,
             };
             Ok((rest, code))
+        }
+        // RFC 4469 §5: badurl-response-code = "BADURL" SP url-resp-text
+        "BADURL" => {
+            let (rest, url) = take_while1(|b: u8| b != b']').parse(input)?;
+            let url = String::from_utf8_lossy(url).into_owned();
+            Ok((rest, Code::BadUrl(url)))
         }
         "BADCHARSET" => {
             let (rest, names) = in_parentheses(counted, input, astring_text)?;

@@ -1,0 +1,134 @@
+//! CATENATE ([RFC 4469](https://www.rfc-editor.org/rfc/rfc4469)): what a URL names
+//! becomes a part of a message.
+
+use axigen_proto::imap::command::{FetchAttribute, Partial, Section, SectionText};
+use axigen_proto::imap::extensions::acl::Rights;
+use axigen_proto::imap::response::{Code, Status};
+use axigen_proto::imap::types::Tag;
+use axigen_proto::imap::url::ImapUrl;
+use bytes::Bytes;
+
+use super::data::{Data, Source};
+use super::{Done, ImapConn, Talk, status};
+use crate::mailbox::View;
+
+impl Talk<'_> {
+    /// A part of the message that is on the server.
+    pub(super) async fn append_url(&mut self, conn: &mut ImapConn, tag: &Tag, url: &str) -> Done {
+        let part = self.part_of(url).await;
+        let goes_on = match part {
+            Ok(part) => self.append_part(&part),
+            Err(status) => Some(Err(status)),
+        };
+        self.decide(conn, tag, goes_on)
+    }
+
+    async fn part_of(&self, url: &str) -> Result<Bytes, Status> {
+        let bad = |text: &'static str| Status::no(text).with(Code::BadUrl(url.to_owned()));
+        let parsed = ImapUrl::parse(url).map_err(bad)?;
+        if let Some(server) = &parsed.server {
+            self.is_here(server).map_err(bad)?;
+        }
+        if parsed.urlauth.is_some() {
+            return Err(bad("a URL with URLAUTH is for URLFETCH"));
+        }
+        // RFC 4469 §3: relative to the mailbox that is open.
+        let view = match &parsed.mailbox {
+            None => match &self.selected {
+                Some(selected) => {
+                    if parsed
+                        .uid_validity
+                        .is_some_and(|at| at != selected.uid_validity)
+                    {
+                        return Err(bad("the mailbox has other UIDs by now"));
+                    }
+                    selected.view
+                }
+                None => return Err(bad("the URL names no mailbox, and none is open")),
+            },
+            Some(name) => {
+                let (view, info) = self
+                    .mailbox_for(name, Rights::READ, false)
+                    .await
+                    .map_err(|_| bad("there is no such mailbox"))?;
+                if parsed
+                    .uid_validity
+                    .is_some_and(|at| at != info.uid_validity)
+                {
+                    return Err(bad("the mailbox has other UIDs by now"));
+                }
+                view
+            }
+        };
+        let part = self.bytes_of(&view, &parsed).await;
+        part?.ok_or_else(|| bad("there is no such message or part"))
+    }
+
+    /// Whether a URL means this server and this user.
+    pub(super) fn is_here(
+        &self,
+        server: &axigen_proto::imap::url::Server,
+    ) -> Result<(), &'static str> {
+        let settings = self.context.settings.load();
+        if !server.host.eq_ignore_ascii_case(&settings.hostname) {
+            return Err("the URL is of another server");
+        }
+        let ours = self.user.as_ref().map(|user| user.address.as_str());
+        match (&server.user, ours) {
+            (Some(user), Some(ours)) if !user.eq_ignore_ascii_case(ours) => {
+                Err("the URL is of another user")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The bytes of the message, or part of it, that a URL names in a mailbox.
+    pub(super) async fn bytes_of(
+        &self,
+        view: &View,
+        url: &ImapUrl,
+    ) -> Result<Option<Bytes>, Status> {
+        let Some(uid) = url.uid else {
+            return Ok(None);
+        };
+        let mailboxes = &self.context.mailboxes;
+        let failed = |error| status::of(&error, false);
+        let rows = mailboxes.rows_of(view, &[uid]).await.map_err(failed)?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let structures = mailboxes.structures(view.account, &[row.item]).await;
+        let structure = structures.map_err(failed)?.into_iter().next().flatten();
+        let whole = Section {
+            part: Vec::new(),
+            text: SectionText::Full,
+        };
+        let attribute = FetchAttribute::BodySection {
+            peek: true,
+            section: url.section.clone().unwrap_or(whole),
+            partial: url.partial.map(|partial| Partial {
+                offset: partial.offset,
+                length: partial.length.unwrap_or(u64::MAX),
+            }),
+        };
+        let source = Source {
+            mailboxes,
+            account: view.account,
+            row,
+            structure: structure.as_deref(),
+            content: None,
+        };
+        match source.open(&attribute).await.map_err(failed)? {
+            Data::Range(range) => {
+                // Not read where it could not be taken anyway.
+                if let Some(appending) = &self.appending {
+                    appending.has_room(range.end - range.start)?;
+                }
+                let bytes = mailboxes.body(view.account, row.item, range).await;
+                bytes.map(Some).map_err(failed)
+            }
+            Data::Bytes(bytes) => Ok(Some(bytes)),
+            Data::Nil | Data::Size(_) | Data::UnknownEncoding => Ok(None),
+        }
+    }
+}
