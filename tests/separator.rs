@@ -80,6 +80,10 @@ fn a_dot() {
         "MYRIGHTS INBOX.Sub",
         &["* MYRIGHTS INBOX.Sub \"lrswipkxteacd\""],
     );
+    let url = imap.ok("STATUS a/b.c (UIDVALIDITY)");
+    assert!(url.starts_with("* STATUS a/b.c"), "{url}");
+    imap.append("a/b.c", "", "Subject: y\r\n\r\ny\r\n");
+    imap.ok("APPEND Play.Work CATENATE (URL \"/a%2Fb.c/;UID=2\")");
     imap.ok("SETMETADATA Play.Work (/shared/comment \"x\")");
     says(
         &mut imap,
@@ -119,7 +123,7 @@ fn a_dot() {
     says(
         &mut imap,
         "STATUS a.b/c (MESSAGES)",
-        &["* STATUS a.b/c (MESSAGES 0)"],
+        &["* STATUS a.b/c (MESSAGES 1)"],
     );
 }
 

@@ -4,6 +4,7 @@
 use axigen_proto::imap::command::{FetchAttribute, Partial, Section, SectionText};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, Status};
+use axigen_proto::imap::separator::Separator;
 use axigen_proto::imap::types::Tag;
 use axigen_proto::imap::url::ImapUrl;
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use crate::mailbox::View;
 impl Talk<'_> {
     /// A part of the message that is on the server.
     pub(super) async fn append_url(&mut self, conn: &mut ImapConn, tag: &Tag, url: &str) -> Done {
-        let part = self.part_of(url).await;
+        let separator = conn.session().config().separator;
+        let part = self.part_of(url, separator).await;
         let goes_on = match part {
             Ok(part) => self.append_part(&part),
             Err(status) => Some(Err(status)),
@@ -23,7 +25,7 @@ impl Talk<'_> {
         self.decide(conn, tag, goes_on)
     }
 
-    async fn part_of(&self, url: &str) -> Result<Bytes, Status> {
+    async fn part_of(&self, url: &str, separator: Separator) -> Result<Bytes, Status> {
         let bad = |text: &'static str| Status::no(text).with(Code::BadUrl(url.to_owned()));
         let parsed = ImapUrl::parse(url).map_err(bad)?;
         if let Some(server) = &parsed.server {
@@ -47,8 +49,9 @@ impl Talk<'_> {
                 None => return Err(bad("the URL names no mailbox, and none is open")),
             },
             Some(name) => {
+                // RFC 5092 §3: the name is as the server shows it.
                 let (view, info) = self
-                    .mailbox_for(name, Rights::READ, false)
+                    .mailbox_for(&separator.swap(name), Rights::READ, false)
                     .await
                     .map_err(|_| bad("there is no such mailbox"))?;
                 if parsed
