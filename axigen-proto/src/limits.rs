@@ -108,6 +108,9 @@ pub struct ImapLimits {
     pub login_timeout: Duration,
     /// Longest wait for the next command (RFC 9051 §5.4: at least 30 minutes).
     pub idle_timeout: Duration,
+    /// How often a client in IDLE is sent a remark, so that routers between keep
+    /// the connection and a dead one is noticed; zero is never.
+    pub idle_remark: Duration,
 }
 
 impl Default for ImapLimits {
@@ -123,6 +126,7 @@ impl Default for ImapLimits {
             auth_failures: 5,
             login_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30 * 60),
+            idle_remark: Duration::from_secs(2 * 60),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What can be set for an account, its class, its domain and the server.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Problem;
 use super::file::closest;
-use super::values::{Retention, Size};
+use super::values::{Retention, Size, Span};
 use crate::mailbox::{Quota, names};
 
 /// What the sender of a mail is told when the account is full.
@@ -56,6 +58,18 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 32)]
     pub imap_connections: Option<u32>,
+    /// Longest IMAP command without its literals; "0" leaves it to the limit of
+    /// the service, which holds in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imap_command_size: Option<Size>,
+    /// Most bytes of an IMAP command's literals, the message of APPEND not
+    /// counted; "0" leaves it to the limit of the service, which holds in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imap_literal_size: Option<Size>,
+    /// Longest wait for the next IMAP command; "0s" leaves it to the limit of the
+    /// service, which holds in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imap_idle_timeout: Option<Span>,
     /// Most POP3 connections of an account at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 32)]
@@ -114,6 +128,12 @@ pub struct Effective {
     pub plus_folders: bool,
     /// Most IMAP connections.
     pub imap_connections: u32,
+    /// Longest IMAP command, in bytes; `None` is the service's limit.
+    pub imap_command_size: Option<u64>,
+    /// Literals of an IMAP command, in bytes; `None` is the service's limit.
+    pub imap_literal_size: Option<u64>,
+    /// Longest wait for an IMAP command; `None` is the service's limit.
+    pub imap_idle_timeout: Option<Duration>,
     /// Most POP3 connections.
     pub pop3_connections: u32,
     /// The mailbox that POP3 shows.
@@ -142,6 +162,9 @@ impl AccountSettings {
             submission: self.submission.or(parent.submission),
             plus_folders: self.plus_folders.or(parent.plus_folders),
             imap_connections: self.imap_connections.or(parent.imap_connections),
+            imap_command_size: self.imap_command_size.or(parent.imap_command_size),
+            imap_literal_size: self.imap_literal_size.or(parent.imap_literal_size),
+            imap_idle_timeout: self.imap_idle_timeout.or(parent.imap_idle_timeout),
             pop3_connections: self.pop3_connections.or(parent.pop3_connections),
             pop3_mailbox: self.pop3_mailbox.or_else(|| parent.pop3_mailbox.clone()),
             pop3_folders: self.pop3_folders.or(parent.pop3_folders),
@@ -166,6 +189,12 @@ impl AccountSettings {
             submission: all.submission.unwrap_or(true),
             plus_folders: all.plus_folders.unwrap_or(true),
             imap_connections: all.imap_connections.unwrap_or(32),
+            imap_command_size: limit(all.imap_command_size),
+            imap_literal_size: limit(all.imap_literal_size),
+            imap_idle_timeout: all
+                .imap_idle_timeout
+                .map(|span| span.0)
+                .filter(|span| !span.is_zero()),
             pop3_connections: all.pop3_connections.unwrap_or(32),
             pop3_mailbox: all.pop3_mailbox.unwrap_or_else(|| names::INBOX.into()),
             pop3_folders: all.pop3_folders.unwrap_or(true),
@@ -270,6 +299,9 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
         submission: Some(built_in.submission),
         plus_folders: Some(built_in.plus_folders),
         imap_connections: Some(built_in.imap_connections),
+        imap_command_size: size(built_in.imap_command_size),
+        imap_literal_size: size(built_in.imap_literal_size),
+        imap_idle_timeout: Some(Span(built_in.imap_idle_timeout.unwrap_or_default())),
         pop3_connections: Some(built_in.pop3_connections),
         pop3_mailbox: Some(built_in.pop3_mailbox),
         pop3_folders: Some(built_in.pop3_folders),

@@ -261,8 +261,21 @@ pub struct ImapSettings {
     pub append_parts: usize,
     /// Longest command without its literals.
     pub command_size: Size,
-    /// Longest wait for the next command; the standard asks for 30 minutes.
+    /// Longest command before login.
+    pub login_command_size: Size,
+    /// Most bytes of a command's literals together, the message of APPEND not
+    /// counted.
+    pub literal_size: Size,
+    /// Most literals of a command.
+    pub literals: usize,
+    /// Deepest nesting of the conditions of SEARCH.
+    pub nesting: usize,
+    /// Longest wait for the next command, in IDLE as well; the standard asks for
+    /// 30 minutes.
     pub idle_timeout: Span,
+    /// How often a client in IDLE hears that the connection is still there;
+    /// "0s" is never.
+    pub idle_remark: Span,
     /// Longest wait before login.
     pub login_timeout: Span,
     /// Whether clients may have the connection compressed.
@@ -312,7 +325,12 @@ impl Default for ImapSettings {
             append_size: Size(100 * 1024 * 1024),
             append_parts: 1000,
             command_size: Size(limits.command as u64),
+            login_command_size: Size(limits.command_before_login as u64),
+            literal_size: Size(limits.literal as u64),
+            literals: limits.literals,
+            nesting: limits.nesting,
             idle_timeout: Span(limits.idle_timeout),
+            idle_remark: Span(limits.idle_remark),
             login_timeout: Span(limits.login_timeout),
             compress: true,
             separator: '/',
@@ -334,14 +352,19 @@ impl Default for ImapSettings {
 impl ImapSettings {
     /// The session's limits.
     pub fn session_limits(&self) -> ImapLimits {
+        let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
         ImapLimits {
             message_size: self.message_size.0,
-            command: usize::try_from(self.command_size.0).unwrap_or(usize::MAX),
+            command: bytes(self.command_size),
+            command_before_login: bytes(self.login_command_size),
+            literal: bytes(self.literal_size),
+            literals: self.literals,
+            nesting: self.nesting,
+            idle_remark: self.idle_remark.0,
             errors: self.common.errors,
             auth_failures: self.common.auth_failures,
             idle_timeout: self.idle_timeout.0,
             login_timeout: self.login_timeout.0,
-            ..ImapLimits::default()
         }
     }
 }

@@ -37,7 +37,7 @@ mod respond;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -228,6 +228,22 @@ pub struct Server {
     started: Option<Instant>,
     deadline: Option<Instant>,
     rearm: bool,
+    /// When a client in IDLE is sent the next remark.
+    remark: Option<Instant>,
+    /// What its account has narrower than the session.
+    of_account: AccountLimits,
+}
+
+/// Limits of an account that has logged in, where they are narrower than those
+/// of the session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Longest command without its literals.
+    pub command: Option<usize>,
+    /// Largest literal that is not a message.
+    pub literal: Option<usize>,
+    /// Longest wait for the next command.
+    pub idle_timeout: Option<Duration>,
 }
 
 /// What the session is doing.
@@ -325,6 +341,8 @@ impl Server {
             started: None,
             deadline: None,
             rearm: true,
+            remark: None,
+            of_account: AccountLimits::default(),
         }
     }
 
@@ -397,6 +415,11 @@ impl Server {
             }
             _ => Err(Misuse("no command of this tag awaits its end")),
         }
+    }
+
+    /// Narrows the limits for the account that logs in, until UNAUTHENTICATE.
+    pub fn limit(&mut self, limits: AccountLimits) {
+        self.of_account = limits;
     }
 
     /// Largest message the account that has logged in may append, in bytes,
@@ -583,9 +606,41 @@ impl Server {
         }
         if self.rearm || self.deadline.is_none() {
             self.rearm = false;
-            self.deadline = now.checked_add(limits.idle_timeout);
+            let timeout = self.of_account.idle_timeout.unwrap_or(limits.idle_timeout);
+            self.deadline = now.checked_add(timeout.min(limits.idle_timeout));
         }
         self.deadline
+    }
+
+    /// When a client in IDLE is to hear something, if nothing happens.
+    fn next_remark(&mut self, now: Instant) -> Option<Instant> {
+        let every = self.config.limits.idle_remark;
+        if every.is_zero() || !matches!(self.phase, Phase::Idle { .. }) {
+            self.remark = None;
+        } else if self.remark.is_none() {
+            self.remark = now.checked_add(every);
+        }
+        self.remark
+    }
+
+    /// A deadline of the last wait has passed.
+    fn timeout(&mut self, now: Instant) {
+        let passed = |deadline: Option<Instant>| deadline.is_some_and(|at| now >= at);
+        if passed(self.next_deadline(now)) {
+            // RFC 9051 §5.4, in IDLE as well: RFC 2177 §3.
+            let text = if self.identity.is_some() {
+                "Nothing was heard for too long"
+            } else {
+                "The login took too long"
+            };
+            self.end(Some(Status::ok(text)), Close::TimedOut);
+        } else if passed(self.next_remark(now)) {
+            self.remark = None;
+            // Inside of a response there is no place for another.
+            if !self.out.is_open() {
+                self.say(&Response::Status(Status::ok("Still here")));
+            }
+        }
     }
 }
 
@@ -615,19 +670,7 @@ impl Session for Server {
                     self.end(None, Close::PeerGone);
                 }
             }
-            Input::Timeout => {
-                if self
-                    .next_deadline(now)
-                    .is_some_and(|deadline| now >= deadline)
-                {
-                    let text = if self.identity.is_some() {
-                        "Nothing was heard for too long"
-                    } else {
-                        "The login took too long"
-                    };
-                    self.end(Some(Status::ok(text)), Close::TimedOut);
-                }
-            }
+            Input::Timeout => self.timeout(now),
             Input::Upgraded(info) => {
                 // Only a handshake that was due changes what bytes mean.
                 self.phase = match self.phase {
@@ -666,7 +709,10 @@ impl Session for Server {
             self.input.rest();
             return Output::Wait(Wait {
                 read: self.wants_input(),
-                deadline: self.next_deadline(now),
+                deadline: [self.next_deadline(now), self.next_remark(now)]
+                    .into_iter()
+                    .flatten()
+                    .min(),
             });
         }
     }

@@ -51,7 +51,7 @@ use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::separator::Separator;
 use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
-use axigen_proto::imap::server::{Config, Event, Server};
+use axigen_proto::imap::server::{AccountLimits, Config, Event, Server};
 use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Refusal};
 use axigen_store::AccountId;
@@ -227,6 +227,16 @@ fn expunge_allowed(command: &Command) -> bool {
     }
 }
 
+/// What an account has narrower than the service.
+fn account_limits(settings: &Effective) -> AccountLimits {
+    let bytes = |size: Option<u64>| size.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+    AccountLimits {
+        command: bytes(settings.imap_command_size),
+        literal: bytes(settings.imap_literal_size),
+        idle_timeout: settings.imap_idle_timeout,
+    }
+}
+
 /// Waits for a change of the account, or of the one that the open mailbox is in.
 async fn changed(user: &mut Option<User>, selected: &mut Option<Selected>) {
     let Some(user) = user else {
@@ -300,6 +310,9 @@ impl Talk<'_> {
                     .user
                     .as_ref()
                     .and_then(|user| user.settings.message_size);
+                if let Some(user) = &self.user {
+                    conn.session().limit(account_limits(&user.settings));
+                }
                 if let Some(bytes) = of_account {
                     conn.session().limit_append(bytes);
                 }

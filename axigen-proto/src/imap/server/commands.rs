@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Event, Kind, Phase, Server};
+use super::{AccountLimits, Event, Kind, Phase, Server};
 use crate::imap::command::Command;
 use crate::imap::command::name::{Name, Needs};
 use crate::imap::extensions::enable::Enabled;
@@ -43,7 +43,9 @@ impl Server {
     pub(super) fn command_limit(&self) -> usize {
         let limits = &self.config.limits;
         if self.identity.is_some() {
-            limits.command
+            limits
+                .command
+                .min(self.of_account.command.unwrap_or(usize::MAX))
         } else {
             limits.command_before_login
         }
@@ -121,7 +123,7 @@ impl Server {
         }
         let limits = &self.config.limits;
         let limit = limits.literal.min(match self.identity {
-            Some(_) => usize::MAX,
+            Some(_) => self.of_account.literal.unwrap_or(usize::MAX),
             None => limits.command_before_login,
         });
         let (count, bytes) = self.input.taken();
@@ -364,6 +366,7 @@ impl Server {
         self.identity = None;
         self.selected = None;
         self.append_limit = None;
+        self.of_account = AccountLimits::default();
         self.enabled = Enabled::default();
         // The time for the next login begins now.
         self.started = None;

@@ -155,3 +155,121 @@ fn id_is_answered() {
         ])
     );
 }
+
+#[test]
+fn another_separator_is_seen_on_the_wire_only() {
+    use crate::imap::response::{ListItem, Namespace};
+    use crate::imap::separator::Separator;
+    let config = Config {
+        separator: Separator::Dot,
+        ..open()
+    };
+    let script = lines(&[
+        "a LOGIN alice secret",
+        "b SELECT v1/2.notes",
+        "c LIST a. \"%.b*\"",
+        "d RENAME &AOQ-.x y.",
+        "e NAMESPACE",
+    ]);
+    let outcome = every_chunk(config, &script, &mut |server, event| {
+        let Event::Command { tag, command } = event else {
+            return;
+        };
+        match command {
+            Command::Select(select) => assert_eq!(select.mailbox.as_str(), "v1.2/notes"),
+            Command::List(list) => {
+                assert_eq!(list.reference, "a/");
+                assert_eq!(list.patterns[0].0, "%/b*");
+                let item = ListItem {
+                    attributes: Vec::new(),
+                    delimiter: Some('/'),
+                    name: "v1.2/ä".into(),
+                    child_subscribed: false,
+                    old_name: Some("a/b".into()),
+                };
+                server.untagged(&Response::List(item)).unwrap();
+            }
+            Command::Rename { from, to } => assert_eq!((from.as_str(), to.as_str()), ("ä/x", "y/")),
+            Command::Namespace => {
+                let personal = vec![Namespace {
+                    prefix: "Other/".to_owned(),
+                    delimiter: Some('/'),
+                }];
+                let none = Vec::new();
+                let (other, shared) = (none.clone(), none);
+                let response = Response::Namespace {
+                    personal,
+                    other,
+                    shared,
+                };
+                server.untagged(&response).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+        server.finish(tag, Status::ok("Done")).unwrap();
+    });
+    let answers = outcome.answers();
+    let untagged: Vec<&str> = answers
+        .iter()
+        .map(String::as_str)
+        .filter(|line| line.starts_with("* LIST") || line.starts_with("* NAMESPACE"))
+        .collect();
+    assert_eq!(
+        untagged,
+        [
+            "* LIST () \".\" \"v1/2.&AOQ-\" (\"OLDNAME\" (a.b))",
+            "* NAMESPACE ((\"Other.\" \".\")) NIL NIL",
+        ]
+    );
+}
+
+#[test]
+fn idle_is_not_silent_and_ends() {
+    use std::time::{Duration, Instant};
+
+    use bytes::BytesMut;
+
+    use super::drive::open as config;
+    use crate::sasl::Answer;
+    use crate::session::{Close, Input, Output, Session};
+    let mut config = config();
+    config.limits.idle_remark = Duration::from_secs(120);
+    config.limits.idle_timeout = Duration::from_secs(1800);
+    let start = Instant::now();
+    let mut server = Server::new(config, [7; 32]);
+    let turn = |server: &mut Server, now: Instant| {
+        let mut text = String::new();
+        loop {
+            match server.poll_output(now) {
+                Output::Transmit(bytes) => text.push_str(&String::from_utf8_lossy(&bytes)),
+                Output::Event(Event::Connected) => server.greet().unwrap(),
+                Output::Event(Event::Auth(_)) => server.answer(Answer::Accept).unwrap(),
+                Output::Event(event) => yes(server, &event),
+                Output::Wait(wait) => return (text, Ok(wait.deadline)),
+                Output::Close(close) => return (text, Err(close)),
+                Output::Upgrade(_) => {}
+            }
+        }
+    };
+    assert!(turn(&mut server, start).1.is_ok());
+    let script = b"a LOGIN alice secret\r\nb IDLE\r\n";
+    server.handle_input(start, Input::Bytes(BytesMut::from(&script[..])));
+    let (_, mut wait) = turn(&mut server, start);
+    let mut remarks = 0;
+    let (now, last) = loop {
+        let now = wait.unwrap().expect("there is always a deadline");
+        server.handle_input(now, Input::Timeout);
+        let (text, next) = turn(&mut server, now);
+        if next.is_err() {
+            assert_eq!(next, Err(Close::TimedOut));
+            break (now, text);
+        }
+        assert_eq!(text, "* OK Still here\r\n");
+        remarks += 1;
+        wait = next;
+    };
+    // RFC 9051 §5.4: half an hour, in which 14 remarks fit.
+    assert_eq!(now - start, Duration::from_secs(1800));
+    assert_eq!(remarks, 14);
+    assert!(last.starts_with("* BYE "), "{last}");
+}
