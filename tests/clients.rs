@@ -49,6 +49,18 @@ fn assert_arrived(sent: &[u8], read: &[u8]) {
     );
 }
 
+/// As POP3 shows it to a client that does not know UTF8 (RFC 6856): fields
+/// beyond ASCII as encoded words.
+fn downgraded(name: &str, mail: &[u8]) -> Vec<u8> {
+    if name != "utf8-header" {
+        return mail.to_vec();
+    }
+    let text = std::str::from_utf8(mail).expect("UTF-8");
+    assert!(text.contains("Subject: Gr\u{fc}\u{df}e ohne"));
+    let shown = text.replace("Gr\u{fc}\u{df}e", "=?utf-8?B?R3LDvMOfZQ==?=");
+    shown.into_bytes()
+}
+
 fn file(dir: &Path, name: &str, bytes: &[u8]) -> String {
     let path = dir.join(name);
     std::fs::write(&path, bytes).unwrap();
@@ -293,7 +305,7 @@ fn curl_sends_appends_and_reads() {
             ] {
                 let url = format!("{scheme}://127.0.0.1:{}/{n}", demo.port(port));
                 let said = run("curl", &["-sS", "-k", secure, &url, "-u", &login], b"").ok();
-                assert_arrived(&mail.bytes, &said.out);
+                assert_arrived(&downgraded(mail.name, &mail.bytes), &said.out);
             }
         }
     }

@@ -120,6 +120,9 @@ def read_imap(connect):
 
 def read_pop3(connect):
     c = connect()
+    # RFC 6856: without it, headers beyond ASCII would come as encoded words.
+    assert "UTF8" in c.capa()
+    c.utf8()
     c.user(OTHER)
     c.pass_(PASSWORD)
     count, total = c.stat()

@@ -10,7 +10,7 @@
 //! then base subject, first address of From, To and Cc, the first of From and To
 //! as they are displayed, each its length and its bytes, the identifier, the
 //! references. Numbers are of seven bits a byte. Identifiers are the first 16
-//! bytes of their BLAKE3-256. One that would be longer than [`MOST`] is not kept,
+//! bytes of their BLAKE3-256. One that would be longer than `MOST` is not kept,
 //! and stands as an empty one: it is made from the message when it is needed.
 
 use axigen_proto::imap::structure::Address;

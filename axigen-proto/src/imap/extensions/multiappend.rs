@@ -3,7 +3,7 @@
 //! forms in which the data of each can come.
 //!
 //! A command is read in pieces, since its messages stream past: each literal
-//! ends a stretch of text, and [`Inside`] says what may follow behind it.
+//! ends a stretch of text, and `Inside` says what may follow behind it.
 
 use nom::Parser;
 use nom::bytes::complete::{tag, tag_no_case};
