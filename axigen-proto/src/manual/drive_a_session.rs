@@ -104,7 +104,7 @@
 //!
 //! ```
 //! use std::time::Instant;
-//! use axigen_proto::pop3::server::{Config, Event, Message, Server};
+//! use axigen_proto::pop3::server::{Config, Event, Expire, Message, Server};
 //! use axigen_proto::sasl::Answer;
 //! use axigen_proto::{Input, Output, Session};
 //! use bytes::{Bytes, BytesMut};
@@ -122,7 +122,8 @@
 //!         Output::Event(Event::Connected) => session.greet()?,
 //!         Output::Event(Event::Auth(_)) => session.answer(Answer::Accept)?,
 //!         Output::Event(Event::LoggedIn(_)) => {
-//!             session.open(vec![Message { size: mail.len() as u64, uid: "1".into() }])?;
+//!             let mail = Message { size: mail.len() as u64, uid: "1".into() };
+//!             session.open(vec![mail], Expire::Never)?;
 //!         }
 //!         Output::Event(Event::Retrieve { .. }) => {
 //!             session.begin(mail.len() as u64)?;
