@@ -57,6 +57,8 @@ fn run(switches: u8, input: &[u8], chunk: usize) -> Outcome {
                             mailbox: "\u{e4}".into(),
                             flags: Vec::new(),
                             date: None,
+                            replaces: None,
+                            pieces: Vec::new(),
                         };
                         client.send(&Command::Enable(vec!["IMAP4REV2".into()])).expect("ready");
                         client.append(&append, 7, false).expect("ready");

@@ -1,6 +1,7 @@
 //! Any search over any message comes to an answer: the first line is the search, the rest the message.
 #![no_main]
 
+use axigen_core::mailbox::excerpt::Excerpt;
 use axigen_core::mailbox::search::{Answer, Candidate, Context, Search};
 use axigen_core::mailbox::structure::Structure;
 use axigen_core::mailbox::{Flags, ItemId, Row};
@@ -30,6 +31,7 @@ fuzz_target!(|data: &[u8]| {
     let saved = NumberSet::new();
     let context = Context { messages: 3, largest_uid: 9, now: 1_700_000_000, saved: &saved, recent: &saved };
     let structure = Structure::parse(raw);
+    let whole = Excerpt::whole(raw.to_vec());
     let header = structure.header();
     let search = Search::new(&search.keys, &context);
     let email_id = ObjectId::new("M0123");
@@ -40,7 +42,7 @@ fuzz_target!(|data: &[u8]| {
             Answer::NeedsEmailId => candidate.email_id = email_id.as_ref(),
             Answer::NeedsStructure => candidate.structure = Some(&structure),
             Answer::NeedsHeader => candidate.header = Some(&raw[header.start as usize..header.end as usize]),
-            Answer::NeedsBody => (candidate.structure, candidate.raw) = (Some(&structure), Some(raw)),
+            Answer::NeedsBody => (candidate.structure, candidate.raw) = (Some(&structure), Some(&whole)),
         }
     }
     panic!("it asks for ever");
