@@ -1,7 +1,7 @@
 //! Accounts: adding, listing, changing and removing them.
 
 use axigen_proto::sasl::{ITERATIONS, PASSWORD_LIMIT, ScramKeys, prepare};
-use axigen_store::{AccountId, Batch, Expect, Op, Part, Patch, Slot, Template};
+use axigen_store::{AccountId, Batch, Expect, Op, Part};
 use bytes::Bytes;
 
 use super::records::{Record, Scram, decode, encode};
@@ -71,14 +71,6 @@ impl Directory {
             password: secrets.hash.clone(),
             scram: secrets.scram.clone(),
         };
-        let id = Template {
-            bytes: Bytes::from_static(&[0; 8]),
-            patches: vec![Patch {
-                at: 0,
-                width: 8,
-                slot: Slot::Counter(0),
-            }],
-        };
         let part = Part {
             account: AccountId::SYSTEM,
             asserts: vec![
@@ -96,7 +88,7 @@ impl Directory {
                 },
                 Op::Set {
                     key: keys::address(&local, &domain).into(),
-                    val: id,
+                    val: keys::new_id(0),
                 },
                 Op::Set {
                     key: keys::new_account(0),

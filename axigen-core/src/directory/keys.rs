@@ -54,6 +54,18 @@ pub(super) fn account(id: u64) -> Key {
     join(b"dir/i/", &id.to_be_bytes())
 }
 
+/// The id of an account as a value, given at commit.
+pub(super) fn new_id(slot: u8) -> Template {
+    Template {
+        bytes: Bytes::from_static(&[0; 8]),
+        patches: vec![Patch {
+            at: 0,
+            width: 8,
+            slot: Slot::Counter(slot),
+        }],
+    }
+}
+
 /// The key of an account whose id is given at commit.
 pub(super) fn new_account(slot: u8) -> Template {
     let bytes = account(0);

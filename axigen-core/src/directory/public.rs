@@ -4,7 +4,7 @@
 //! log in to. What people may do with them stands in their access lists, see
 //! [`mailbox::acl`](crate::mailbox::acl).
 
-use axigen_store::{AccountId, Batch, Expect, Op, Part, Patch, Slot, Template};
+use axigen_store::{AccountId, Batch, Expect, Op, Part};
 use bytes::Bytes;
 
 use super::records::{Record, decode};
@@ -30,14 +30,6 @@ impl Directory {
         if let Some(account) = self.public_folders(&domain).await? {
             return Ok(account);
         }
-        let id = Template {
-            bytes: Bytes::from_static(&[0; 8]),
-            patches: vec![Patch {
-                at: 0,
-                width: 8,
-                slot: Slot::Counter(0),
-            }],
-        };
         let part = Part {
             account: AccountId::SYSTEM,
             asserts: vec![
@@ -54,7 +46,7 @@ impl Directory {
                 },
                 Op::Set {
                     key: keys::public(&domain).into(),
-                    val: id,
+                    val: keys::new_id(0),
                 },
                 keys::count_member(&domain, 1),
             ],

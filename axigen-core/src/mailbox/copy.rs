@@ -95,7 +95,7 @@ impl Mailboxes {
                 Ok(done) => {
                     copied.uids.extend(done.pairs);
                     rest = rest.get(done.looked_at..).unwrap_or_default();
-                    self.mark_seen(to, &done.seen).await?;
+                    self.mark_seen(to, &done.seen).await;
                 }
                 Err(error) => {
                     let made: Vec<u32> = copied.uids.iter().map(|&(_, new)| new).collect();
@@ -162,7 +162,7 @@ impl Mailboxes {
             };
             moved.uids.extend(done.pairs);
             rest = rest.get(done.looked_at..).unwrap_or_default();
-            self.mark_seen(to, &done.seen).await?;
+            self.mark_seen(to, &done.seen).await;
         }
         Ok(moved)
     }
@@ -177,13 +177,20 @@ impl Mailboxes {
         })
     }
 
-    /// What the reader had seen stays seen.
-    async fn mark_seen(&self, to: &View, uids: &[u32]) -> Result<()> {
-        if !uids.is_empty() {
-            let seen = FlagChange::Add(Flags::from(Flags::SEEN));
-            self.store_flags_of(to, uids, &seen, None).await?;
+    /// What the reader had seen stays seen. The messages are there already: who
+    /// was told that they are not would bring them a second time.
+    async fn mark_seen(&self, to: &View, uids: &[u32]) {
+        if uids.is_empty() {
+            return;
         }
-        Ok(())
+        let seen = FlagChange::Add(Flags::from(Flags::SEEN));
+        if let Err(error) = self.store_flags_of(to, uids, &seen, None).await {
+            tracing::warn!(
+                account = to.account.0,
+                %error,
+                "messages were copied without the reader's \\Seen"
+            );
+        }
     }
 
     /// Copies the first messages of `uids`.
