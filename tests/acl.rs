@@ -479,6 +479,13 @@ fn not_with_everyone_and_not_beyond_the_domain() {
     // Whether there is such a user elsewhere is not told.
     refused(&mut ann, "SETACL INBOX dan@other.test lr", "NONEXISTENT");
     refused(&mut ann, "SETACL INBOX nobody@other.test lr", "NONEXISTENT");
+    for user in ["dan@other.test", "nobody@other.test"] {
+        for command in ["LISTRIGHTS INBOX", "DELETEACL INBOX", "DELETEACL INBOX -"] {
+            let space = if command.ends_with('-') { "" } else { " " };
+            refused(&mut ann, &format!("{command}{space}{user}"), "NONEXISTENT");
+        }
+        refused(&mut ann, &format!("SETACL INBOX -{user} r"), "NONEXISTENT");
+    }
     ann.ok("SETACL INBOX bob lr");
     served.signal("TERM");
     served.ended();

@@ -90,7 +90,7 @@ impl Talk<'_> {
     ) -> Result<Option<AclResponse>, Status> {
         let name = mailbox.as_str();
         let (view, _) = self.mailbox_for(name, Rights::ADMINISTER, false).await?;
-        let (who, negative) = self.who(&identifier).await?;
+        let (who, negative) = self.who(&view, &identifier).await?;
         let is_owner = !negative && who == Who::Account(view.account);
         Ok(Some(AclResponse::ListRights {
             mailbox,
@@ -113,7 +113,7 @@ impl Talk<'_> {
     ) -> Result<Option<AclResponse>, Status> {
         let name = mailbox.as_str();
         let (view, _) = self.mailbox_for(name, Rights::ADMINISTER, false).await?;
-        let (who, negative) = self.who(identifier).await?;
+        let (who, negative) = self.who(&view, identifier).await?;
         if who == Who::Account(view.account) {
             let all = change != Change::Remove && rights == Rights::ALL && !negative;
             return match all {
@@ -155,9 +155,14 @@ impl Talk<'_> {
                 }
             };
         };
-        if settings.imap.share_across_domains {
-            return Ok(());
+        match settings.imap.share_across_domains || self.is_of_domain(view, guest).await? {
+            true => Ok(()),
+            false => Err(no_user()),
         }
+    }
+
+    /// Whether an account is of the domain that a mailbox is of.
+    async fn is_of_domain(&self, view: &View, guest: AccountId) -> Result<bool, Status> {
         let owner = match self.address_of(view.account).await? {
             Some(owner) => Some(owner),
             // A public folder, which is the domain's.
@@ -170,18 +175,29 @@ impl Talk<'_> {
                 .rsplit_once('@')
                 .map(|(_, domain)| domain.to_owned())
         };
-        match domain(&owner) == domain(&guest) {
-            true => Ok(()),
-            false => Err(no_user()),
-        }
+        Ok(domain(&owner) == domain(&guest))
     }
 
-    /// Who an identifier means, and whether it takes rights away.
-    async fn who(&self, identifier: &str) -> Result<(Who, bool), Status> {
+    /// Who an identifier means, and whether it takes rights away. Whether there
+    /// is such a user in another domain is told only where mailboxes are shared
+    /// with it, or the user is in the list already.
+    async fn who(&self, view: &View, identifier: &str) -> Result<(Who, bool), Status> {
         let own = self.user.as_ref().map_or("", |user| user.address.as_str());
         let home = own.rsplit_once('@').map_or("", |(_, domain)| domain);
         let found = self.context.directory.identify(identifier, home).await;
-        found.map_err(unknown)
+        let found = found.map_err(unknown)?;
+        let across = self.context.settings.load().imap.share_across_domains;
+        if let Who::Account(guest) = found.0
+            && !across
+            && !self.is_of_domain(view, guest).await?
+        {
+            let list = self.context.mailboxes.access(view.account, view.mailbox);
+            let list = list.await.map_err(|error| status::of(&error, false))?;
+            if !list.entries.iter().any(|entry| entry.who == found.0) {
+                return Err(no_user());
+            }
+        }
+        Ok(found)
     }
 
     pub(super) async fn address_of(&self, account: AccountId) -> Result<Option<String>, Status> {

@@ -156,20 +156,24 @@ impl Talk<'_> {
             .iter()
             .cloned()
             .partition(|(entry, _)| entry.as_str() == SPECIAL_USE);
-        if let Some((_, value)) = uses.last() {
-            if view.guest().is_some() {
+        // Everything that can be refused is before what is done.
+        let special = match uses.last() {
+            Some(_) if view.guest().is_some() => {
                 return Err(Status::no("a use is for mailboxes of one's own").with(Code::UseAttr));
             }
-            let special = special_use(value.as_deref())?;
-            let set = mailboxes.set_special_use(view.account, view.mailbox, special);
-            set.await.map_err(|error| failed(&error))?;
-        }
+            Some((_, value)) => Some(special_use(value.as_deref())?),
+            None => None,
+        };
         if !values.is_empty() {
             let done = mailboxes.annotate(&view, &values, limits).await;
             done.map_err(|error| failed(&error))?;
             if view.guest().is_none() {
                 self.changed_itself(view.mailbox, &values);
             }
+        }
+        if let Some(special) = special {
+            let set = mailboxes.set_special_use(view.account, view.mailbox, special);
+            set.await.map_err(|error| failed(&error))?;
         }
         Ok(())
     }
