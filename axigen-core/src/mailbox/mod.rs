@@ -19,6 +19,7 @@
 //! | `select`, `item` | reading: UIDs and rows; structure and content |
 //! | `flags`, `copy`, `expunge` | changing |
 //! | [`annotations`] | notes about mailboxes |
+//! | `access_keys` | keys of URLs that carry rights |
 //! | [`acl`], `view`, `seen` | what others may do with a mailbox, how they see it, what they have seen |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
@@ -37,6 +38,7 @@ use axigen_store::{AccountId, Store};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
+mod access_keys;
 pub mod acl;
 pub mod annotations;
 mod append;
@@ -85,6 +87,7 @@ mod types;
 pub mod verify;
 mod view;
 
+pub use access_keys::AccessKey;
 pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
 pub use item::Content;

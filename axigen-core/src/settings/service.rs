@@ -304,6 +304,11 @@ pub struct ImapSettings {
     /// Whether users may share mailboxes with users of other domains of this
     /// server. Otherwise they are not even told who is there.
     pub share_across_domains: bool,
+    /// Most URLs in one GENURLAUTH or URLFETCH.
+    pub urls: usize,
+    /// Accounts of submission servers, by address: they may read what URLs name
+    /// that users made for their submissions (URLAUTH, access "submit+").
+    pub url_submitters: Vec<String>,
     /// Most searches of one connection whose results are kept up to date
     /// (CONTEXT); 0 keeps none.
     pub search_contexts: u32,
@@ -342,6 +347,8 @@ impl Default for ImapSettings {
             public_folders: "Public".to_owned(),
             share_with_anyone: false,
             share_across_domains: false,
+            urls: 100,
+            url_submitters: Vec::new(),
             search_contexts: 16,
             // RFC 9585 §4: not so often that it is a burden.
             progress_interval: Span(Duration::from_secs(10)),

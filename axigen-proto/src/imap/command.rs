@@ -17,6 +17,7 @@ use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::sort::{Sort, Thread};
 use super::extensions::uidbatches::UidBatches;
+use super::extensions::urlauth::UrlAuthCommand;
 use super::sequence::{SequenceNumber, SequenceSet};
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
@@ -116,6 +117,8 @@ pub enum Command {
     Acl(Acl),
     /// GETMETADATA, SETMETADATA ([RFC 5464](https://www.rfc-editor.org/rfc/rfc5464))
     Metadata(Metadata),
+    /// GENURLAUTH, RESETKEY, URLFETCH ([RFC 4467](https://www.rfc-editor.org/rfc/rfc4467))
+    UrlAuth(UrlAuthCommand),
     /// GETQUOTA ([RFC 9208](https://www.rfc-editor.org/rfc/rfc9208))
     GetQuota {
         /// The name of a quota root.

@@ -116,6 +116,28 @@ impl<'a> Encoder<'a> {
             }
             Response::Acl(acl) => self.acl(acl),
             Response::Metadata(metadata) => self.metadata(metadata),
+            Response::GenUrlAuth(urls) => {
+                self.put("* GENURLAUTH");
+                for url in urls {
+                    self.put(" ");
+                    self.string(url.as_bytes());
+                }
+            }
+            Response::UrlFetch(found) => {
+                self.put("* URLFETCH");
+                for (url, data) in found {
+                    self.put(" ");
+                    self.string(url.as_bytes());
+                    self.put(" ");
+                    match data {
+                        Some(data) => {
+                            self.print(format_args!("{{{}}}\r\n", data.len()));
+                            self.out.put_slice(data);
+                        }
+                        None => self.put("NIL"),
+                    }
+                }
+            }
             Response::Quota { root, resources } => {
                 self.put("* QUOTA ");
                 self.string(root.as_bytes());
@@ -286,6 +308,14 @@ impl<'a> Encoder<'a> {
     /// `"*" SP uniqueid SP "UIDFETCH" SP "("`
     pub fn uid_fetch_begin(&mut self, uid: u32) {
         self.print(format_args!("* {uid} UIDFETCH ("));
+    }
+
+    /// `"*" SP "URLFETCH" SP url-full SP literal`, up to the literal's bytes
+    /// (RFC 4467 §9)
+    pub fn url_begin(&mut self, url: &str, len: u64) {
+        self.put("* URLFETCH ");
+        self.string(url.as_bytes());
+        self.print(format_args!(" {{{len}}}\r\n"));
     }
 
     /// The items of a FETCH response, with its end.
@@ -502,6 +532,11 @@ impl<'a> Encoder<'a> {
                 to,
             } => {
                 self.print(format_args!("[COPYUID {uid_validity} {from} {to}] "));
+                return true;
+            }
+            // RFC 4467 §8
+            Code::UrlMech(mechanisms) => {
+                self.print(format_args!("[URLMECH {}] ", mechanisms.join(" ")));
                 return true;
             }
             Code::BadUrl(url) => {

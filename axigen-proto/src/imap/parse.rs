@@ -26,7 +26,7 @@ use super::command::name::Name;
 use super::command::{Command, Select, Store, StoreAction};
 use super::extensions::{
     acl, compress, condstore, context, enable, id, list_extended, metadata, multiappend, notify,
-    quota, replace, sort, special_use, uidbatches,
+    quota, replace, sort, special_use, uidbatches, urlauth,
 };
 use super::response::Status;
 use super::separator::Separator;
@@ -173,6 +173,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Examine => map(|i| select(grammar, i), Command::Examine).parse(input),
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),
+        Name::GenUrlAuth => urlauth::generate(input),
         Name::GetAcl => acl::get_acl(grammar, input),
         Name::GetMetadata => metadata::get_metadata(grammar, input),
         Name::GetQuota => quota::get_quota(input),
@@ -191,6 +192,8 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Notify => notify::notify(grammar, input),
         Name::Rename => rename(grammar, input),
         Name::Replace => map(|i| replace::replace(grammar, false, i), Command::Append).parse(input),
+        Name::ResetKey => urlauth::reset(grammar, input),
+        Name::UrlFetch => urlauth::fetch(input),
         Name::Search => search::search(grammar, false, input),
         Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),
         Name::SetAcl => acl::set_acl(grammar, input),

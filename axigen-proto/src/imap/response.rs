@@ -75,6 +75,12 @@ pub enum Response {
     Acl(AclResponse),
     /// `* METADATA` ([RFC 5464](https://www.rfc-editor.org/rfc/rfc5464))
     Metadata(MetadataResponse),
+    /// `* GENURLAUTH` ([RFC 4467 §9](https://www.rfc-editor.org/rfc/rfc4467#section-9)):
+    /// URLs with their tokens.
+    GenUrlAuth(Vec<String>),
+    /// `* URLFETCH` ([RFC 4467 §9](https://www.rfc-editor.org/rfc/rfc4467#section-9)): URLs
+    /// and what they name; `None` for what may not be read, or is not there.
+    UrlFetch(Vec<(String, Option<Bytes>)>),
     /// `* QUOTA` ([RFC 9208 §4.2.1](https://www.rfc-editor.org/rfc/rfc9208#section-4.2.1))
     Quota {
         /// The name of the quota root.
@@ -324,6 +330,8 @@ pub enum Code {
     BadEvent,
     /// The charsets that are understood.
     BadCharset(Vec<Cow<'static, str>>),
+    /// The mechanisms of URLAUTH that a mailbox has (RFC 4467 §8).
+    UrlMech(Vec<Cow<'static, str>>),
     /// A URL of CATENATE that names nothing (RFC 4469).
     BadUrl(String),
     Cannot,

@@ -132,23 +132,30 @@ impl Source<'_> {
             Data::Range(range) => {
                 conn.session()
                     .fetch_data(attribute, range.end - range.start)?;
-                let mut at = range.start;
-                while at < range.end {
-                    let end = range.end.min(at + PIECE);
-                    let piece = match self.body(at..end).await {
-                        Ok(piece) if piece.len() as u64 == end - at => piece,
-                        Ok(_) => return Ok(false),
-                        Err(error) => {
-                            tracing::error!(%error, "a message cannot be read");
-                            return Ok(false);
-                        }
-                    };
-                    conn.session().body(piece)?;
-                    at = end;
-                    if conn.session().pending_output() > UNSENT_LOW {
-                        conn.flush().await?;
-                    }
+                return self.stream(conn, range).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends the bytes that were announced, in pieces; `false` if they cannot be
+    /// read any more.
+    pub(super) async fn stream(&self, conn: &mut ImapConn, range: Range<u64>) -> Done<bool> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + PIECE);
+            let piece = match self.body(at..end).await {
+                Ok(piece) if piece.len() as u64 == end - at => piece,
+                Ok(_) => return Ok(false),
+                Err(error) => {
+                    tracing::error!(%error, "a message cannot be read");
+                    return Ok(false);
                 }
+            };
+            conn.session().body(piece)?;
+            at = end;
+            if conn.session().pending_output() > UNSENT_LOW {
+                conn.flush().await?;
             }
         }
         Ok(true)

@@ -40,6 +40,7 @@ mod selected;
 mod shared;
 mod sort;
 mod status;
+mod urlauth;
 
 use std::io;
 
@@ -435,6 +436,7 @@ impl Talk<'_> {
             }
             Command::Acl(acl) => self.acl(conn, acl).await?,
             Command::Metadata(metadata) => self.metadata(conn, account, metadata).await?,
+            Command::UrlAuth(command) => self.urlauth(conn, command).await?,
             Command::Notify(notify) => self.notify(conn, account, &notify).await?,
             Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {

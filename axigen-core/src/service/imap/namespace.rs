@@ -36,6 +36,9 @@ impl Located {
     }
 }
 
+/// A user for whom names mean something: account and address.
+pub(super) type Reader<'r> = (AccountId, &'r str);
+
 /// What of a name lies below a prefix.
 fn below<'n>(name: &'n str, top: &str) -> Option<&'n str> {
     if top.is_empty() {
@@ -88,6 +91,11 @@ impl Talk<'_> {
         let Some(user) = &self.user else {
             return Err(Error::NoSuchMailbox);
         };
+        self.locate_for((user.account, &user.address), name).await
+    }
+
+    /// The same for another user than the one who has logged in.
+    async fn locate_for(&self, user: Reader<'_>, name: &str) -> Result<Located, Error> {
         let (other, public) = self.tops();
         if let Some(rest) = below(name, &other) {
             let (address, inner) = rest.split_once(DELIMITER).ok_or(Error::NoSuchMailbox)?;
@@ -100,7 +108,8 @@ impl Talk<'_> {
             });
         }
         if let Some(inner) = below(name, &public) {
-            let account = self.public_account().await?.ok_or(Error::NoSuchMailbox)?;
+            let account = self.public_account_for(user.1).await?;
+            let account = account.ok_or(Error::NoSuchMailbox)?;
             return Ok(Located {
                 account,
                 name: names::normalise(inner).map_err(|_| Error::NoSuchMailbox)?,
@@ -112,7 +121,7 @@ impl Talk<'_> {
             return Err(Error::NoSuchMailbox);
         }
         Ok(Located {
-            account: user.account,
+            account: user.0,
             name: name.to_owned(),
             prefix: String::new(),
         })
@@ -126,13 +135,14 @@ impl Talk<'_> {
 
     /// The account that holds the public folders of the user's domain.
     pub(super) async fn public_account(&self) -> Result<Option<AccountId>, Error> {
-        let Some(user) = &self.user else {
-            return Ok(None);
-        };
-        let domain = user
-            .address
-            .rsplit_once('@')
-            .map_or("", |(_, domain)| domain);
+        match &self.user {
+            Some(user) => self.public_account_for(&user.address).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn public_account_for(&self, address: &str) -> Result<Option<AccountId>, Error> {
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
         let account = self.context.directory.public_folders(domain).await;
         account.map_err(of_directory)
     }
@@ -158,19 +168,27 @@ impl Talk<'_> {
         let Some(user) = &self.user else {
             return Err(Error::NoSuchMailbox);
         };
+        self.seen_by((user.account, &user.address), name).await
+    }
+
+    /// Finds a mailbox that any user has any right to, by the name it has for
+    /// that user.
+    pub(super) async fn seen_by(
+        &self,
+        user: Reader<'_>,
+        name: &str,
+    ) -> Result<(View, MailboxInfo), Error> {
         let mailboxes = &self.context.mailboxes;
-        let located = self.locate(name).await?;
+        let located = self.locate_for(user, name).await?;
         let found = mailboxes.find(located.account, &located.name).await?;
-        let rights = mailboxes
-            .rights(located.account, found.id, user.account)
-            .await?;
+        let rights = mailboxes.rights(located.account, found.id, user.0).await?;
         if rights.is_empty() {
             return Err(Error::NoSuchMailbox);
         }
         let view = View {
             account: located.account,
             mailbox: found.id,
-            reader: user.account,
+            reader: user.0,
             rights,
         };
         if view.guest().is_none() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::enable::Enabled;
+use axigen_proto::imap::extensions::urlauth::INTERNAL;
 use axigen_proto::imap::response::{Code, FetchItem, ListItem, Response};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Flag, MailboxName};
@@ -150,6 +151,9 @@ impl Selected {
             // RFC 8474 §4.2
             responses.push(Response::ok(Code::MailboxId(id), "is its identifier"));
         }
+        // RFC 4467 §8: the mechanisms for URLs into it.
+        let mechanisms = Code::UrlMech(vec![INTERNAL.into()]);
+        responses.push(Response::ok(mechanisms, "is how URLs are authorised"));
         let permanent = match read_only {
             true => Code::PermanentFlags {
                 flags: Vec::new(),

@@ -18,6 +18,7 @@ pub(crate) enum Name {
     Examine,
     Expunge,
     Fetch,
+    GenUrlAuth,
     GetAcl,
     GetMetadata,
     GetQuota,
@@ -36,6 +37,7 @@ pub(crate) enum Name {
     Notify,
     Rename,
     Replace,
+    ResetKey,
     Search,
     Select,
     SetAcl,
@@ -59,6 +61,7 @@ pub(crate) enum Name {
     Unauthenticate,
     Unselect,
     Unsubscribe,
+    UrlFetch,
 }
 
 /// The state a command needs.
@@ -87,6 +90,7 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("EXAMINE", Name::Examine, Needs::Authenticated),
     ("EXPUNGE", Name::Expunge, Needs::Selected),
     ("FETCH", Name::Fetch, Needs::Selected),
+    ("GENURLAUTH", Name::GenUrlAuth, Needs::Authenticated),
     ("GETACL", Name::GetAcl, Needs::Authenticated),
     ("GETMETADATA", Name::GetMetadata, Needs::Authenticated),
     ("GETQUOTA", Name::GetQuota, Needs::Authenticated),
@@ -105,6 +109,7 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("NOTIFY", Name::Notify, Needs::Authenticated),
     ("RENAME", Name::Rename, Needs::Authenticated),
     ("REPLACE", Name::Replace, Needs::Selected),
+    ("RESETKEY", Name::ResetKey, Needs::Authenticated),
     ("SEARCH", Name::Search, Needs::Selected),
     ("SELECT", Name::Select, Needs::Authenticated),
     ("SETACL", Name::SetAcl, Needs::Authenticated),
@@ -119,6 +124,7 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("UNAUTHENTICATE", Name::Unauthenticate, Needs::Authenticated),
     ("UNSELECT", Name::Unselect, Needs::Selected),
     ("UNSUBSCRIBE", Name::Unsubscribe, Needs::Authenticated),
+    ("URLFETCH", Name::UrlFetch, Needs::Authenticated),
 ];
 
 impl Name {

@@ -13,6 +13,7 @@ use crate::imap::extensions::metadata::{Depth, EntryName, Metadata};
 use crate::imap::extensions::multiappend::{AppendPiece, Inside};
 use crate::imap::extensions::notify::{Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::SortCriterion;
+use crate::imap::extensions::urlauth::UrlAuthCommand;
 use crate::imap::sequence::SequenceNumber;
 use crate::imap::types::{DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 use crate::imap::utf7;
@@ -79,6 +80,7 @@ impl Encoder<'_> {
             Command::Namespace => self.put("NAMESPACE"),
             Command::Acl(acl) => self.client_acl(acl),
             Command::Metadata(metadata) => self.client_metadata(metadata),
+            Command::UrlAuth(command) => self.client_urlauth(command),
             Command::GetQuota { root } => {
                 self.put("GETQUOTA ");
                 self.client_string(root.as_bytes());
@@ -599,6 +601,39 @@ impl Encoder<'_> {
     }
 
     /// A string that a server takes without a word: quoted, or a literal with `+`.
+    fn client_urlauth(&mut self, command: &UrlAuthCommand) {
+        match command {
+            UrlAuthCommand::Generate(urls) => {
+                self.put("GENURLAUTH");
+                for (url, mechanism) in urls {
+                    self.put(" ");
+                    self.client_string(url.as_bytes());
+                    self.print(format_args!(" {mechanism}"));
+                }
+            }
+            UrlAuthCommand::Reset {
+                mailbox,
+                mechanisms,
+            } => {
+                self.put("RESETKEY");
+                if let Some(mailbox) = mailbox {
+                    self.put(" ");
+                    self.client_mailbox(mailbox.as_str());
+                    for mechanism in mechanisms {
+                        self.print(format_args!(" {mechanism}"));
+                    }
+                }
+            }
+            UrlAuthCommand::Fetch(urls) => {
+                self.put("URLFETCH");
+                for url in urls {
+                    self.put(" ");
+                    self.client_string(url.as_bytes());
+                }
+            }
+        }
+    }
+
     fn client_string(&mut self, text: &[u8]) {
         let quotable = text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok();
         if quotable && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {

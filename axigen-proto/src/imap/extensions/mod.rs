@@ -31,6 +31,7 @@ pub mod sort;
 pub mod special_use;
 pub mod uidbatches;
 pub mod uidonly;
+pub mod urlauth;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
@@ -81,5 +82,6 @@ pub const AFTER_LOGIN: &[&str] = &[
     "UIDPLUS",               // RFC 4315
     "UNAUTHENTICATE",        // RFC 8437
     "UNSELECT",              // RFC 3691
+    "URLAUTH",               // RFC 4467
     "WITHIN",                // RFC 5032
 ];

@@ -764,6 +764,7 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         Command::UidBatches(_) => Some("RFC 10022"),
         Command::Acl(_) => Some("RFC 4314"),
         Command::Metadata(_) => Some("RFC 5464"),
+        Command::UrlAuth(_) => Some("RFC 4467"),
         Command::List(list) if list.returns.my_rights => Some("RFC 8440"),
         Command::Notify(_) => Some("RFC 5465"),
         Command::Sort(sort) if sort.returns.is_some() => Some("RFC 5267: RETURN"),

@@ -149,6 +149,7 @@ fn code() -> impl Strategy<Value = Code> {
             uids: (uid..uid + count).collect(),
         }),
         1 => "[!-\\\\^-~]{1,12}".prop_map(Code::BadUrl),
+        1 => Just(Code::UrlMech(vec!["INTERNAL".into(), "XSAMPLE=P34O".into()])),
         1 => (1u32.., 1usize..5)
             .prop_flat_map(|(validity, count)| (
                 Just(validity),
@@ -297,6 +298,11 @@ fn of_mailboxes() -> impl Strategy<Value = Response> {
         }),
         (values::text(), vec(resource, 0..4))
             .prop_map(|(root, resources)| Response::Quota { root, resources }),
+        vec(values::text(), 1..3).prop_map(Response::GenUrlAuth),
+        vec((values::text(), option::of("[ -~\\r\\n]{0,30}")), 1..3).prop_map(|found| {
+            let bytes = |(url, data): (String, Option<String>)| (url, data.map(Bytes::from));
+            Response::UrlFetch(found.into_iter().map(bytes).collect())
+        }),
         (values::mailbox(), vec(values::text(), 0..3))
             .prop_map(|(mailbox, roots)| Response::QuotaRoot { mailbox, roots }),
         (namespace(), namespace(), namespace()).prop_map(|(personal, other, shared)| {

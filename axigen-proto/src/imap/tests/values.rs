@@ -17,6 +17,7 @@ use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::partial::PartialRange;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::extensions::uidbatches::UidBatches;
+use crate::imap::extensions::urlauth::UrlAuthCommand;
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
@@ -484,6 +485,7 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
             }),
         super::acl::command(),
         super::metadata::command(),
+        urlauth().prop_map(Command::UrlAuth),
         text().prop_map(|root| Command::GetQuota { root }),
         mailbox().prop_map(|mailbox| Command::GetQuotaRoot { mailbox }),
         (mailbox(), mailbox()).prop_map(|(from, to)| Command::Rename { from, to }),
@@ -581,6 +583,24 @@ fn notify() -> impl Strategy<Value = Command> {
         },
     );
     prop_oneof![1 => Just(Notify::Silent), 9 => set].prop_map(Command::Notify)
+}
+
+fn urlauth() -> impl Strategy<Value = UrlAuthCommand> {
+    let mechanism = || "[A-Z0-9.-]{1,10}";
+    prop_oneof![
+        vec((text(), mechanism()), 1..3).prop_map(UrlAuthCommand::Generate),
+        (mailbox(), vec(mechanism(), 0..3)).prop_map(|(mailbox, mechanisms)| {
+            UrlAuthCommand::Reset {
+                mailbox: Some(mailbox),
+                mechanisms,
+            }
+        }),
+        Just(UrlAuthCommand::Reset {
+            mailbox: None,
+            mechanisms: Vec::new(),
+        }),
+        vec(text(), 1..3).prop_map(UrlAuthCommand::Fetch),
+    ]
 }
 
 fn of_sessions() -> impl Strategy<Value = Command> {

@@ -1,5 +1,5 @@
 //! The grammar of responses about mailboxes: LIST, LSUB, STATUS, NAMESPACE,
-//! quotas and rights.
+//! quotas, rights, and what URLs name.
 
 use nom::Parser;
 
@@ -29,6 +29,8 @@ pub(super) fn response<'a>(
         "LSUB" => list(counted, rest).map(|(rest, item)| (rest, Response::Lsub(item)))?,
         "STATUS" => status(counted, rest)?,
         "NAMESPACE" => namespace(counted, rest)?,
+        "GENURLAUTH" => generated(counted, rest)?,
+        "URLFETCH" => url_fetch(counted, rest)?,
         "QUOTA" => quota(counted, rest)?,
         "QUOTAROOT" => quota_root(counted, rest)?,
         "METADATA" => metadata(counted, rest)?,
@@ -202,6 +204,32 @@ fn namespaces<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Vec<Name
         }
         Ok((close(rest)?, Namespace { prefix, delimiter }))
     })
+}
+
+/// `genurlauth-data = "GENURLAUTH" 1*(SP url-full)` (RFC 4467 §9)
+fn generated<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
+    let mut rest = input;
+    let mut urls = Vec::new();
+    while !rest.is_empty() {
+        counted.item(rest)?;
+        let (behind, url) = astring_text(rest)?;
+        urls.push(url);
+        rest = spaces(behind);
+    }
+    Ok((rest, Response::GenUrlAuth(urls)))
+}
+
+/// `urlfetch-data = "URLFETCH" 1*(SP url-full SP nstring)` (RFC 4467 §9)
+fn url_fetch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
+    let mut rest = input;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        counted.item(rest)?;
+        let (behind, (url, (), data)) = (astring_text, sp, nstring).parse(rest)?;
+        found.push((url, data));
+        rest = spaces(behind);
+    }
+    Ok((rest, Response::UrlFetch(found)))
 }
 
 /// ```text

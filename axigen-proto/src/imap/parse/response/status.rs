@@ -134,6 +134,21 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
             };
             Ok((rest, code))
         }
+        // RFC 4467 §9: "URLMECH" SP "INTERNAL" *(SP mechanism ["=" base64])
+        "URLMECH" => {
+            let mut rest = input;
+            let mut mechanisms = Vec::new();
+            loop {
+                let word = |b: u8| b.is_ascii_graphic() && b != b']';
+                let (behind, name) = take_while1(word).parse(rest)?;
+                counted.item(rest)?;
+                mechanisms.push(String::from_utf8_lossy(name).into_owned().into());
+                rest = spaces(behind);
+                if rest.first() == Some(&b']') {
+                    return Ok((rest, Code::UrlMech(mechanisms)));
+                }
+            }
+        }
         // RFC 4469 §5: badurl-response-code = "BADURL" SP url-resp-text
         "BADURL" => {
             let (rest, url) = take_while1(|b: u8| b != b']').parse(input)?;
