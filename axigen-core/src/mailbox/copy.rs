@@ -317,7 +317,7 @@ impl Mailboxes {
                 Some(marks) => marks.get(&read.uid).is_some_and(|mark| mark.seen),
                 None => !row.unseen(),
             };
-            // RFC 8514 §4.1: it is saved there now.
+            // RFC 8514 §3: it is saved there now.
             row.saved = now;
             // The row's own is what the account it is in has seen.
             let owner_has_seen = match (from.account == to.account, to.guest()) {

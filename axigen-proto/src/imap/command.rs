@@ -152,7 +152,7 @@ pub enum Command {
         /// UIDs.
         set: SequenceSet,
     },
-    /// CANCELUPDATE ([RFC 5267 §4.3.2](https://www.rfc-editor.org/rfc/rfc5267#section-4.3.2)):
+    /// CANCELUPDATE ([RFC 5267 §4.3.5](https://www.rfc-editor.org/rfc/rfc5267#section-4.3.5)):
     /// the results of the commands of these tags are no longer kept up to date.
     CancelUpdate(Vec<Tag>),
     /// UIDBATCHES ([RFC 10022](https://www.rfc-editor.org/rfc/rfc10022))

@@ -222,7 +222,7 @@ impl Talk<'_> {
         let Some(selected) = &self.selected else {
             return Err(Status::bad("no mailbox is open"));
         };
-        // RFC 8508 §4.3: what is replaced is marked and expunged.
+        // RFC 8508 §4.1: what is replaced is marked and expunged.
         let removing = Rights::DELETE_MESSAGES.with(Rights::EXPUNGE);
         if !selected.view.rights.has(removing) {
             return Err(no_permission());
@@ -401,7 +401,7 @@ impl Talk<'_> {
 
     /// What REPLACE did: where the new message is, then that it is there, then
     /// that the old one is gone
-    /// ([RFC 8508 §3.3](https://www.rfc-editor.org/rfc/rfc8508#section-3.3)).
+    /// ([RFC 8508 §4.3](https://www.rfc-editor.org/rfc/rfc8508#section-4.3)).
     async fn tell_replaced(
         &mut self,
         conn: &mut ImapConn,

@@ -178,7 +178,7 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// CANCELUPDATE (RFC 5267 §4.3.2)
+    /// CANCELUPDATE (RFC 5267 §4.3.5)
     pub(super) fn cancel_update(&mut self, tags: &[Tag]) -> Status {
         let Some(selected) = &mut self.selected else {
             return Status::bad("no mailbox is open");

@@ -19,9 +19,9 @@ use crate::mailbox::{Error, MailboxId, MailboxInfo, SpecialUse, Stretch, View};
 
 /// What a mailbox is for, as an entry ([RFC 6154 §4](https://www.rfc-editor.org/rfc/rfc6154#section-4)).
 const SPECIAL_USE: &str = "/private/specialuse";
-/// What the administrator says of the server (RFC 5464 §6.2.1).
+/// A note about the server (RFC 5464 §3.2.1.1).
 const COMMENT: &str = "/shared/comment";
-/// How to reach the administrator, a URL (RFC 5464 §6.2.1).
+/// How to reach the administrator, a URI (RFC 5464 §3.2.1.1).
 const ADMIN: &str = "/shared/admin";
 /// Changes looked at together.
 const STRETCH: usize = 10_000;

@@ -600,12 +600,12 @@ impl Talk<'_> {
             Ok(found) => found,
             Err(status) => return Ok(status),
         };
-        // RFC 4314 §4: READ-ONLY for one who can change nothing there.
+        // RFC 4314 §5.2: READ-ONLY for one who can change nothing there.
         let examine = examine || !view.rights.has_any(CHANGING);
         let mailboxes = &self.context.mailboxes;
         match Selected::open(mailboxes, view, info, examine, rev2).await {
             Ok((selected, responses)) => {
-                // RFC 9586 §3.6: UNSEEN is a sequence number.
+                // RFC 9586 §3: UNSEEN is a sequence number.
                 let uidonly = conn.session().enabled().uidonly;
                 let numbered = |response: &&Response| {
                     let Response::Status(status) = response else {

@@ -298,7 +298,7 @@ impl Selected {
         enabled: Enabled,
     ) -> Option<Response> {
         let seq = self.seq(uid)?;
-        // RFC 9586 §3.3
+        // RFC 9586 §3.3, §3.6
         Some(match enabled.uidonly {
             true => Response::UidFetch { uid, items },
             false => Response::Fetch { seq, items },

@@ -611,7 +611,7 @@ fn what_other_servers_write() {
             }),
         ),
         ("* ID NIL", Response::Id(vec![])),
-        // RFC 4314 §3.8: what is old stands beside what it became.
+        // RFC 4314 §2.1.1: what is old stands beside what it became.
         (
             "* MYRIGHTS INBOX rwicdkxte",
             Response::Acl(AclResponse::MyRights {
