@@ -83,7 +83,7 @@ fn nobody_sees_what_is_not_shared() {
     says(
         &mut ann,
         "LISTRIGHTS Work bob@example.test",
-        "* LISTRIGHTS Work \"bob@example.test\" \"\" \"l\" \"r\" \"s\" \"w\" \"i\" \"p\" \"kc\" \"xc\" \"td\" \"ed\" \"a\"",
+        "* LISTRIGHTS Work \"bob@example.test\" \"\" \"l\" \"r\" \"s\" \"w\" \"i\" \"p\" \"k\" \"x\" \"t\" \"e\" \"a\" \"c\" \"d\"",
     );
     says(
         &mut ann,

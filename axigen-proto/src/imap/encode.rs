@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bytes::{BufMut, BytesMut};
 
 use super::command::{FetchAttribute, Section, SectionText};
-use super::extensions::acl::AclResponse;
+use super::extensions::acl::{AclResponse, Rights};
 use super::extensions::metadata::{EntryName, MetadataResponse};
 use super::extensions::notify::NotifyEvent;
 use super::response::{
@@ -272,9 +272,9 @@ impl<'a> Encoder<'a> {
                 self.mailbox(mailbox);
                 self.put(" ");
                 self.string(identifier.as_bytes());
-                for rights in std::iter::once(required).chain(optional) {
+                for rights in Rights::listed(*required, optional) {
                     self.put(" ");
-                    self.string(rights.shown().as_bytes());
+                    self.string(rights.as_bytes());
                 }
             }
             AclResponse::MyRights { mailbox, rights } => {

@@ -351,6 +351,12 @@ impl Talk<'_> {
             ..
         } = appending;
         messages.push(coming);
+        // RFC 3502 §6.3.11: an error, by which a client can take the command back.
+        if messages.iter().any(|coming| coming.size == 0) {
+            let status = Status::no("a message without content is not appended, so none is");
+            conn.session().finish(&tag, status)?;
+            return Ok(());
+        }
         let mut seen = Vec::with_capacity(messages.len());
         let messages: Vec<(NewMessage, Target)> = messages
             .into_iter()

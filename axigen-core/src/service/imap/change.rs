@@ -89,6 +89,10 @@ impl Talk<'_> {
         }
         let there = stored.rows.len() + stored.modified.len();
         let mut status = match there < uids.len() && !store.uid {
+            // RFC 2180 §4.2.1: nobody waits for their flags.
+            true if store.silent && since.is_none() => {
+                Status::ok("stored; some of the messages are gone").with(Code::ExpungeIssued)
+            }
             true => Status::no("some of the messages are gone").with(Code::ExpungeIssued),
             false if stored.modified.is_empty() => Status::ok("stored"),
             false => Status::ok("some of the messages had changed"),

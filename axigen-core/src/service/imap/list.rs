@@ -281,6 +281,11 @@ impl Talk<'_> {
                 continue;
             };
             conn.session().untagged(&Response::List(response))?;
+            // RFC 5819 §4, RFC 8440 §4, RFC 9590 §4: of a name that is listed only
+            // for those below it no more is told.
+            if list.select.subscribed && !entry.subscribed {
+                continue;
+            }
             if list.returns.my_rights
                 && let Some(view) = &entry.view
             {

@@ -89,10 +89,10 @@ impl Imap {
     }
 }
 
-/// Rights of which one makes a mailbox more than readable.
+/// Rights of which one makes a mailbox more than readable: to change what
+/// others see of it too. `\Seen` is everybody's own.
 const CHANGING: Rights = Rights::INSERT
     .with(Rights::EXPUNGE)
-    .with(Rights::SEEN)
     .with(Rights::DELETE_MESSAGES)
     .with(Rights::WRITE);
 
@@ -600,8 +600,10 @@ impl Talk<'_> {
             Ok(found) => found,
             Err(status) => return Ok(status),
         };
-        // RFC 4314 §5.2: READ-ONLY for one who can change nothing there.
-        let examine = examine || !view.rights.has_any(CHANGING);
+        // RFC 4314 §5.2: READ-ONLY for one who can change nothing there that is
+        // common. What is one's own may still be changed (RFC 3501 §6.3.1).
+        let read_only = examine || !view.rights.has_any(CHANGING);
+        let examine = examine || !view.rights.has_any(CHANGING.with(Rights::SEEN));
         let mailboxes = &self.context.mailboxes;
         match Selected::open(mailboxes, view, info, examine, rev2).await {
             Ok((selected, responses)) => {
@@ -623,7 +625,7 @@ impl Talk<'_> {
                     self.selected = None;
                     return Ok(status::of(&error, false));
                 }
-                let code = if examine {
+                let code = if read_only {
                     Code::ReadOnly
                 } else {
                     Code::ReadWrite

@@ -376,10 +376,12 @@ impl Server {
 
     /// [RFC 9051 §6.3.1](https://www.rfc-editor.org/rfc/rfc9051#section-6.3.1): what is unknown is ignored.
     fn enable(&mut self, tag: Tag, names: Vec<String>) {
+        let told_before = self.enabled.metadata;
         let new = self.enabled.enable(&names, self.config.rev2);
         self.say(&Response::Enabled(new));
-        if self.selected.is_some() {
-            // The application may have something to say of the open mailbox.
+        if self.selected.is_some() || self.enabled.metadata != told_before {
+            // The application may have something to say of the open mailbox, and
+            // has to know from when on changes of METADATA are told.
             return self.hand_over(tag, Command::Enable(names), Kind::Plain);
         }
         self.tagged(&tag, &Status::ok("ENABLE completed"));

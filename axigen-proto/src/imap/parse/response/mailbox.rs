@@ -326,21 +326,27 @@ fn acl<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
 fn list_rights<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
     let (mut rest, (mailbox, (), identifier, (), required)) =
         (|i| mailbox(counted, i), sp, astring_text, sp, rights).parse(input)?;
-    let mut optional = Vec::new();
+    let mut optional: Vec<(&[u8], Rights)> = Vec::new();
     loop {
         rest = spaces(rest);
         if rest.is_empty() {
+            // §2.1.1: `c` and `d` by themselves say nothing new beside today's rights.
+            let today = optional
+                .iter()
+                .any(|(text, _)| text.iter().any(|letter| b"kxte".contains(letter)));
+            let old = |text: &[u8]| text.iter().all(|letter| b"\"cd".contains(letter));
+            optional.retain(|(text, rights)| !today || rights.is_empty() || !old(text));
             let response = AclResponse::ListRights {
                 mailbox,
                 identifier,
                 required,
-                optional,
+                optional: optional.into_iter().map(|(_, rights)| rights).collect(),
             };
             return Ok((rest, Response::Acl(response)));
         }
         counted.item(rest)?;
         let (behind, one) = rights(rest)?;
-        optional.push(one);
+        optional.push((&rest[..rest.len() - behind.len()], one));
         rest = behind;
     }
 }
