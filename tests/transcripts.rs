@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axigen_core::engine::Engine;
+use axigen_core::login::{TokenChecker, TokenError};
 use axigen_core::net::{Stream, tls};
 use axigen_core::service::imap::Imap;
 use axigen_core::service::pop3::Pop3;
@@ -316,12 +318,31 @@ fn all() -> Vec<Arc<Transcript>> {
     found
 }
 
+/// Knows the token of the examples of RFC 7628, which is alice's.
+#[derive(Debug)]
+struct Tokens;
+
+#[async_trait]
+impl TokenChecker for Tokens {
+    async fn check(&self, token: &str, _: Option<&str>) -> Result<String, TokenError> {
+        match token {
+            "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==" => Ok("alice@example.test".into()),
+            _ => Err(TokenError::Invalid),
+        }
+    }
+
+    fn scope(&self) -> Option<String> {
+        Some("example_scope".into())
+    }
+}
+
 /// A fresh server with the accounts of the transcripts.
 async fn server() -> Engine {
     static TLS: OnceLock<Arc<rustls::ServerConfig>> = OnceLock::new();
     let tls = TLS.get_or_init(|| tls::self_signed(&["localhost".into()]).unwrap());
     let engine = Engine::builder(Store::memory().await.unwrap())
         .tls(tls.clone())
+        .tokens(Tokens)
         .build()
         .unwrap();
     let directory = engine.directory();
