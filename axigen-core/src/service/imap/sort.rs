@@ -14,7 +14,7 @@ use super::context::Asked;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::brief::Brief;
 use crate::mailbox::sort::Sorter;
-use crate::mailbox::thread::{Message, threads};
+use crate::mailbox::thread::{ANCESTORS, Message, threads};
 use crate::mailbox::{Error, Row};
 
 /// Messages looked at together.
@@ -140,9 +140,10 @@ impl Talk<'_> {
         self.find(account, &command.keys, |row| rows.push(row))
             .await?;
         let mut messages = Vec::with_capacity(rows.len());
+        let mut room = ANCESTORS;
         let see = |row: &Row, brief: &Brief<'_>| {
             let number = self.number(command.uid, row.uid);
-            messages.extend(number.map(|number| Message::new(number, row, brief)));
+            messages.extend(number.map(|number| Message::new(number, row, brief, &mut room)));
         };
         self.briefs(&rows, see).await?;
         Ok(messages)

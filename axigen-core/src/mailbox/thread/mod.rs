@@ -1,7 +1,10 @@
 //! THREAD: messages that belong together.
 //! [RFC 5256 §3](https://www.rfc-editor.org/rfc/rfc5256#section-3)
 //!
-//! Threads may be as deep as there are messages: nothing here recurses.
+//! Threads may be as deep as there are messages: nothing here recurses. Nor does
+//! anything cost more than a logarithm for each reference, whatever the messages
+//! refer to: their senders choose that. Identifiers are hashed with a key of each
+//! command's own, so that nobody can choose which of them collide.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,6 +13,15 @@ use axigen_proto::imap::extensions::sort::{ThreadAlgorithm, ThreadNode, Threads}
 
 use super::brief::{Brief, Identifier};
 use super::types::Row;
+
+mod ancestry;
+
+use ancestry::Ancestry;
+
+/// Most identifiers of ancestors that are looked at in one THREAD. Of messages
+/// beyond that the nearest ancestor alone counts, so that a mailbox full of long
+/// References takes no more memory than a few hundred bytes for each of these.
+pub const ANCESTORS: usize = 1_000_000;
 
 /// A message to be threaded.
 #[derive(Debug)]
@@ -26,15 +38,22 @@ pub struct Message {
 }
 
 impl Message {
-    /// What threading looks at.
-    pub fn new(number: u32, row: &Row, brief: &Brief<'_>) -> Message {
+    /// What threading looks at. `room` is how many identifiers of ancestors may
+    /// still be kept, at first [`ANCESTORS`].
+    pub fn new(number: u32, row: &Row, brief: &Brief<'_>, room: &mut usize) -> Message {
+        let kept = match brief.references.len() <= *room {
+            true => brief.references.len(),
+            false => 1,
+        };
+        *room = room.saturating_sub(kept);
+        let (_, nearest) = brief.references.split_at(brief.references.len() - kept);
         Message {
             number,
             sent: brief.sent(row),
             subject: brief.subject.into(),
             reply: brief.reply,
             id: brief.id.copied(),
-            references: brief.references.into(),
+            references: nearest.into(),
         }
     }
 }
@@ -80,26 +99,20 @@ fn by_subject(messages: &[Message]) -> Threads {
 struct Forest<'m> {
     messages: &'m [Message],
     parent: Vec<Option<usize>>,
+    /// The same, to be asked for roots.
+    ancestry: Ancestry,
     /// Those that something was put below.
     is_parent: Vec<bool>,
     children: Vec<Vec<usize>>,
     roots: Vec<usize>,
+    /// Children that were moved to another list.
+    #[cfg(test)]
+    moved: usize,
 }
 
 fn by_references(messages: &[Message]) -> Threads {
-    let mut forest = Forest {
-        messages,
-        parent: vec![None; messages.len()],
-        is_parent: vec![false; messages.len()],
-        children: Vec::new(),
-        roots: Vec::new(),
-    };
-    forest.link();
-    forest.gather();
-    forest.prune();
-    forest.sort_roots();
-    forest.join_subjects();
-    forest.sort_all();
+    let mut forest = Forest::new(messages);
+    forest.thread();
     let nodes = forest.children.into_iter().enumerate();
     let nodes = nodes.map(|(at, children)| ThreadNode {
         number: messages.get(at).map(|message| message.number),
@@ -112,6 +125,19 @@ fn by_references(messages: &[Message]) -> Threads {
 }
 
 impl<'m> Forest<'m> {
+    fn new(messages: &'m [Message]) -> Forest<'m> {
+        Forest {
+            messages,
+            parent: vec![None; messages.len()],
+            ancestry: Ancestry::new(messages.len()),
+            is_parent: vec![false; messages.len()],
+            children: Vec::new(),
+            roots: Vec::new(),
+            #[cfg(test)]
+            moved: 0,
+        }
+    }
+
     fn message(&self, node: usize) -> Option<&'m Message> {
         self.messages.get(node)
     }
@@ -122,6 +148,7 @@ impl<'m> Forest<'m> {
 
     fn new_node(&mut self) -> usize {
         self.parent.push(None);
+        self.ancestry.add();
         self.is_parent.push(false);
         self.parent.len() - 1
     }
@@ -130,12 +157,22 @@ impl<'m> Forest<'m> {
         self.parent.get(node).copied().flatten()
     }
 
+    /// Puts one that has no parent below another.
     fn set_parent(&mut self, node: usize, parent: usize) {
         if let Some(place) = self.parent.get_mut(node) {
             *place = Some(parent);
+            self.ancestry.link(node, parent);
             if let Some(is_parent) = self.is_parent.get_mut(parent) {
                 *is_parent = true;
             }
+        }
+    }
+
+    fn leave_parent(&mut self, node: usize) {
+        if let Some(place) = self.parent.get_mut(node)
+            && place.take().is_some()
+        {
+            self.ancestry.cut(node);
         }
     }
 
@@ -143,20 +180,21 @@ impl<'m> Forest<'m> {
         self.children.get(node).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether `node` is above `other`, or is it.
-    fn is_above(&self, node: usize, other: usize) -> bool {
-        // What nothing was put below is above nothing: so chains cost no walk.
-        if node != other && self.is_parent.get(node) == Some(&false) {
-            return false;
-        }
-        let mut at = Some(other);
-        while let Some(here) = at {
-            if here == node {
-                return true;
-            }
-            at = self.parent(here);
-        }
-        false
+    /// Whether one that has no parent is above another, or is it.
+    fn is_above(&mut self, root: usize, other: usize) -> bool {
+        // What nothing was put below is above nothing: most need not be asked for.
+        root == other
+            || (self.is_parent.get(root) == Some(&true) && self.ancestry.root(other) == root)
+    }
+
+    /// The steps of RFC 5256 §3.
+    fn thread(&mut self) {
+        self.link();
+        self.gather();
+        self.prune();
+        self.sort_roots();
+        self.join_subjects();
+        self.sort_all();
     }
 
     /// Step 1: parents, by identifiers.
@@ -187,7 +225,9 @@ impl<'m> Forest<'m> {
                 }
                 above = Some(node);
             }
-            // Its own references tell of its parent better than those of others do.
+            // Its own references tell of its parent better than those of others do,
+            // also where there are none.
+            self.leave_parent(at);
             if let Some(above) = above
                 && !self.is_above(at, above)
             {
@@ -221,7 +261,20 @@ impl<'m> Forest<'m> {
             let mut kept = Vec::new();
             for child in self.children(node).to_vec() {
                 match self.is_dummy(child) {
-                    true => kept.append(&mut std::mem::take(&mut self.children[child])),
+                    true => {
+                        let mut below = std::mem::take(&mut self.children[child]);
+                        // Their order is that of a later step, so the shorter list goes
+                        // to the longer: many messages below a long chain of dummies do
+                        // not all move at each of them.
+                        if below.len() > kept.len() {
+                            std::mem::swap(&mut below, &mut kept);
+                        }
+                        #[cfg(test)]
+                        {
+                            self.moved += below.len();
+                        }
+                        kept.append(&mut below);
+                    }
                     false => kept.push(child),
                 }
             }
@@ -354,166 +407,4 @@ impl<'m> Forest<'m> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::mailbox::brief;
-    use crate::mailbox::structure::Structure;
-    use crate::mailbox::types::{Flags, ItemId};
-
-    /// Of (Message-ID, References, Subject), sent in this order, the trees.
-    fn shown(algorithm: ThreadAlgorithm, mails: &[(&str, &str, &str)]) -> String {
-        let messages: Vec<Message> = (1..)
-            .zip(mails)
-            .map(|(uid, (id, references, subject))| {
-                let raw = format!(
-                    "Message-ID: <{id}>\r\nReferences: {references}\r\nSubject: {subject}\r\n\r\n"
-                );
-                let row = Row {
-                    uid,
-                    item: ItemId(uid.into()),
-                    modseq: 1,
-                    flags: Flags::default(),
-                    internal_date: uid.into(),
-                    internal_zone: 0,
-                    size: raw.len() as u64,
-                    saved: uid.into(),
-                };
-                let structure = Structure::parse(raw.as_bytes());
-                let brief = brief::encode(&structure, raw.as_bytes());
-                Message::new(uid, &row, &Brief::decode(&brief).unwrap())
-            })
-            .collect();
-        text(&threads(algorithm, &messages))
-    }
-
-    fn text(threads: &Threads) -> String {
-        use axigen_proto::imap::encode::Encoder;
-        use axigen_proto::imap::response::Response;
-        let mut out = bytes::BytesMut::new();
-        Encoder::new(&mut out, true).response(&Response::Thread(threads.clone()));
-        let text = String::from_utf8(out.to_vec()).unwrap();
-        let text = text.trim_end().strip_prefix("* THREAD").unwrap();
-        text.trim_start().to_owned()
-    }
-
-    fn references(mails: &[(&str, &str, &str)]) -> String {
-        shown(ThreadAlgorithm::References, mails)
-    }
-
-    #[test]
-    fn subjects() {
-        let mails = [
-            ("a@x", "", "one"),
-            ("b@x", "", "two"),
-            ("c@x", "", "Re: one"),
-            ("d@x", "", "ONE (fwd)"),
-            ("e@x", "", ""),
-            ("f@x", "", ""),
-        ];
-        let all = shown(ThreadAlgorithm::OrderedSubject, &mails);
-        assert_eq!(all, "(1 (3)(4))(2)(5 6)");
-        assert_eq!(shown(ThreadAlgorithm::OrderedSubject, &[]), "");
-    }
-
-    #[test]
-    fn parents_by_references() {
-        // A chain, a fork, an ancestor that is not there.
-        assert_eq!(
-            references(&[
-                ("a@x", "", "s"),
-                ("b@x", "<a@x>", "Re: s"),
-                ("c@x", "<a@x> <b@x>", "Re: s"),
-                ("d@x", "<a@x>", "Re: s"),
-            ]),
-            "(1 (2 3)(4))"
-        );
-        assert_eq!(
-            references(&[("b@x", "<gone@x>", "p"), ("c@x", "<gone@x>", "q")]),
-            "((1)(2))"
-        );
-        assert_eq!(
-            references(&[("a@x", "", "s"), ("c@x", "<a@x> <gone@x>", "t")]),
-            "(1 2)"
-        );
-        // Brackets that hold no identifier, quotes, folds.
-        assert_eq!(
-            references(&[("a b@x", "", "s"), ("c@x", "<> <no> <\"a\r\n b\"@x>", "t")]),
-            "(1 2)"
-        );
-    }
-
-    #[test]
-    fn loops_and_doubles() {
-        assert_eq!(
-            references(&[("a@x", "<b@x>", "s"), ("b@x", "<a@x>", "t")]),
-            "(2 1)"
-        );
-        assert_eq!(references(&[("a@x", "<a@x>", "s")]), "(1)");
-        assert_eq!(
-            references(&[("a@x", "", "s"), ("a@x", "", "t"), ("c@x", "<a@x>", "u")]),
-            "(1 3)(2)"
-        );
-        // What others say of a parent gives way to what the message says.
-        assert_eq!(
-            references(&[
-                ("x@x", "<a@x> <c@x>", "s"),
-                ("a@x", "", "t"),
-                ("b@x", "", "u"),
-                ("c@x", "<b@x>", "v"),
-            ]),
-            "(2)(3 4 1)"
-        );
-    }
-
-    #[test]
-    fn threads_of_one_subject() {
-        // A reply goes below, two first mails side by side.
-        assert_eq!(
-            references(&[("a@x", "", "s"), ("b@x", "", "Re: s")]),
-            "(1 2)"
-        );
-        assert_eq!(
-            references(&[("a@x", "", "Re: s"), ("b@x", "", "s")]),
-            "(2 1)"
-        );
-        assert_eq!(
-            references(&[("a@x", "", "s"), ("b@x", "", "s")]),
-            "((1)(2))"
-        );
-        assert_eq!(
-            references(&[
-                ("a@x", "", "Re: s"),
-                ("b@x", "", "Re: s"),
-                ("c@x", "", "Re: s")
-            ]),
-            "((1)(2)(3))"
-        );
-        assert_eq!(references(&[("a@x", "", ""), ("b@x", "", "Re:")]), "(1)(2)");
-        // Into what stands below an ancestor that is not there.
-        assert_eq!(
-            references(&[
-                ("a@x", "<gone@x>", "s"),
-                ("b@x", "<gone@x>", "t"),
-                ("c@x", "", "s"),
-                ("d@x", "<lost@x>", "Re: s"),
-                ("e@x", "<lost@x>", "u"),
-            ]),
-            "((1)(2)(3)(4)(5))"
-        );
-    }
-
-    #[test]
-    fn a_chain_of_many() {
-        let ids: Vec<String> = (0..20_000).map(|n| format!("{n}@x")).collect();
-        let above: Vec<String> = std::iter::once(String::new())
-            .chain(ids.iter().map(|id| format!("<{id}>")))
-            .collect();
-        let mails = ids.iter().zip(&above);
-        let mails: Vec<_> = mails
-            .map(|(id, above)| (&id[..], &above[..], "s"))
-            .collect();
-        let chain: Vec<String> = (1..=20_000).map(|n: u32| n.to_string()).collect();
-        assert_eq!(references(&mails), format!("({})", chain.join(" ")));
-    }
-}
+mod tests;
