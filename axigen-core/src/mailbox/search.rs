@@ -17,6 +17,10 @@ use super::needle::Needle;
 use super::structure::{Leaf, Structure, address_list, header_fields};
 use super::types::{Flags, Row};
 
+/// Longest text of an encoded word that is decoded, in bytes; RFC 2047 §2 allows
+/// 75 for all of it, and some programs write longer ones.
+const WORD: usize = 1024;
+
 /// Longest header block searched in, in bytes.
 pub const HEADER: u64 = 4 * 1024 * 1024;
 
@@ -583,11 +587,13 @@ fn encoded_word(text: &str) -> Option<(String, usize)> {
     let inner = text.strip_prefix("=?")?;
     let mut parts = inner.splitn(3, '?');
     let (charset, encoding, rest) = (parts.next()?, parts.next()?, parts.next()?);
-    let end = rest.find("?=")?;
-    let word = rest.get(..end)?;
-    if charset.len() > 75 || word.len() > 1024 {
+    if charset.len() > 75 {
         return None;
     }
+    // Not to the end of the field: it may hold many that begin and never end.
+    let within = rest.as_bytes().get(..WORD + 2).unwrap_or(rest.as_bytes());
+    let end = memchr::memmem::find(within, b"?=")?;
+    let word = rest.get(..end)?;
     let bytes = match encoding {
         "b" | "B" => mail_parser::decoders::base64::base64_decode(word.as_bytes())?,
         "q" | "Q" => {
@@ -641,6 +647,30 @@ mod tests {
     use super::*;
 
     const RAW: &[u8] = b"From: =?utf-8?Q?J=C3=BCrgen?= =?utf-8?B?IE3DvGxsZXI=?= <j@x.test>\r\nTo: Pete(a chap) <pete(his account)@silly.test>\r\nSubject: Invoice\r\n for May\r\nDate: Mon, 2 Mar 2026 23:30:00 -0500\r\nX-Tag: \r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=FC=DFe and a soft=\r\nbreak\r\n--b\r\nContent-Type: application/x-thing; name=hidden.bin\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxl\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\nPGI+bmVlZGxlPC9iPg==\r\n--b--\r\n";
+
+    #[test]
+    fn words_that_begin_and_never_end_cost_no_square() {
+        // CVE-2026-27852 and the like: a header full of them.
+        let begun = std::time::Instant::now();
+        for one in [
+            "=?x?q? ",
+            "=?",
+            "=?=",
+            "=?x?",
+            "=?x?b?a",
+            "=?x?q?a?=",
+            "? =?",
+        ] {
+            let text = one.repeat((1 << 20) / one.len());
+            let shown = decode_words(text.as_bytes());
+            assert!(shown.len() <= text.len(), "{one}");
+        }
+        let long = format!("=?x?q?{}?=", "a".repeat(WORD));
+        assert_eq!(decode_words(long.as_bytes()), "a".repeat(WORD));
+        let longer = format!("=?x?q?{}?=", "a".repeat(WORD + 1));
+        assert_eq!(decode_words(longer.as_bytes()), longer);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30));
+    }
 
     fn row() -> Row {
         // 2026-03-02 23:00 in a zone five hours west: the next day in UTC.
