@@ -31,7 +31,7 @@ fn config(switches: u8) -> Config {
     config
 }
 
-fn decide(server: &mut Server, event: &Event) {
+fn decide(server: &mut Server, event: &Event, role: Role) {
     let done = match event {
         Event::Auth(Ask::Password { password, .. }) if password.starts_with('d') => server.answer(Answer::Accept),
         Event::Auth(Ask::Password { .. }) => server.answer(Answer::Refuse(Refusal::BadCredentials)),
@@ -48,12 +48,20 @@ fn decide(server: &mut Server, event: &Event) {
         Event::Rcpt(rcpt) if rcpt.to.to_string().starts_with("<n") => server.reply(standard::NO_SUCH_USER.into()),
         Event::Mail(mail) if mail.from.to_string().starts_with("<q") => server.reply(standard::SHUTTING_DOWN.into()),
         Event::Data if server.recipients() == 2 => server.reply(standard::LOCAL_ERROR.into()),
+        // RFC 2033 §4.2: in LMTP one reply for each recipient.
+        Event::EndOfMessage if role == Role::Lmtp => {
+            for _ in 1..server.recipients() {
+                server.reply(Reply::ok()).expect("the event awaits this");
+            }
+            server.reply(Reply::ok())
+        }
         _ => server.reply(Reply::ok()),
     };
     done.expect("the event awaits this");
 }
 
 fn run(config: Config, input: &[u8], chunk: usize) -> (Vec<u8>, Vec<u8>, Option<Close>) {
+    let role = config.role;
     let mut server = Server::new(config, [0; 32]);
     let now = Instant::now();
     let mut pieces = input.chunks(chunk);
@@ -65,7 +73,7 @@ fn run(config: Config, input: &[u8], chunk: usize) -> (Vec<u8>, Vec<u8>, Option<
                 if let Event::Body(bytes) = &event {
                     bodies.extend_from_slice(bytes);
                 }
-                decide(&mut server, &event);
+                decide(&mut server, &event, role);
             }
             Output::Upgrade(_) => server.handle_input(now, Input::Upgraded(TlsInfo::default())),
             Output::Wait(wait) => {
