@@ -138,6 +138,97 @@ fn nobody_sees_what_is_not_shared() {
     refused(&mut bob, "RENAME INBOX Public/Mine", "NOPERM");
 }
 
+/// What a command answers about a mailbox, its name and the command's tag left out.
+fn about(wire: &mut Wire, command: &str, name: &str) -> String {
+    let said = wire.ask(&command.replace("NAME", name));
+    said.replace(name, "NAME")
+        .replace(name.trim_matches('"'), "NAME")
+}
+
+/// A mailbox that is there and may not be looked up, one that is not there, and one
+/// of a user who is not there: no command tells which is which.
+#[test]
+fn no_command_is_an_oracle() {
+    let house = house("");
+    let _served = house.serve();
+    let mut ann = login(&house, "ann@example.test");
+    ann.ok("CREATE Work");
+    ann.ok("CREATE Work/Below");
+    ann.append("Work", "", MAIL);
+    ann.ok("SETMETADATA Work (/shared/comment \"secret\")");
+    let mut bob = login(&house, "bob@example.test");
+    bob.ok("SELECT INBOX");
+    bob.append("INBOX", "", MAIL);
+    bob.ok("NOOP");
+    let names = [
+        WORK,
+        "\"Other Users/ann@example.test/Nope\"",
+        "\"Other Users/none@example.test/Work\"",
+    ];
+    // With rights that are none of looking up, it is the same.
+    for rights in [None, Some("p"), Some("swte")] {
+        if let Some(rights) = rights {
+            ann.ok(&format!("SETACL Work bob@example.test {rights}"));
+        }
+        bob.ok("UNSELECT");
+        for command in [
+            "EXAMINE NAME",
+            "STATUS NAME (MESSAGES UIDNEXT HIGHESTMODSEQ SIZE)",
+            "LIST \"\" NAME",
+            "LIST \"\" NAME RETURN (STATUS (MESSAGES) MYRIGHTS CHILDREN)",
+            "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" NAME",
+            "LIST \"\" NAME RETURN (METADATA (/shared/comment))",
+            "LSUB \"\" NAME",
+            "MYRIGHTS NAME",
+            "GETACL NAME",
+            "LISTRIGHTS NAME bob@example.test",
+            "LISTRIGHTS NAME anyone",
+            "SETACL NAME bob@example.test lra",
+            "DELETEACL NAME bob@example.test",
+            "GETMETADATA NAME /shared/comment",
+            "GETMETADATA (DEPTH infinity) NAME /shared",
+            "SETMETADATA NAME (/private/comment \"x\")",
+            "SETMETADATA NAME (/shared/comment \"x\")",
+            "GETQUOTAROOT NAME",
+            "DELETE NAME",
+            "RENAME NAME Mine",
+            "NOTIFY SET (mailboxes NAME (MessageNew MessageExpunge))",
+            "NOTIFY SET STATUS (subtree NAME (MessageNew MessageExpunge))",
+            "UNSUBSCRIBE NAME",
+        ] {
+            // Names have one length, so nothing else differs.
+            let told: Vec<String> = names
+                .iter()
+                .map(|name| about(&mut bob, command, name))
+                .collect();
+            assert_eq!(told[0], told[1], "{command} with {rights:?}");
+            assert_eq!(told[0], told[2], "{command} with {rights:?}");
+            assert!(!told[0].contains("secret"), "{command}");
+        }
+        bob.ok("SELECT INBOX");
+        if rights.is_none() {
+            for command in ["COPY 1 NAME", "MOVE 1 NAME", "CREATE NAME"] {
+                let told: Vec<String> = names
+                    .iter()
+                    .take(2)
+                    .map(|name| about(&mut bob, command, name))
+                    .collect();
+                assert_eq!(told[0], told[1], "{command}");
+            }
+        }
+    }
+    // Who may read, but not administer, does not hear who else may.
+    ann.ok("SETACL Work bob@example.test lrswipkxte");
+    for command in ["GETACL", "LISTRIGHTS"] {
+        let who = if command == "GETACL" {
+            ""
+        } else {
+            " ann@example.test"
+        };
+        refused(&mut bob, &format!("{command} {WORK}{who}"), "NOPERM");
+    }
+}
+
 #[test]
 fn rights_are_given_and_taken() {
     let house = house("");

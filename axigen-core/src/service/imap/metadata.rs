@@ -12,7 +12,7 @@ use axigen_store::AccountId;
 use bytes::Bytes;
 
 use super::list::{shown, use_of};
-use super::namespace::no_permission;
+use super::namespace::{lacks, no_permission};
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::annotations::{AnnotationLimits, Annotations};
 use crate::mailbox::{Error, MailboxId, MailboxInfo, SpecialUse, Stretch, View};
@@ -107,7 +107,7 @@ impl Talk<'_> {
         self.entries_for(&view, &info)
             .await
             .map_err(of_store)?
-            .ok_or_else(no_permission)
+            .ok_or_else(|| lacks(&view, false))
     }
 
     /// The entries of a mailbox that was found; `None` without the rights.
@@ -150,7 +150,7 @@ impl Talk<'_> {
             // What all see is changed only by one who may change flags for all.
             && (!shares || view.rights.has(Rights::WRITE));
         if !may {
-            return Err(no_permission());
+            return Err(lacks(&view, false));
         }
         let (uses, values): (Vec<_>, Vec<_>) = values
             .iter()

@@ -159,7 +159,7 @@ impl Talk<'_> {
         let (view, info) = found.map_err(|error| status::of(&error, create_helps))?;
         match view.rights.has(needs) {
             true => Ok((view, info)),
-            false => Err(no_permission()),
+            false => Err(lacks(&view, create_helps)),
         }
     }
 
@@ -268,6 +268,16 @@ impl Talk<'_> {
             conn.session().unselect()?;
         }
         Ok(())
+    }
+}
+
+/// What is said to one who lacks a right to a mailbox. One who may not look it up is
+/// told the same as if it were not there
+/// ([RFC 4314 §6](https://www.rfc-editor.org/rfc/rfc4314#section-6)).
+pub(super) fn lacks(view: &View, create_helps: bool) -> Status {
+    match view.rights.has(Rights::LOOKUP) {
+        true => no_permission(),
+        false => status::of(&Error::NoSuchMailbox, create_helps),
     }
 }
 
