@@ -147,6 +147,11 @@ impl Mailboxes {
         self.store.watch(account)
     }
 
+    /// Woken when anything of the accounts that are added to it changes.
+    pub fn watch_some(&self) -> axigen_store::store::SomeWatcher {
+        self.store.watch_some()
+    }
+
     /// Woken when anything of any account changes.
     pub fn watch_all(&self) -> axigen_store::store::AllWatcher {
         self.store.watch_all()

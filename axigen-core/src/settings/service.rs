@@ -312,6 +312,9 @@ pub struct ImapSettings {
     /// Most searches of one connection whose results are kept up to date
     /// (CONTEXT); 0 keeps none.
     pub search_contexts: u32,
+    /// Most mailboxes of other users and of the domain that one connection is
+    /// told of (NOTIFY); who asks for more is refused.
+    pub notify_mailboxes: usize,
     /// How often a client is told that its command is still worked on
     /// (INPROGRESS); 0 never tells it.
     pub progress_interval: Span,
@@ -350,6 +353,7 @@ impl Default for ImapSettings {
             urls: 100,
             url_submitters: Vec::new(),
             search_contexts: 16,
+            notify_mailboxes: 5000,
             // RFC 9585 §4: not so often that it is a burden.
             progress_interval: Span(Duration::from_secs(10)),
         }

@@ -439,6 +439,8 @@ pub enum MailboxAttribute {
     HasChildren,
     HasNoChildren,
     Marked,
+    /// Something that was asked for may not be done with it (RFC 5465 §3.1).
+    NoAccess,
     NoInferiors,
     NonExistent,
     NoSelect,
@@ -457,6 +459,7 @@ impl MailboxAttribute {
             MailboxAttribute::HasChildren => "\\HasChildren",
             MailboxAttribute::HasNoChildren => "\\HasNoChildren",
             MailboxAttribute::Marked => "\\Marked",
+            MailboxAttribute::NoAccess => "\\NoAccess",
             MailboxAttribute::NoInferiors => "\\Noinferiors",
             MailboxAttribute::NonExistent => "\\NonExistent",
             MailboxAttribute::NoSelect => "\\Noselect",

@@ -181,13 +181,8 @@ impl Talk<'_> {
 
     /// This connection put messages into a mailbox.
     pub(super) fn brought(&mut self, to: &View, uids: impl Iterator<Item = u32>) {
-        let selected = self.selected.as_ref().map(|selected| selected.view);
-        let open =
-            selected.is_some_and(|open| open.account == to.account && open.mailbox == to.mailbox);
-        if let Some(notify) = &mut self.notify
-            && (open || to.guest().is_none())
-        {
-            notify.brought(to.mailbox, open, &uids.collect::<Vec<_>>());
+        if let Some(notify) = &mut self.notify {
+            notify.brought((to.account, to.mailbox), uids);
         }
     }
 

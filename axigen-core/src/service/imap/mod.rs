@@ -178,7 +178,7 @@ impl Service for Imap {
             let event = tokio::select! {
                 biased;
                 event = conn.next() => event,
-                () = changed(&mut talk.user, &mut talk.selected), if talk.listens(&mut conn) => {
+                () = changed(&mut talk.user, &mut talk.selected, &mut talk.notify), if talk.listens(&mut conn) => {
                     // Boxed, as everything a session does: one that idles holds none of it.
                     match Box::pin(talk.tell(&mut conn)).await {
                         Ok(()) => continue,
@@ -238,17 +238,32 @@ fn account_limits(settings: &Effective) -> AccountLimits {
     }
 }
 
-/// Waits for a change of the account, or of the one that the open mailbox is in.
-async fn changed(user: &mut Option<User>, selected: &mut Option<Selected>) {
+/// Waits for a change of the account, of the one that the open mailbox is in, or
+/// of one that NOTIFY watches.
+async fn changed(
+    user: &mut Option<User>,
+    selected: &mut Option<Selected>,
+    notify: &mut Option<Notify>,
+) {
     let Some(user) = user else {
         return std::future::pending().await;
     };
-    match selected.as_mut().and_then(|open| open.watcher.as_mut()) {
-        Some(watcher) => tokio::select! {
-            _ = user.watcher.changed() => {}
-            _ = watcher.changed() => {}
-        },
-        None => drop(user.watcher.changed().await),
+    let of_open = async {
+        match selected.as_mut().and_then(|open| open.watcher.as_mut()) {
+            Some(watcher) => drop(watcher.changed().await),
+            None => std::future::pending().await,
+        }
+    };
+    let of_others = async {
+        match notify.as_mut().and_then(Notify::watcher) {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = user.watcher.changed() => {}
+        () = of_open => {}
+        () = of_others => {}
     }
 }
 
@@ -561,7 +576,8 @@ impl Talk<'_> {
         let (Some(notify), Some(selected)) = (&mut self.notify, &self.selected) else {
             return Ok(());
         };
-        let new = notify.of_others(new);
+        let open = (selected.view.account, selected.view.mailbox);
+        let new = notify.of_others(open, new);
         let attributes = notify.items().to_vec();
         if new.is_empty() || attributes.is_empty() {
             return Ok(());
@@ -644,15 +660,21 @@ impl Talk<'_> {
             && !selected.read_only
             // RFC 4314 §4: without the right to, nothing is expunged.
             && selected.view.rights.has(Rights::EXPUNGE)
-            && let Err(error) = self
-                .context
-                .mailboxes
-                .expunge(selected.view.account, selected.view.mailbox, None)
-                .await
         {
-            let status = status::of(&error, false);
-            self.selected = Some(selected);
-            return status;
+            let place = (selected.view.account, selected.view.mailbox);
+            let mailboxes = &self.context.mailboxes;
+            match mailboxes.expunge(place.0, place.1, None).await {
+                Ok(removed) => {
+                    if let Some(notify) = &mut self.notify {
+                        notify.took(place, &removed);
+                    }
+                }
+                Err(error) => {
+                    let status = status::of(&error, false);
+                    self.selected = Some(selected);
+                    return status;
+                }
+            }
         }
         Status::ok("the mailbox is closed")
     }

@@ -42,7 +42,7 @@ impl Talk<'_> {
     }
 
     /// Adds those of an account's mailboxes that the user may see.
-    async fn add_account(
+    pub(super) async fn add_account(
         &self,
         account: AccountId,
         prefix: &str,

@@ -189,6 +189,7 @@ fn list_item() -> impl Strategy<Value = ListItem> {
         MailboxAttribute::HasChildren,
         MailboxAttribute::HasNoChildren,
         MailboxAttribute::Marked,
+        MailboxAttribute::NoAccess,
         MailboxAttribute::NoInferiors,
         MailboxAttribute::NonExistent,
         MailboxAttribute::NoSelect,

@@ -117,10 +117,11 @@ fn delimiter(input: &[u8]) -> Parsed<'_, Option<char>> {
 }
 
 fn attribute(name: &str) -> MailboxAttribute {
-    const KNOWN: [MailboxAttribute; 9] = [
+    const KNOWN: [MailboxAttribute; 10] = [
         MailboxAttribute::HasChildren,
         MailboxAttribute::HasNoChildren,
         MailboxAttribute::Marked,
+        MailboxAttribute::NoAccess,
         MailboxAttribute::NoInferiors,
         MailboxAttribute::NonExistent,
         MailboxAttribute::NoSelect,
