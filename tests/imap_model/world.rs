@@ -588,7 +588,11 @@ impl World {
         let Some(reply) = self.command(by, command, rules).await else {
             return;
         };
-        let status = if gone && !uid { "NO" } else { "OK" };
+        let status = match gone && !uid {
+            true if *silent && wanted.is_empty() => "OK [EXPUNGEISSUED]",
+            true => "NO",
+            false => "OK",
+        };
         assert!(
             reply.text.starts_with(status),
             "{}: {}",
@@ -640,6 +644,14 @@ impl World {
             .iter()
             .filter_map(|uid| self.boxes[from].get(*uid).cloned())
             .collect();
+        if !uid && found.len() < targets.len() {
+            // RFC 2180 §4.4.1: some are gone, and nothing is done.
+            if let Some(reply) = self.command(by, command, FREE).await {
+                let refused = reply.text.starts_with("NO [EXPUNGEISSUED]");
+                assert!(refused, "{}: {}", reply.what, reply.text);
+            }
+            return;
+        }
         let old: Vec<u32> = found.iter().map(|msg| msg.uid).collect();
         let new: Vec<u32> = found
             .into_iter()

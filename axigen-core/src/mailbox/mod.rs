@@ -88,6 +88,7 @@ pub mod verify;
 mod view;
 
 pub use access_keys::AccessKey;
+pub use copy::WhenGone;
 pub use error::{Error, Result};
 pub use follow::{Places, Stretch};
 pub use item::Content;

@@ -9,7 +9,7 @@ use axigen_proto::imap::types::Tag;
 use super::namespace::no_permission;
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Copied, FlagChange, Flags, View};
+use crate::mailbox::{Copied, FlagChange, Flags, View, WhenGone};
 
 const NONE_OPEN: &str = "no mailbox is open";
 const BEYOND: &str = "there is no message of that number";
@@ -88,12 +88,13 @@ impl Talk<'_> {
             }
         }
         let there = stored.rows.len() + stored.modified.len();
+        // By UID, one that is gone is ignored (RFC 9051 §6.4.9). By number, the
+        // others are changed, and with .SILENT that is enough (RFC 2180 §4.2.1);
+        // otherwise FETCH responses tell of the others, and NO of those that are
+        // gone (§4.2.2, §4.2.3).
         let mut status = match there < uids.len() && !store.uid {
-            // RFC 2180 §4.2.1: nobody waits for their flags.
-            true if store.silent && since.is_none() => {
-                Status::ok("stored; some of the messages are gone").with(Code::ExpungeIssued)
-            }
-            true => Status::no("some of the messages are gone").with(Code::ExpungeIssued),
+            true if store.silent && stored.modified.is_empty() => some_gone(Status::ok),
+            true => some_gone(Status::no),
             false if stored.modified.is_empty() => Status::ok("stored"),
             false => Status::ok("some of the messages had changed"),
         };
@@ -125,7 +126,10 @@ impl Talk<'_> {
             Err(status) => return Ok(status),
         };
         self.progress.begin(0);
-        let copying = self.context.mailboxes.copy_of(&from, &uids, &to, quota);
+        let copying = self
+            .context
+            .mailboxes
+            .copy_of(&from, &uids, &to, quota, when_gone(uid));
         Ok(match self.work(conn, tag, copying).await? {
             Ok(copied) => {
                 self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
@@ -160,7 +164,10 @@ impl Talk<'_> {
             Err(status) => return Ok(status),
         };
         self.progress.begin(0);
-        let moving = self.context.mailboxes.move_of(&from, &uids, &to, quota);
+        let moving = self
+            .context
+            .mailboxes
+            .move_of(&from, &uids, &to, quota, when_gone(uid));
         match self.work(conn, tag, moving).await? {
             Ok(copied) => {
                 self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
@@ -173,7 +180,12 @@ impl Talk<'_> {
                     conn.session()
                         .untagged(&Response::ok(copy_uid(&copied), "moved"))?;
                 }
-                Ok(Status::ok("done"))
+                // RFC 6851 §3.3: what could not be moved stays as it is, and the answer
+                // is NO.
+                Ok(match uid || copied.uids.len() == uids.len() {
+                    true => Status::ok("done"),
+                    false => some_gone(Status::no),
+                })
             }
             Err(error) => Ok(status::of(&error, true)),
         }
@@ -245,6 +257,22 @@ fn may_store(view: &View, flags: &Flags) -> bool {
         // FLAGS () takes off what may be taken off.
         false => view.flags() != 0,
     }
+}
+
+/// By number, nothing is copied or moved if one of the messages was expunged by
+/// another session: the client cannot know which (RFC 2180 §4.4.1; RFC 9051
+/// §6.4.7, COPY is all or nothing). By UID, one that is gone is ignored (RFC 9051
+/// §6.4.9).
+fn when_gone(uid: bool) -> WhenGone {
+    match uid {
+        true => WhenGone::LeaveOut,
+        false => WhenGone::Refuse,
+    }
+}
+
+/// RFC 5530 §3: EXPUNGEISSUED says that the client should ask what is gone.
+fn some_gone(kind: fn(&'static str) -> Status) -> Status {
+    kind("some of the messages are gone").with(Code::ExpungeIssued)
 }
 
 /// RFC 4315 §3: the two sets go in the same order.

@@ -165,7 +165,8 @@ impl Talk<'_> {
             }
         }
         if missing > 0 && !uid {
-            // RFC 2180 §4.1.3: what was there is shown, and the rest admitted.
+            // RFC 2180 §4.1.3: what was there is shown, and the rest admitted. By
+            // UID, one that is gone is ignored (RFC 9051 §6.4.9).
             return Ok(Status::no("some of the messages are gone").with(Code::ExpungeIssued));
         }
         Ok(Status::ok("fetched"))
