@@ -604,3 +604,71 @@ fn not_with_everyone_and_not_beyond_the_domain() {
     }
     dan.ok("EXAMINE Shared/ann@example.test/All");
 }
+
+/// RFC 8508 §4.3 with the rights of RFC 4314: a message goes in one account and
+/// its successor comes in another, in one step.
+#[test]
+fn replace_from_one_account_into_another() {
+    let house = house("");
+    let _served = house.serve();
+    let mut ann = login(&house, "ann@example.test");
+    let mut bob = login(&house, "bob@example.test");
+    ann.ok("CREATE Work");
+    ann.ok("SETACL Work bob@example.test lrs");
+    append(&mut bob, "INBOX", "");
+    append(&mut bob, "INBOX", "");
+    append(&mut ann, "Work", "");
+    let new = "Subject: new\r\n\r\nnewer\r\n";
+    let literal = format!("(\\Seen \\Flagged) {{{}+}}\r\n{new}", new.len());
+    bob.ok("SELECT INBOX");
+    // Without the right to insert nothing comes, and nothing goes.
+    let said = bob.ask(&format!("REPLACE 1 {WORK} {literal}"));
+    assert!(said.contains("T NO [NOPERM]"), "{said}");
+    assert!(bob.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 2)"));
+    ann.ok("SETACL Work bob@example.test lrsi");
+    let said = bob.ok(&format!("REPLACE 1 {WORK} {literal}"));
+    assert!(said.starts_with("* OK [APPENDUID "), "{said}");
+    assert!(
+        said.contains(" 2] ") && said.contains("* 1 EXPUNGE"),
+        "{said}"
+    );
+    assert!(bob.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 1)"));
+    // Bob may not set \\Flagged there; what he has seen is his own.
+    says(
+        &mut bob,
+        &format!("STATUS {WORK} (MESSAGES UNSEEN)"),
+        &format!("* STATUS {WORK} (MESSAGES 2 UNSEEN 1)"),
+    );
+    says(
+        &mut ann,
+        "STATUS Work (MESSAGES UNSEEN)",
+        "* STATUS Work (MESSAGES 2 UNSEEN 2)",
+    );
+    ann.ok("SELECT Work");
+    let said = told(&mut ann, "FETCH 2 (FLAGS BODY.PEEK[TEXT])");
+    assert!(
+        said.contains("FLAGS ()") && said.contains("newer\r\n"),
+        "{said}"
+    );
+    // The other way the right to remove is needed.
+    bob.ok(&format!("SELECT {WORK}"));
+    let said = bob.ask(&format!("REPLACE 1 INBOX {literal}"));
+    assert!(said.contains("T NO [NOPERM]"), "{said}");
+    ann.ok("SETACL Work bob@example.test lrsite");
+    let said = bob.ok(&format!("REPLACE 1 INBOX {literal}"));
+    assert!(said.contains("* 1 EXPUNGE"), "{said}");
+    assert!(ann.ok("NOOP").contains("* 1 EXPUNGE"));
+    says(
+        &mut bob,
+        "STATUS INBOX (MESSAGES UNSEEN)",
+        "* STATUS INBOX (MESSAGES 2 UNSEEN 1)",
+    );
+    // What Ann has expunged meanwhile is not replaced, and nothing comes.
+    ann.ok("STORE 1 +FLAGS.SILENT (\\Deleted)");
+    ann.ok("EXPUNGE");
+    let said = bob.ask(&format!("REPLACE 1 INBOX {literal}"));
+    assert!(said.contains("T NO [EXPUNGEISSUED]"), "{said}");
+    assert!(bob.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 2)"));
+    drop(_served);
+    house.verify();
+}

@@ -153,6 +153,10 @@ impl Talk<'_> {
         append: Append,
         size: u64,
     ) -> Done {
+        if append.replaces.is_some() {
+            // What may be done with the open mailbox counts as it is now.
+            self.ask_rights_again(conn).await?;
+        }
         let limit = conn.session().append_limit();
         match self.prepare(&tag, append, size, limit).await {
             Ok(appending) => {
