@@ -6,7 +6,7 @@ use super::{
     Mailboxes,
     error::{Error, Result},
     excerpt,
-    search::{Answer, Candidate, HEADER, Search},
+    search::{Answer, BEST, Candidate, HEADER, Search},
     types::Row,
 };
 
@@ -23,6 +23,22 @@ impl Mailboxes {
         seq: u32,
         row: &Row,
     ) -> Result<bool> {
+        let score = self.relevancy(account, search, seq, row).await?;
+        Ok(score.is_some())
+    }
+
+    /// As [`matches`](Mailboxes::matches); and how well, from 1 to 100, which is
+    /// always 100 where nothing inexact was asked. `None` if it does not match.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn relevancy(
+        &self,
+        account: AccountId,
+        search: &Search,
+        seq: u32,
+        row: &Row,
+    ) -> Result<Option<u8>> {
         let (mut email_id, mut structure, mut header, mut raw) = (None, None, None, None);
         loop {
             let candidate = Candidate {
@@ -35,12 +51,15 @@ impl Mailboxes {
             };
             let answer = search.matches(&candidate);
             if matches!(answer, Answer::Yes | Answer::No) {
-                return Ok(answer == Answer::Yes);
+                return Ok((answer == Answer::Yes).then(|| match search.is_fuzzy() {
+                    true => search.relevancy(&candidate),
+                    false => BEST,
+                }));
             }
             if answer == Answer::NeedsEmailId {
                 email_id = match self.email_id(account, row.item).await {
                     Ok(id) => Some(id),
-                    Err(Error::NoSuchMessage) => return Ok(false),
+                    Err(Error::NoSuchMessage) => return Ok(None),
                     Err(error) => return Err(error),
                 };
                 continue;
@@ -48,7 +67,7 @@ impl Mailboxes {
             if structure.is_none() {
                 structure = match self.structure(account, row.item).await {
                     Ok(structure) => Some(structure),
-                    Err(Error::NoSuchMessage) => return Ok(false),
+                    Err(Error::NoSuchMessage) => return Ok(None),
                     Err(error) => return Err(error),
                 };
             }
@@ -71,7 +90,7 @@ impl Mailboxes {
             };
             match read {
                 Ok(()) => {}
-                Err(Error::NoSuchMessage) => return Ok(false),
+                Err(Error::NoSuchMessage) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }

@@ -23,6 +23,7 @@
 //! | [`acl`], `view`, `seen` | what others may do with a mailbox, how they see it, what they have seen |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
+//! | `fuzzy` | how well a text answers an inexact search |
 //! | [`sort`], [`thread`], `subject`, `casemap` | found messages in an order, in trees |
 //! | `objectid`, `preview` | what a mailbox and a message are called for ever; how a message begins |
 //! | `quota` | what an account holds |
@@ -58,6 +59,7 @@ mod flags;
 mod fold;
 mod folders;
 mod follow;
+mod fuzzy;
 mod item;
 mod keys;
 pub mod keywords;

@@ -4,6 +4,8 @@
 //! when the answer depends on the structure or on the bytes, [`Answer`] says
 //! so, and nothing is loaded that is not needed.
 
+mod nearly;
+
 use std::borrow::Cow;
 
 use axigen_proto::imap::command::SearchKey;
@@ -13,9 +15,14 @@ use axigen_proto::imap::types::{Date, Flag};
 
 use super::casemap::casemap;
 use super::excerpt::Excerpt;
+use super::fuzzy::{self, Fuzzy};
 use super::needle::Needle;
 use super::structure::{Leaf, Structure, address_list, header_fields};
 use super::types::{Flags, Row};
+use nearly::{is_fuzzy, near, nearly, score};
+
+/// How well a message answers that has what was asked for, as it was asked for.
+pub const BEST: u8 = fuzzy::BEST;
 
 /// Longest text of an encoded word that is decoded, in bytes; RFC 2047 §2 allows
 /// 75 for all of it, and some programs write longer ones.
@@ -28,6 +35,7 @@ pub const HEADER: u64 = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Search {
     key: Key,
+    fuzzy: bool,
 }
 
 /// What surrounds a search.
@@ -114,14 +122,32 @@ enum Key {
     Addresses(&'static str, Needle),
     Body(Needle),
     Text(Needle),
+    /// What is nearly so, too: strings in it are looked for by their words.
+    Nearly(Box<Key>),
+    FuzzyHeader(String, Fuzzy),
+    FuzzyAddresses(&'static str, Fuzzy),
+    FuzzyBody(Fuzzy),
+    FuzzyText(Fuzzy),
 }
 
 impl Search {
     /// Prepares a search.
     pub fn new(keys: &[SearchKey], context: &Context<'_>) -> Search {
-        Search {
-            key: Key::And(keys.iter().map(|key| prepare(key, context)).collect()),
-        }
+        let key = Key::And(keys.iter().map(|key| prepare(key, context)).collect());
+        let fuzzy = is_fuzzy(&key);
+        Search { key, fuzzy }
+    }
+
+    /// Whether something in it may be inexact.
+    pub fn is_fuzzy(&self) -> bool {
+        self.fuzzy
+    }
+
+    /// How well a message that matches does so, from 1 to 100
+    /// ([RFC 6203 §4](https://www.rfc-editor.org/rfc/rfc6203#section-4)), by what
+    /// is at hand. The index has no part in it.
+    pub fn relevancy(&self, candidate: &Candidate<'_>) -> u8 {
+        score(&self.key, candidate).unwrap_or(fuzzy::BEST).max(1)
     }
 
     /// What every message that matches has in its texts, as far as that can be
@@ -259,6 +285,7 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
     match key {
         SearchKey::And(keys) => Key::And(keys.iter().map(|key| prepare(key, context)).collect()),
         SearchKey::Not(key) => Key::Not(Box::new(prepare(key, context))),
+        SearchKey::Fuzzy(key) => Key::Nearly(Box::new(nearly(key, context))),
         SearchKey::Or(a, b) => {
             Key::Or(Box::new(prepare(a, context)), Box::new(prepare(b, context)))
         }
@@ -400,6 +427,15 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
         },
         Key::Body(text) => match (of.structure, of.raw) {
             (Some(structure), Some(raw)) => Answer::of(in_leaves(structure, raw, text, false)),
+            _ => Answer::NeedsBody,
+        },
+        Key::Nearly(key) => evaluate(key, of),
+        Key::FuzzyHeader(..) | Key::FuzzyAddresses(..) => match of.header {
+            None => Answer::NeedsHeader,
+            Some(_) => Answer::of(near(key, of) > 0),
+        },
+        Key::FuzzyBody(_) | Key::FuzzyText(_) => match (of.structure, of.raw) {
+            (Some(_), Some(_)) => Answer::of(near(key, of) > 0),
             _ => Answer::NeedsBody,
         },
         Key::Text(text) => match (of.structure, of.raw) {

@@ -384,6 +384,9 @@ pub struct SearchReturn {
     pub count: bool,
     /// SAVE: keep the result for `$`.
     pub save: bool,
+    /// RELEVANCY: how well each result told by ALL or PARTIAL answers FUZZY
+    /// ([RFC 6203 §4](https://www.rfc-editor.org/rfc/rfc6203#section-4)).
+    pub relevancy: bool,
     /// UPDATE: what changes in the results is told
     /// ([RFC 5267 §4.3](https://www.rfc-editor.org/rfc/rfc5267#section-4.3)).
     pub update: bool,
@@ -396,6 +399,16 @@ pub struct SearchReturn {
 }
 
 impl SearchReturn {
+    /// The scores that go with ALL or PARTIAL, of those of all results.
+    pub fn scores(&self, all: &[u8]) -> Option<Vec<u8>> {
+        let told = match self.partial {
+            Some(range) => all.get(range.of(all.len())).unwrap_or_default(),
+            None if self.all => all,
+            None => &[],
+        };
+        self.relevancy.then(|| told.to_vec())
+    }
+
     /// Which of so many results are told, or kept by SAVE
     /// ([RFC 5182 §2.4](https://www.rfc-editor.org/rfc/rfc5182#section-2.4),
     /// [RFC 9394 §3.2](https://www.rfc-editor.org/rfc/rfc9394#section-3.2)).
@@ -420,6 +433,8 @@ pub enum SearchKey {
     /// All of these: a list in parentheses.
     And(Vec<SearchKey>),
     Not(Box<SearchKey>),
+    /// What is nearly so, too ([RFC 6203](https://www.rfc-editor.org/rfc/rfc6203)).
+    Fuzzy(Box<SearchKey>),
     Or(Box<SearchKey>, Box<SearchKey>),
     /// Messages of these sequence numbers.
     Sequence(SequenceSet),
@@ -496,7 +511,7 @@ impl SearchKey {
         such(self)
             || match self {
                 SearchKey::And(keys) => keys.iter().any(|key| key.any(such)),
-                SearchKey::Not(key) => key.any(such),
+                SearchKey::Not(key) | SearchKey::Fuzzy(key) => key.any(such),
                 SearchKey::Or(a, b) => a.any(such) || b.any(such),
                 _ => false,
             }
@@ -505,6 +520,11 @@ impl SearchKey {
     /// Whether modification numbers are asked for.
     pub fn asks_modseq(&self) -> bool {
         self.any(&|key| matches!(key, SearchKey::ModSeq { .. }))
+    }
+
+    /// Whether something in it may be inexact.
+    pub fn is_fuzzy(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Fuzzy(_)))
     }
 
     /// Whether sequence numbers are named.

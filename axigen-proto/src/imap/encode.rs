@@ -769,6 +769,11 @@ impl<'a> Encoder<'a> {
         if let Some(modseq) = found.modseq {
             self.print(format_args!(" MODSEQ {modseq}"));
         }
+        // RFC 6203 §7: "RELEVANCY" SP "(" [score *(SP score)] ")"
+        if let Some(scores) = &found.relevancy {
+            let scores: Vec<String> = scores.iter().map(u8::to_string).collect();
+            self.print(format_args!(" RELEVANCY ({})", scores.join(" ")));
+        }
         self.shifts("REMOVEFROM", &found.remove_from);
         self.shifts("ADDTO", &found.add_to);
     }

@@ -205,6 +205,9 @@ pub struct Esearch {
     pub count: Option<u64>,
     /// MODSEQ ([RFC 7162 §3.1.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.10))
     pub modseq: Option<u64>,
+    /// RELEVANCY of those in ALL and PARTIAL, from 1 to 100
+    /// ([RFC 6203 §4](https://www.rfc-editor.org/rfc/rfc6203#section-4)).
+    pub relevancy: Option<Vec<u8>>,
     /// REMOVEFROM: what left the results, one after the other.
     pub remove_from: Vec<Shift>,
     /// ADDTO: what came to the results, one after the other.
@@ -231,7 +234,7 @@ impl Esearch {
         } = returns;
         // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
         let asked = min || max || all || count || partial.is_some();
-        if !(asked || returns.update || returns.context) {
+        if !(asked || returns.update || returns.context || returns.relevancy) {
             return None;
         }
         let part = |range: PartialRange| found.get(range.of(found.len())).unwrap_or_default();

@@ -6,14 +6,14 @@
 
 use axigen_proto::imap::command::{SearchKey, SearchReturn};
 use axigen_proto::imap::extensions::context::Shift;
-use axigen_proto::imap::extensions::sort::SortCriterion;
+use axigen_proto::imap::extensions::sort::{SortBy, SortCriterion};
 use axigen_proto::imap::response::{Code, Esearch, Response, Status};
 use axigen_proto::imap::sequence::SequenceSet;
 use axigen_proto::imap::types::Tag;
 
 use super::{Done, ImapConn, Talk};
 use crate::mailbox::brief::Brief;
-use crate::mailbox::search::Search;
+use crate::mailbox::search::{BEST, Search};
 use crate::mailbox::sort::Sorter;
 use crate::mailbox::{Error, Row};
 
@@ -157,7 +157,12 @@ impl Talk<'_> {
         let Some(selected) = &mut self.selected else {
             return Ok(());
         };
-        let refused = match asked.keys.iter().any(|key| key.any(&drifts)) {
+        // How well others answer is not kept.
+        let by_relevancy = asked.criteria.is_some_and(|criteria| {
+            let relevancy = |of: &SortCriterion| of.by == SortBy::Relevancy;
+            criteria.iter().any(relevancy)
+        });
+        let refused = match by_relevancy || asked.keys.iter().any(|key| key.any(&drifts)) {
             true => Some("such results are not kept up to date"),
             false => {
                 (selected.contexts.len() >= most).then_some("too many results are kept already")
@@ -314,14 +319,14 @@ impl Talk<'_> {
             let mut seen = 0;
             let see = |row: &Row, brief: &Brief<'_>| {
                 seen += 1;
-                sorter.push(row, Some(brief));
+                sorter.push(row, Some(brief), BEST);
             };
             self.briefs(&pair, see).await?;
             if seen < pair.len() {
                 return Ok(None);
             }
         } else {
-            pair.iter().for_each(|row| sorter.push(row, None));
+            pair.iter().for_each(|row| sorter.push(row, None, BEST));
         }
         Ok(Some(sorter.sorted().first() == Some(&uid)))
     }

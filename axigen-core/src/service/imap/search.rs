@@ -34,8 +34,13 @@ impl Talk<'_> {
         let mut uids = Vec::new();
         let mut modseqs = Vec::new();
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
-        let found = self.find(account, &command.keys, |row| {
+        let mut relevancies = Vec::new();
+        let asks_relevancy = command.returns.is_some_and(|returns| returns.relevancy);
+        let found = self.find(account, &command.keys, |row, relevancy| {
             uids.push(row.uid);
+            if asks_relevancy {
+                relevancies.push(relevancy);
+            }
             if asks_modseq {
                 modseqs.push(row.modseq);
             }
@@ -66,7 +71,10 @@ impl Talk<'_> {
             true => uids.clone(),
             false => uids.iter().filter_map(|&uid| selected.seq(uid)).collect(),
         };
-        if let Some(response) = Response::found(tag, command, rev2, &found, modseq) {
+        if let Some(mut response) = Response::found(tag, command, rev2, &found, modseq) {
+            if let Response::Esearch(esearch) = &mut response {
+                esearch.relevancy = returns.scores(&relevancies);
+            }
             conn.session().untagged(&response)?;
         }
         if returns.update {
@@ -121,7 +129,7 @@ impl Talk<'_> {
         &self,
         account: AccountId,
         keys: &[SearchKey],
-        mut see: impl FnMut(Row),
+        mut see: impl FnMut(Row, u8),
     ) -> Result<(), Error> {
         let Some(selected) = &self.selected else {
             return Ok(());
@@ -140,8 +148,8 @@ impl Talk<'_> {
                     continue;
                 };
                 self.progress.step().await;
-                if mailboxes.matches(account, &search, seq, &row).await? {
-                    see(row);
+                if let Some(relevancy) = mailboxes.relevancy(account, &search, seq, &row).await? {
+                    see(row, relevancy);
                 }
             }
         }

@@ -454,6 +454,7 @@ impl Encoder<'_> {
                 all,
                 count,
                 save,
+                relevancy,
                 update,
                 context,
                 partial,
@@ -466,6 +467,7 @@ impl Encoder<'_> {
                 (all, "ALL"),
                 (count, "COUNT"),
                 (save, "SAVE"),
+                (relevancy, "RELEVANCY"),
                 (update, "UPDATE"),
                 (context, "CONTEXT"),
                 (!partial.is_empty(), partial.as_str()),
@@ -488,6 +490,10 @@ impl Encoder<'_> {
             }
             SearchKey::Not(key) => {
                 self.put("NOT ");
+                return self.search_key(key);
+            }
+            SearchKey::Fuzzy(key) => {
+                self.put("FUZZY ");
                 return self.search_key(key);
             }
             SearchKey::Or(a, b) => {

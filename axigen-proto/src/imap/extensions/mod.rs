@@ -70,6 +70,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "REPLACE",               // RFC 8508
     "RIGHTS=texk",           // RFC 4314
     "SAVEDATE",              // RFC 8514
+    "SEARCH=FUZZY",          // RFC 6203
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256
     "SORT=DISPLAY",          // RFC 5957

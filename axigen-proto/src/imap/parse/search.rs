@@ -22,6 +22,7 @@ use crate::imap::types::{Date, Flag};
 pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
     let (rest, (returns, _, ())) = (opt(esearch::return_options), opt(charset), sp).parse(input)?;
     let (rest, keys) = spaced1(|i| search_key(grammar, 0, i))(rest)?;
+    esearch::check_relevancy(input, returns, false, &keys)?;
     Ok((rest, Command::Search(Search { uid, returns, keys })))
 }
 
@@ -84,6 +85,10 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
     let simple = match name.as_str() {
         "NOT" => {
             return map(preceded(sp, inner), |key| SearchKey::Not(Box::new(key))).parse(rest);
+        }
+        // RFC 6203 §7: search-key =/ "FUZZY" SP search-key
+        "FUZZY" => {
+            return map(preceded(sp, inner), |key| SearchKey::Fuzzy(Box::new(key))).parse(rest);
         }
         "OR" => {
             return map((preceded(sp, inner), preceded(sp, inner)), |(a, b)| {

@@ -731,6 +731,7 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         return Some("RFC 5182: $");
     }
     for (word, why) in [
+        ("Fuzzy", "RFC 6203"),
         ("EmailId", "RFC 8474"),
         ("ThreadId", "RFC 8474"),
         ("MailboxId", "RFC 8474"),

@@ -1,8 +1,8 @@
-//! UIDONLY, UIDBATCHES, CONTEXT and INPROGRESS: lines as the standards show them, read and written.
+//! UIDONLY, UIDBATCHES, CONTEXT, FUZZY and INPROGRESS: lines as the standards show them, read and written.
 
 use bytes::BytesMut;
 
-use crate::imap::command::{Command, SearchReturn};
+use crate::imap::command::{Command, SearchKey, SearchReturn};
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::context::Shift;
 use crate::imap::extensions::uidbatches::UidBatches;
@@ -247,5 +247,48 @@ fn in_progress() {
     assert_eq!(
         out,
         &b"* OK [INPROGRESS (NIL 1 NIL)] Hang in there...\r\n"[..]
+    );
+}
+
+#[test]
+fn fuzzy() {
+    let keys = |line: &str| match read(line) {
+        Command::Search(search) => search.keys,
+        other => panic!("{line}: {other:?}"),
+    };
+    let subject = |text: &str| SearchKey::Subject(text.to_owned());
+    assert_eq!(
+        keys("A1 SEARCH FUZZY (SUBJECT \"IMAP break\")"),
+        [SearchKey::Fuzzy(Box::new(SearchKey::And(vec![subject(
+            "IMAP break"
+        )])))]
+    );
+    assert_eq!(
+        keys("A2 SEARCH RETURN (RELEVANCY ALL) FUZZY SUBJECT x NOT FUZZY SUBJECT y"),
+        [
+            SearchKey::Fuzzy(Box::new(subject("x"))),
+            SearchKey::Not(Box::new(SearchKey::Fuzzy(Box::new(subject("y"))))),
+        ]
+    );
+    assert!(read("A3 SORT (RELEVANCY) UTF-8 FUZZY SUBJECT x") != read("a NOOP"));
+    // RELEVANCY needs something that may be inexact.
+    for line in [
+        "a SEARCH RETURN (RELEVANCY ALL) SUBJECT x",
+        "a SORT (RELEVANCY) UTF-8 SUBJECT x",
+        "a SORT RETURN (RELEVANCY) (DATE) UTF-8 SUBJECT x",
+        "a SEARCH FUZZY",
+    ] {
+        assert_eq!(refused(line).kind, StatusKind::Bad, "{line}");
+    }
+    let deep = format!("a SEARCH {}ALL", "FUZZY ".repeat(70));
+    assert_eq!(refused(&deep).code, Some(Code::Limit));
+    both_ways(
+        &Response::Esearch(Esearch {
+            tag: Tag::new("B1"),
+            all: vec![1, 5, 10],
+            relevancy: Some(vec![4, 99, 42]),
+            ..Esearch::default()
+        }),
+        "* ESEARCH (TAG \"B1\") ALL 1,5,10 RELEVANCY (4 99 42)",
     );
 }

@@ -257,6 +257,9 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         prop_oneof![
             vec(inner.clone(), 1..4).prop_map(SearchKey::And),
             inner.clone().prop_map(|key| SearchKey::Not(Box::new(key))),
+            inner
+                .clone()
+                .prop_map(|key| SearchKey::Fuzzy(Box::new(key))),
             (inner.clone(), inner).prop_map(|(a, b)| SearchKey::Or(Box::new(a), Box::new(b))),
         ]
     })
@@ -284,6 +287,7 @@ fn returns() -> impl Strategy<Value = Option<SearchReturn>> {
                 update,
                 context,
                 partial,
+                relevancy: false,
             }
         },
     );
@@ -304,7 +308,13 @@ fn sort() -> impl Strategy<Value = Command> {
         vec(criterion, 1..4),
         vec(search_key(), 1..3),
     );
-    what.prop_map(|(uid, returns, criteria, keys)| {
+    what.prop_map(|(uid, returns, criteria, mut keys)| {
+        if criteria
+            .iter()
+            .any(|criterion| criterion.by == SortBy::Relevancy)
+        {
+            keys.push(SearchKey::Fuzzy(Box::new(SearchKey::All)));
+        }
         Command::Sort(Sort {
             uid,
             returns,

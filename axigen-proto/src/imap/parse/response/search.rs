@@ -4,7 +4,7 @@ use nom::Parser;
 use nom::bytes::complete::{tag, tag_no_case};
 use nom::sequence::{delimited, preceded};
 
-use super::status::{range, uid_set};
+use super::status::{in_parentheses, range, uid_set};
 use super::strings::{any_value, astring_text, close, is_nil, open, spaces};
 use super::{Counted, name, trailing};
 use crate::imap::extensions::context::Shift;
@@ -150,6 +150,14 @@ pub(super) fn esearch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, 
                 };
                 found.partial = Some((range, results));
                 close(behind)?
+            }
+            "RELEVANCY" => {
+                let score = |i| -> Parsed<'_, u8> {
+                    let (rest, score) = nz_number(i)?;
+                    let score = u8::try_from(score).map_err(|_| expected(i, "a score"))?;
+                    Ok((rest, score))
+                };
+                kept(in_parentheses(counted, value, score)?, &mut found.relevancy)
             }
             "ADDTO" => {
                 let (behind, shifts) = shifts(counted, value)?;
