@@ -315,6 +315,9 @@ pub struct ImapSettings {
     /// Most mailboxes of other users and of the domain that one connection is
     /// told of (NOTIFY); who asks for more is refused.
     pub notify_mailboxes: usize,
+    /// Most mailboxes that one command searches (ESEARCH); a search in more is
+    /// refused.
+    pub search_mailboxes: u32,
     /// How often a client is told that its command is still worked on
     /// (INPROGRESS); 0 never tells it.
     pub progress_interval: Span,
@@ -354,6 +357,7 @@ impl Default for ImapSettings {
             url_submitters: Vec::new(),
             search_contexts: 16,
             notify_mailboxes: 5000,
+            search_mailboxes: 10_000,
             // RFC 9585 §4: not so often that it is a burden.
             progress_interval: Span(Duration::from_secs(10)),
         }

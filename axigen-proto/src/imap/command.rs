@@ -12,6 +12,7 @@ use super::extensions::acl::Acl;
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::metadata::{EntryName, Metadata};
 use super::extensions::multiappend::AppendPiece;
+use super::extensions::multisearch::MultiSearch;
 use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
@@ -159,6 +160,8 @@ pub enum Command {
     UidBatches(UidBatches),
     /// SEARCH, UID SEARCH (§6.4.4)
     Search(Search),
+    /// ESEARCH ([RFC 7377](https://www.rfc-editor.org/rfc/rfc7377))
+    MultiSearch(MultiSearch),
     /// SORT, UID SORT ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
     Sort(Sort),
     /// THREAD, UID THREAD ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
@@ -217,6 +220,7 @@ impl Command {
             }
             Command::Store(store) => store.unchanged_since.is_some(),
             Command::Search(search) => asked(&search.keys),
+            Command::MultiSearch(search) => asked(&search.keys),
             Command::Sort(sort) => asked(&sort.keys),
             Command::Thread(thread) => asked(&thread.keys),
             _ => false,

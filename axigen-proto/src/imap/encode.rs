@@ -732,13 +732,24 @@ impl<'a> Encoder<'a> {
     }
 
     /// ```text
-    /// esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+    /// esearch-response  = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+    /// search-correlator = SP "(" one-correlator *(SP one-correlator) ")"
+    /// one-correlator    = ("TAG" SP tag-string) / ("MAILBOX" SP astring) /
+    ///                     ("UIDVALIDITY" SP nz-number)
     /// ```
     fn esearch(&mut self, found: &Esearch) {
         self.put("* ESEARCH");
         if let Some(tag) = &found.tag {
             self.put(" (TAG ");
             self.string(tag.as_str().as_bytes());
+        }
+        if let Some(of) = &found.found_in {
+            self.put(if found.tag.is_some() { " " } else { " (" });
+            self.put("MAILBOX ");
+            self.mailbox(&of.mailbox);
+            self.print(format_args!(" UIDVALIDITY {}", of.uid_validity));
+        }
+        if found.tag.is_some() || found.found_in.is_some() {
             self.put(")");
         }
         if found.uid {

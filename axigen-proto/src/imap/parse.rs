@@ -25,8 +25,8 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, context, enable, id, list_extended, metadata, multiappend, notify,
-    quota, replace, sort, special_use, uidbatches, urlauth,
+    acl, compress, condstore, context, enable, id, list_extended, metadata, multiappend,
+    multisearch, notify, quota, replace, sort, special_use, uidbatches, urlauth,
 };
 use super::response::Status;
 use super::separator::Separator;
@@ -170,6 +170,7 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         }
         Name::DeleteAcl => acl::delete_acl(grammar, input),
         Name::Enable => enable::enable(input),
+        Name::Esearch => multisearch::esearch(grammar, input),
         Name::Examine => map(|i| select(grammar, i), Command::Examine).parse(input),
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),

@@ -11,6 +11,7 @@ use super::command::{FetchAttribute, Search, SearchReturn};
 use super::extensions::acl::AclResponse;
 use super::extensions::context::Shift;
 use super::extensions::metadata::MetadataResponse;
+use super::extensions::multisearch::FoundIn;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::quota::ResourceUse;
@@ -190,6 +191,8 @@ pub struct Numbers {
 pub struct Esearch {
     /// The tag of the command answered.
     pub tag: Option<Tag>,
+    /// The mailbox that was searched, in answers to ESEARCH.
+    pub found_in: Option<FoundIn>,
     /// Whether the numbers are UIDs.
     pub uid: bool,
     /// MIN

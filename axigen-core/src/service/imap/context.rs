@@ -6,6 +6,7 @@
 
 use axigen_proto::imap::command::{SearchKey, SearchReturn};
 use axigen_proto::imap::extensions::context::Shift;
+use axigen_proto::imap::extensions::multisearch::FoundIn;
 use axigen_proto::imap::extensions::sort::{SortBy, SortCriterion};
 use axigen_proto::imap::response::{Code, Esearch, Response, Status};
 use axigen_proto::imap::sequence::SequenceSet;
@@ -21,6 +22,8 @@ use crate::mailbox::{Error, Row};
 #[derive(Debug)]
 pub(super) struct Context {
     tag: Tag,
+    /// The mailbox, for results of ESEARCH.
+    found_in: Option<FoundIn>,
     /// Whether the client knows messages by their UIDs.
     uid: bool,
     keys: Vec<SearchKey>,
@@ -31,18 +34,20 @@ pub(super) struct Context {
 }
 
 /// A command whose results may be kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked<'c> {
     pub(super) tag: &'c Tag,
     pub(super) uid: bool,
     pub(super) keys: &'c [SearchKey],
     pub(super) criteria: Option<&'c [SortCriterion]>,
+    pub(super) found_in: Option<FoundIn>,
 }
 
 impl Context {
     fn esearch(&self, remove_from: Vec<Shift>, add_to: Vec<Shift>) -> Response {
         Response::Esearch(Esearch {
             tag: Some(self.tag.clone()),
+            found_in: self.found_in.clone(),
             uid: self.uid,
             remove_from,
             add_to,
@@ -175,6 +180,7 @@ impl Talk<'_> {
         }
         selected.contexts.push(Context {
             tag: asked.tag.clone(),
+            found_in: asked.found_in,
             uid: asked.uid,
             keys: asked.keys.to_vec(),
             criteria: asked.criteria.map(<[SortCriterion]>::to_vec),

@@ -448,7 +448,7 @@ pub(super) struct Entry {
     /// The mailbox; `None` for a name that is only a parent, or only subscribed.
     pub(super) info: Option<MailboxInfo>,
     /// Whose it is, and what the user may do with it.
-    view: Option<View>,
+    pub(super) view: Option<View>,
     special_use: Option<SpecialUse>,
     children: bool,
     subscribed: bool,

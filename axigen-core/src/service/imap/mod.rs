@@ -14,6 +14,7 @@
 //! | `metadata` | METADATA |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
+//! | `multisearch` | ESEARCH: several mailboxes |
 //! | `context` | results that are kept up to date |
 //! | `progress` | INPROGRESS |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
@@ -30,6 +31,7 @@ mod data;
 mod fetch;
 mod list;
 mod metadata;
+mod multisearch;
 mod namespace;
 mod notify;
 mod progress;
@@ -222,6 +224,7 @@ fn expunge_allowed(command: &Command) -> bool {
         Command::Fetch(fetch) => fetch.uid,
         Command::Store(store) => store.uid,
         Command::Search(search) => by_uid(search.uid, &search.keys),
+        Command::MultiSearch(search) => by_uid(true, &search.keys),
         Command::Sort(sort) => by_uid(sort.uid, &sort.keys),
         Command::Thread(thread) => by_uid(thread.uid, &thread.keys),
         _ => true,
@@ -459,9 +462,10 @@ impl Talk<'_> {
             }
             Command::CancelUpdate(tags) => self.cancel_update(&tags),
             Command::UidBatches(batches) => self.uid_batches(conn, &tag, batches)?,
-            Command::Search(search) => self.search(conn, of_open, &tag, &search).await?,
-            Command::Sort(sort) => self.sort(conn, of_open, &tag, &sort).await?,
-            Command::Thread(thread) => self.thread(conn, of_open, &tag, &thread).await?,
+            Command::Search(search) => self.search(conn, &tag, &search).await?,
+            Command::MultiSearch(search) => self.multi_search(conn, account, &tag, &search).await?,
+            Command::Sort(sort) => self.sort(conn, &tag, &sort).await?,
+            Command::Thread(thread) => self.thread(conn, &tag, &thread).await?,
             Command::Fetch(fetch) => self.fetch(conn, of_open, &fetch).await?,
             Command::Store(store) => self.store(conn, &store).await?,
             Command::Copy { uid, set, mailbox } => {

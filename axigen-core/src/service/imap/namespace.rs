@@ -116,7 +116,7 @@ impl Talk<'_> {
                 prefix: format!("{public}{DELIMITER}"),
             });
         }
-        if !name.is_empty() && (name == other || name == public) {
+        if self.is_top(name) {
             // What is below it is no mailbox of this account.
             return Err(Error::NoSuchMailbox);
         }
@@ -131,6 +131,32 @@ impl Talk<'_> {
     pub(super) fn is_foreign(&self, name: &str) -> bool {
         let (other, public) = self.tops();
         below(name, &other).is_some() || below(name, &public).is_some()
+    }
+
+    /// Whether a name is the first level of another namespace.
+    pub(super) fn is_top(&self, name: &str) -> bool {
+        let (other, public) = self.tops();
+        !name.is_empty() && (name == other || name == public)
+    }
+
+    /// A mailbox as the reader sees it, with the name under which the user
+    /// finds it.
+    pub(super) async fn name_of(&self, view: &View) -> Result<MailboxInfo, Error> {
+        let mut info = self.context.mailboxes.info_of(view).await?;
+        if view.guest().is_none() {
+            return Ok(info);
+        }
+        let (other, public) = self.tops();
+        let prefix = match self.public_account().await? == Some(view.account) {
+            true => public,
+            false => {
+                let address = self.context.directory.address_of(view.account).await;
+                let address = address.map_err(of_directory)?.ok_or(Error::NoSuchMailbox)?;
+                format!("{other}{DELIMITER}{address}")
+            }
+        };
+        info.name = format!("{prefix}{DELIMITER}{}", info.name);
+        Ok(info)
     }
 
     /// The account that holds the public folders of the user's domain.

@@ -309,6 +309,8 @@ impl Notify {
                 }
                 NotifyMailboxes::Subscribed => self.covered.contains(name),
                 NotifyMailboxes::Subtree(tops) => tops.iter().any(below),
+                // Of ESEARCH only.
+                NotifyMailboxes::SubtreeOne(_) => false,
                 NotifyMailboxes::Mailboxes(names) => names.iter().any(|of| of.as_str() == name),
             };
             if !covers {

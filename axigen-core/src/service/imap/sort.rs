@@ -8,7 +8,6 @@ use axigen_proto::imap::extensions::sort::{Sort, Thread};
 use axigen_proto::imap::response::{Esearch, Numbers, Response, Status};
 use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
-use axigen_store::AccountId;
 
 use super::context::Asked;
 use super::{Done, ImapConn, Talk, status};
@@ -35,7 +34,6 @@ impl Talk<'_> {
     pub(super) async fn sort(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         tag: &Tag,
         command: &Sort,
     ) -> Done<Status> {
@@ -43,7 +41,7 @@ impl Talk<'_> {
             return Ok(Status::bad("results are kept under that tag"));
         }
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
-        let sorting = self.sorted(account, command);
+        let sorting = self.sorted(command);
         let Sorted {
             uids,
             modseqs,
@@ -98,6 +96,7 @@ impl Talk<'_> {
                 uid: command.uid,
                 keys: &command.keys,
                 criteria: Some(&command.criteria),
+                found_in: None,
             };
             self.keep(conn, asked, uids)?;
         }
@@ -107,11 +106,10 @@ impl Talk<'_> {
     pub(super) async fn thread(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         tag: &Tag,
         command: &Thread,
     ) -> Done<Status> {
-        let threading = self.threaded(account, command);
+        let threading = self.threaded(command);
         let messages = match self.work(conn, tag, threading).await? {
             Ok(messages) => messages,
             Err(error) => return Ok(status::of(&error, false)),
@@ -121,7 +119,7 @@ impl Talk<'_> {
         Ok(Status::ok("threaded"))
     }
 
-    async fn sorted(&self, account: AccountId, command: &Sort) -> Result<Sorted, Error> {
+    async fn sorted(&self, command: &Sort) -> Result<Sorted, Error> {
         let mut sorter = Sorter::new(&command.criteria);
         let (mut modseqs, mut scores) = (HashMap::new(), HashMap::new());
         let asks_relevancy = command.returns.is_some_and(|returns| returns.relevancy);
@@ -135,7 +133,7 @@ impl Talk<'_> {
             }
         };
         if !sorter.needs_brief() {
-            let found = self.find(account, &command.keys, |row, relevancy| {
+            let found = self.find(&command.keys, |row, relevancy| {
                 note(&row, relevancy);
                 sorter.push(&row, None, relevancy);
             });
@@ -147,7 +145,7 @@ impl Talk<'_> {
             });
         }
         let (mut rows, mut relevancies) = (Vec::new(), HashMap::new());
-        let found = self.find(account, &command.keys, |row, relevancy| {
+        let found = self.find(&command.keys, |row, relevancy| {
             note(&row, relevancy);
             // The best is what there is without FUZZY.
             if relevancy < BEST {
@@ -168,10 +166,9 @@ impl Talk<'_> {
         })
     }
 
-    async fn threaded(&self, account: AccountId, command: &Thread) -> Result<Vec<Message>, Error> {
+    async fn threaded(&self, command: &Thread) -> Result<Vec<Message>, Error> {
         let mut rows = Vec::new();
-        self.find(account, &command.keys, |row, _| rows.push(row))
-            .await?;
+        self.find(&command.keys, |row, _| rows.push(row)).await?;
         let mut messages = Vec::with_capacity(rows.len());
         let mut room = ANCESTORS;
         let see = |row: &Row, brief: &Brief<'_>| {

@@ -111,6 +111,17 @@ impl Encoder<'_> {
                 }
             }
             Command::Search(search) => self.client_search(search),
+            Command::MultiSearch(search) => {
+                self.put("ESEARCH IN (");
+                for (index, source) in search.sources.iter().enumerate() {
+                    self.put(if index > 0 { " " } else { "" });
+                    self.client_filter(source);
+                }
+                self.put(")");
+                self.returns(Some(search.returns));
+                self.put(" CHARSET UTF-8");
+                self.search_keys(&search.keys);
+            }
             Command::Sort(sort) => {
                 self.print(format_args!("{}SORT", uid_prefix(sort.uid)));
                 self.returns(sort.returns);
@@ -397,20 +408,9 @@ impl Encoder<'_> {
             "NOTIFY SET"
         });
         for group in groups {
-            let (name, mailboxes): (_, &[MailboxName]) = match &group.mailboxes {
-                NotifyMailboxes::Selected => ("selected", &[]),
-                NotifyMailboxes::SelectedDelayed => ("selected-delayed", &[]),
-                NotifyMailboxes::Inboxes => ("inboxes", &[]),
-                NotifyMailboxes::Personal => ("personal", &[]),
-                NotifyMailboxes::Subscribed => ("subscribed", &[]),
-                NotifyMailboxes::Subtree(names) => ("subtree", names),
-                NotifyMailboxes::Mailboxes(names) => ("mailboxes", names),
-            };
-            self.print(format_args!(" ({name} "));
-            if !mailboxes.is_empty() {
-                self.in_parentheses(mailboxes, |out, name| out.client_mailbox(name.as_str()));
-                self.put(" ");
-            }
+            self.put(" (");
+            self.client_filter(&group.mailboxes);
+            self.put(" ");
             if group.events.is_empty() {
                 self.put("NONE");
             } else {
@@ -425,6 +425,25 @@ impl Encoder<'_> {
                 });
             }
             self.put(")");
+        }
+    }
+
+    /// `filter-mailboxes`
+    fn client_filter(&mut self, mailboxes: &NotifyMailboxes) {
+        let (name, mailboxes): (_, &[MailboxName]) = match mailboxes {
+            NotifyMailboxes::Selected => ("selected", &[]),
+            NotifyMailboxes::SelectedDelayed => ("selected-delayed", &[]),
+            NotifyMailboxes::Inboxes => ("inboxes", &[]),
+            NotifyMailboxes::Personal => ("personal", &[]),
+            NotifyMailboxes::Subscribed => ("subscribed", &[]),
+            NotifyMailboxes::Subtree(names) => ("subtree", names),
+            NotifyMailboxes::SubtreeOne(names) => ("subtree-one", names),
+            NotifyMailboxes::Mailboxes(names) => ("mailboxes", names),
+        };
+        self.put(name);
+        if !mailboxes.is_empty() {
+            self.put(" ");
+            self.in_parentheses(mailboxes, |out, name| out.client_mailbox(name.as_str()));
         }
     }
 

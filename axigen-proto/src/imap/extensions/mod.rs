@@ -21,6 +21,7 @@ pub mod list_extended;
 pub mod literal;
 pub mod metadata;
 pub mod multiappend;
+pub mod multisearch;
 pub mod notify;
 pub mod objectid;
 pub mod partial;
@@ -57,6 +58,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "METADATA-SERVER",       // RFC 5464
     "MOVE",                  // RFC 6851
     "MULTIAPPEND",           // RFC 3502
+    "MULTISEARCH",           // RFC 7377
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465
     "OBJECTID",              // RFC 8474

@@ -22,6 +22,7 @@ impl Command {
             Command::Fetch(fetch) => !fetch.uid,
             Command::Store(store) => !store.uid,
             Command::Search(search) => !search.uid || named(&search.keys),
+            Command::MultiSearch(search) => named(&search.keys),
             Command::Sort(sort) => !sort.uid || named(&sort.keys),
             Command::Thread(thread) => !thread.uid || named(&thread.keys),
             // RFC 9586 §3.7: QRESYNC without the numbers the client remembers.

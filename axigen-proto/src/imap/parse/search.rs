@@ -16,14 +16,23 @@ use crate::imap::response::{Code, Status};
 use crate::imap::types::{Date, Flag};
 
 /// ```text
-/// search         = "SEARCH" [search-return-opts] SP search-program
-/// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+/// search = "SEARCH" [search-return-opts] SP search-program
 /// ```
 pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, (returns, _, ())) = (opt(esearch::return_options), opt(charset), sp).parse(input)?;
-    let (rest, keys) = spaced1(|i| search_key(grammar, 0, i))(rest)?;
+    let (rest, returns) = opt(esearch::return_options).parse(input)?;
+    let (rest, keys) = program(grammar, rest)?;
     esearch::check_relevancy(input, returns, false, &keys)?;
     Ok((rest, Command::Search(Search { uid, returns, keys })))
+}
+
+/// `SP search-program`
+///
+/// ```text
+/// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+/// ```
+pub(crate) fn program<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Vec<SearchKey>> {
+    let (rest, (_, ())) = (opt(charset), sp).parse(input)?;
+    spaced1(|i| search_key(grammar, 0, i))(rest)
 }
 
 /// `search-criteria = charset 1*(SP search-key)`, as SORT and THREAD have it (RFC 5256 §5).

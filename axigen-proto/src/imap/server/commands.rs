@@ -219,6 +219,13 @@ impl Server {
             let status = Status::bad("This needs ENABLE QRESYNC before it");
             return self.complain(Some(&tag), status);
         }
+        // RFC 7377 §2.2
+        if let Command::MultiSearch(search) = &command
+            && search.needs_selected()
+            && self.selected.is_none()
+        {
+            return self.complain(Some(&tag), Status::bad("No mailbox is selected"));
+        }
         // RFC 9586 §3
         if self.enabled.uidonly && command.uses_sequence_numbers() {
             return self.complain(Some(&tag), uidonly::refusal());

@@ -763,6 +763,7 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         Command::Unauthenticate => Some("RFC 8437"),
         Command::CancelUpdate(_) => Some("RFC 5267"),
         Command::UidBatches(_) => Some("RFC 10022"),
+        Command::MultiSearch(_) => Some("RFC 7377"),
         Command::Acl(_) => Some("RFC 4314"),
         Command::Metadata(_) => Some("RFC 5464"),
         Command::UrlAuth(_) => Some("RFC 4467"),

@@ -16,6 +16,7 @@ use crate::imap::command::FetchAttribute;
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::acl::{AclResponse, Rights};
 use crate::imap::extensions::metadata::{EntryName, MetadataResponse};
+use crate::imap::extensions::multisearch::FoundIn;
 use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::parse::response::{Reply, ResponseGrammar, response as read};
 use crate::imap::response::{
@@ -330,18 +331,25 @@ fn of_searches() -> impl Strategy<Value = Response> {
         option::of((values::partial_range(), vec(1u32..20, 0..8))),
         option::of(0..1u64 << 63),
         option::of(0..1u64 << 63),
+        option::of((values::mailbox(), 1u32..)),
     )
-        .prop_map(|(uid, (min, max), all, partial, count, modseq)| Esearch {
-            tag: Tag::new("A1").filter(|_| uid),
-            uid,
-            min,
-            max,
-            all,
-            partial,
-            count,
-            modseq,
-            ..Esearch::default()
-        });
+        .prop_map(
+            |(uid, (min, max), all, partial, count, modseq, of)| Esearch {
+                tag: Tag::new("A1").filter(|_| uid),
+                found_in: of.map(|(mailbox, uid_validity)| FoundIn {
+                    mailbox,
+                    uid_validity,
+                }),
+                uid,
+                min,
+                max,
+                all,
+                partial,
+                count,
+                modseq,
+                ..Esearch::default()
+            },
+        );
     prop_oneof![
         found().prop_map(Response::Search),
         found().prop_map(Response::Sort),

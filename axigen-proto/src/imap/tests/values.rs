@@ -12,6 +12,7 @@ use crate::imap::extensions::condstore::{
     EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
 use crate::imap::extensions::multiappend::AppendPiece;
+use crate::imap::extensions::multisearch::MultiSearch;
 use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::partial::PartialRange;
@@ -292,6 +293,42 @@ fn returns() -> impl Strategy<Value = Option<SearchReturn>> {
         },
     );
     option::of(returns)
+}
+
+fn multi_search() -> impl Strategy<Value = Command> {
+    let names = || vec(mailbox(), 1..3);
+    let source = prop_oneof![
+        prop::sample::select(vec![
+            NotifyMailboxes::Selected,
+            NotifyMailboxes::Inboxes,
+            NotifyMailboxes::Personal,
+            NotifyMailboxes::Subscribed,
+        ]),
+        names().prop_map(NotifyMailboxes::Subtree),
+        names().prop_map(NotifyMailboxes::SubtreeOne),
+        names().prop_map(NotifyMailboxes::Mailboxes),
+    ];
+    let what = (vec(source, 1..4), returns(), vec(search_key(), 1..4));
+    what.prop_map(|(mut sources, returns, keys)| {
+        let returns = returns.unwrap_or(SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        });
+        let saved = |key: &SearchKey| {
+            matches!(
+                key,
+                SearchKey::Sequence(SequenceSet::Saved) | SearchKey::Uid(SequenceSet::Saved)
+            )
+        };
+        if returns.save || keys.iter().any(|key| key.any(&saved)) {
+            sources = vec![NotifyMailboxes::Selected];
+        }
+        Command::MultiSearch(MultiSearch {
+            sources,
+            returns,
+            keys,
+        })
+    })
 }
 
 fn search() -> impl Strategy<Value = Command> {
@@ -656,6 +693,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         of_mailboxes(),
         list(),
         search(),
+        multi_search(),
         sort(),
         thread(),
         of_messages(),
