@@ -52,9 +52,11 @@ fn decide(server: &mut Server, event: Event) {
         Event::Command { tag, .. } | Event::AppendEnd { tag } | Event::IdleEnd { tag } => {
             server.finish(&tag, Status::ok("Done"))
         }
-        Event::LoggedIn(_) | Event::ClientId(_) | Event::AppendBody(_) | Event::AppendAborted => {
-            Ok(())
-        }
+        Event::LoggedIn(_)
+        | Event::ClientId(_)
+        | Event::NothingSaved
+        | Event::AppendBody(_)
+        | Event::AppendAborted => Ok(()),
     };
     done.expect("the events are answered as they ask");
 }

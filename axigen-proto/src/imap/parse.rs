@@ -25,7 +25,7 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, context, enable, id, list_extended, metadata, multiappend,
+    acl, compress, condstore, context, enable, esearch, id, list_extended, metadata, multiappend,
     multisearch, notify, quota, replace, sort, special_use, uidbatches, urlauth,
 };
 use super::response::Status;
@@ -151,6 +151,19 @@ pub(crate) fn arguments(
         Err(error) => error,
     };
     Err(failed(input, left))
+}
+
+/// Whether the beginning of a command's arguments asks for its result to be saved
+/// (RFC 5182), even if the rest is refused.
+pub(crate) fn saves(grammar: &Grammar, name: Name, rest: &[u8]) -> bool {
+    let returns = match name {
+        Name::Search | Name::UidSearch | Name::Sort | Name::UidSort => {
+            esearch::return_options(rest)
+        }
+        Name::Esearch => multisearch::return_options(grammar, rest),
+        _ => return false,
+    };
+    returns.is_ok_and(|(_, returns)| returns.save)
 }
 
 fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Command> {

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `Connected` | `greet` or `bye` |
 //! | `Auth` | `answer` |
-//! | `LoggedIn`, `ClientId` | nothing |
+//! | `LoggedIn`, `ClientId`, `NothingSaved` | nothing |
 //! | `Command` | `finish` |
 //! | `AppendStart`, `AppendNext`, `AppendText`, `AppendUrl` | `proceed`, or `finish` to refuse |
 //! | `AppendBody`, `AppendAborted` | nothing |
@@ -125,6 +125,10 @@ pub enum Event {
         /// The command.
         command: Command,
     },
+    /// A search that was to be saved was refused with NO. The session has
+    /// answered; what was saved before is to be forgotten
+    /// ([RFC 5182 §2.1](https://www.rfc-editor.org/rfc/rfc5182#section-2.1)).
+    NothingSaved,
     /// APPEND or REPLACE. A message beyond the limit has been refused already.
     AppendStart {
         /// The command's tag, for `finish`.

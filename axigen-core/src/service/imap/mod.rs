@@ -53,7 +53,7 @@ use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::separator::Separator;
-use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
+use axigen_proto::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use axigen_proto::imap::server::{AccountLimits, Config, Event, Server};
 use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Refusal};
@@ -341,6 +341,11 @@ impl Talk<'_> {
             Event::LoggedIn(_) => {}
             Event::ClientId(fields) => {
                 tracing::debug!(service = "imap", client = ?fields, "the client said who made it");
+            }
+            Event::NothingSaved => {
+                if let Some(selected) = &mut self.selected {
+                    selected.saved = NumberSet::new();
+                }
             }
             Event::Command { tag, command } => self.command(conn, tag, command).await?,
             Event::AppendStart { tag, append, size } => {

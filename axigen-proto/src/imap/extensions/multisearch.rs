@@ -91,6 +91,12 @@ pub(crate) fn esearch<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Comm
     Err(refused(input, Status::bad(why)))
 }
 
+/// `[SP esearch-source-opts] SP search-return-opts`
+pub(crate) fn return_options<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, SearchReturn> {
+    let (rest, _) = opt(|i| sources(grammar, i)).parse(input)?;
+    esearch::return_options(rest)
+}
+
 /// `SP esearch-source-opts`. No scope options are known.
 fn sources<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Vec<NotifyMailboxes>> {
     let (rest, _) = (sp, tag_no_case("IN"), sp).parse(input)?;

@@ -209,7 +209,13 @@ impl Server {
             .and_then(|()| parse::arguments(&self.grammar(), head.name, bytes, head.rest));
         match command {
             Ok(command) => self.run(head.tag, command),
-            Err(status) => self.complain(Some(&head.tag), status),
+            Err(status) => {
+                let refused = status.kind == StatusKind::No;
+                if refused && parse::saves(&self.grammar(), head.name, head.rest) {
+                    self.events.push_back(Event::NothingSaved);
+                }
+                self.complain(Some(&head.tag), status);
+            }
         }
     }
 
