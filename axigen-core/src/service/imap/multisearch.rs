@@ -160,7 +160,7 @@ impl Talk<'_> {
     ) -> Result<Found, Error> {
         let mut found = Found::for_what(&command.keys, command.returns);
         let see = |row, relevancy| found.note(&row, relevancy);
-        if is_open && let Some(place) = self.open_place() {
+        if is_open && let Some(place) = self.searched_place() {
             // As this session sees it.
             self.find_in(&place, &command.keys, false, see).await?;
             return Ok(found);

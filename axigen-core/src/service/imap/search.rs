@@ -180,7 +180,7 @@ impl Talk<'_> {
     }
 
     /// Where the open mailbox is searched.
-    pub(super) fn open_place(&self) -> Option<Place<'_>> {
+    pub(super) fn searched_place(&self) -> Option<Place<'_>> {
         let selected = self.selected.as_ref()?;
         Some(Place {
             view: &selected.view,
@@ -208,7 +208,7 @@ impl Talk<'_> {
         keys: &[SearchKey],
         see: impl FnMut(Row, u8),
     ) -> Result<(), Error> {
-        match self.open_place() {
+        match self.searched_place() {
             Some(place) => self.find_in(&place, keys, true, see).await,
             None => Ok(()),
         }
