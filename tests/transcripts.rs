@@ -21,7 +21,7 @@ use axigen_core::service::imap::Imap;
 use axigen_core::service::pop3::Pop3;
 use axigen_core::service::smtp_in::SmtpIn;
 use axigen_core::service::{Context, Peer, Service};
-use axigen_core::settings::{ListenerSettings, TlsMode};
+use axigen_core::settings::{self, ListenerSettings, Settings, TlsMode};
 use axigen_store::Store;
 use axigen_tests::any_certificate::any_certificate;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -47,6 +47,8 @@ enum Way {
 struct Transcript {
     service: String,
     name: String,
+    /// What is set for the server, as in its file.
+    settings: Settings,
     steps: Vec<Line>,
 }
 
@@ -210,9 +212,13 @@ impl Transcript {
         let name = format!("{service}/{}", part(Some(path)));
         let text = std::fs::read_to_string(path).unwrap();
         let steps = parse(&text).unwrap_or_else(|why| panic!("{name}:{why}"));
+        let set = text.lines().filter_map(|line| line.strip_prefix("set "));
+        let set = set.collect::<Vec<_>>().join("\n");
+        let settings = settings::parse(&set).unwrap_or_else(|why| panic!("{name}: {why:?}"));
         Transcript {
             service,
             name,
+            settings,
             steps,
         }
     }
@@ -222,7 +228,7 @@ fn parse(text: &str) -> Result<Vec<Line>, String> {
     let mut steps: Vec<Line> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let wrong = |why: String| format!("{number}: {why}");
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() || line.starts_with('#') || line.starts_with("set ") {
             continue;
         }
         // `C`, `S` or `close`, then which client it is, if not the first.
@@ -337,10 +343,11 @@ impl TokenChecker for Tokens {
 }
 
 /// A fresh server with the accounts of the transcripts.
-async fn server() -> Engine {
+async fn server(settings: Settings) -> Engine {
     static TLS: OnceLock<Arc<rustls::ServerConfig>> = OnceLock::new();
     let tls = TLS.get_or_init(|| tls::self_signed(&["localhost".into()]).unwrap());
     let engine = Engine::builder(Store::memory().await.unwrap())
+        .settings(settings)
         .tls(tls.clone())
         .tokens(Tokens)
         .build()
@@ -471,7 +478,7 @@ impl Server {
 /// Runs a transcript against a fresh server.
 async fn replay(transcript: &Transcript, way: Way) -> Result<(), String> {
     let mut server = Server {
-        engine: server().await,
+        engine: server(transcript.settings.clone()).await,
         service: transcript.service.clone(),
         way,
         listening: None,
@@ -644,6 +651,7 @@ async fn a_transcript_that_is_wrong_fails() {
         let transcript = Transcript {
             service: "smtp".into(),
             name: "wrong".into(),
+            settings: Settings::default(),
             steps: parse(text).unwrap(),
         };
         let said = replay(&transcript, Way::Tcp).await.unwrap_err();

@@ -16,6 +16,16 @@ use super::{
 };
 
 impl Mailboxes {
+    /// UIDs of the messages that carry `\\Deleted`, ascending, found without reading
+    /// the others.
+    ///
+    /// # Errors
+    /// [`Error::Store`](super::Error::Store).
+    pub async fn deleted(&self, account: AccountId, mailbox: MailboxId) -> Result<Vec<u32>> {
+        self.scan_marks(account, keys::of_mailbox(keys::DELETED, mailbox))
+            .await
+    }
+
     /// Removes those of `uids` that carry `\Deleted`; `None` means all that
     /// carry it, found without reading the others. Returns the UIDs removed,
     /// ascending. A message whose `\Deleted` is taken off at the same moment
@@ -32,10 +42,7 @@ impl Mailboxes {
     ) -> Result<Vec<u32>> {
         let uids = match uids {
             Some(uids) => ascending(uids),
-            None => {
-                self.scan_marks(account, keys::of_mailbox(keys::DELETED, mailbox))
-                    .await?
-            }
+            None => self.deleted(account, mailbox).await?,
         };
         self.erase(account, mailbox, &uids, true).await
     }

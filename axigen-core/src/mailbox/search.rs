@@ -330,6 +330,8 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         SearchKey::SavedSince(date) => Key::Saved(day(date), i64::MAX),
         SearchKey::SaveDateSupported => Key::All,
         // RFC 5032 §3: by the internal date, to the second.
+        SearchKey::UidAfter(uid) => Key::Uid(range(uid.checked_add(1), Some(u32::MAX))),
+        SearchKey::UidBefore(uid) => Key::Uid(range(Some(1), uid.checked_sub(1))),
         SearchKey::Younger(seconds) => Key::Arrived(context.now - i64::from(*seconds), i64::MAX),
         SearchKey::Older(seconds) => Key::Arrived(i64::MIN, context.now - i64::from(*seconds)),
         SearchKey::Larger(size) => Key::Larger(*size),
@@ -340,6 +342,15 @@ fn prepare(key: &SearchKey, context: &Context<'_>) -> Key {
         // One number for all flags: which of them is meant makes no difference.
         SearchKey::ModSeq { since, .. } => Key::Changed(*since),
     }
+}
+
+/// UIDs from one to another; none where an end is beyond all.
+fn range(from: Option<u32>, to: Option<u32>) -> NumberSet {
+    let mut set = NumberSet::new();
+    if let (Some(from), Some(to)) = (from, to) {
+        set.push_range(from, to);
+    }
+    set
 }
 
 fn keyword(flag: &Flag) -> Key {
@@ -796,6 +807,8 @@ mod tests {
             SearchKey::SaveDateSupported,
             SearchKey::Larger(10),
             SearchKey::EmailId(ObjectId::new("M0123").unwrap()),
+            SearchKey::UidAfter(6),
+            SearchKey::UidBefore(8),
             SearchKey::Younger(100),
             SearchKey::Younger(u32::MAX),
             SearchKey::Older(100),
@@ -833,6 +846,10 @@ mod tests {
                 entry: None,
                 since: u64::MAX,
             },
+            SearchKey::UidAfter(7),
+            SearchKey::UidAfter(u32::MAX),
+            SearchKey::UidBefore(7),
+            SearchKey::UidBefore(1),
             SearchKey::Younger(99),
             SearchKey::Older(101),
             SearchKey::And(vec![SearchKey::Seen, SearchKey::Body(text("absent"))]),

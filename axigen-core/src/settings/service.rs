@@ -1,9 +1,11 @@
 //! What can be set for a service and its listeners.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axigen_proto::imap::extensions::messagelimit::MessageLimit;
 use axigen_proto::limits::{ImapLimits, Pop3Limits, SmtpLimits};
 use axigen_proto::pop3::text::Language;
 use ipnet::IpNet;
@@ -318,6 +320,14 @@ pub struct ImapSettings {
     /// Most mailboxes that one command searches (ESEARCH); a search in more is
     /// refused.
     pub search_mailboxes: u32,
+    /// Most messages that one command reads, changes, copies or moves
+    /// (MESSAGELIMIT); 0 is no limit, and tells clients of none. Of more, the
+    /// newest are dealt with, which a client that does not know the extension
+    /// cannot notice: no less than 1000, better more than any mailbox holds.
+    pub message_limit: u32,
+    /// Most messages that one COPY or APPEND brings (SAVELIMIT), where
+    /// message_limit is 0; 0 is no limit.
+    pub save_limit: u32,
     /// How often a client is told that its command is still worked on
     /// (INPROGRESS); 0 never tells it.
     pub progress_interval: Span,
@@ -358,6 +368,9 @@ impl Default for ImapSettings {
             search_contexts: 16,
             notify_mailboxes: 5000,
             search_mailboxes: 10_000,
+            // RFC 9738: what is in reach of clients that do not know it harms them.
+            message_limit: 10_000_000,
+            save_limit: 0,
             // RFC 9585 §4: not so often that it is a burden.
             progress_interval: Span(Duration::from_secs(10)),
         }
@@ -365,6 +378,13 @@ impl Default for ImapSettings {
 }
 
 impl ImapSettings {
+    /// What clients are told of limits, and what is kept to.
+    pub fn limit_of_messages(&self) -> MessageLimit {
+        let messages = NonZeroU32::new(self.message_limit).map(MessageLimit::Messages);
+        let saves = NonZeroU32::new(self.save_limit).map(MessageLimit::Saves);
+        messages.or(saves).unwrap_or_default()
+    }
+
     /// The session's limits.
     pub fn session_limits(&self) -> ImapLimits {
         let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);

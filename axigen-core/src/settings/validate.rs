@@ -78,6 +78,12 @@ fn namespaces(imap: &ImapSettings, problems: &mut Vec<Problem>) {
             format!("it is \"/\" or \".\", not {:?}", imap.separator.to_string()),
         ));
     }
+    if imap.save_limit > 0 && imap.message_limit > 0 {
+        problems.push(Problem::new(
+            "imap.save_limit",
+            "it is for message_limit = 0: clients are told one of the two",
+        ));
+    }
     let (other, public) = (&imap.other_users, &imap.public_folders);
     for (option, name) in [("other_users", other), ("public_folders", public)] {
         let bad = name.contains(names::SEPARATOR)

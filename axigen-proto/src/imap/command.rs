@@ -463,6 +463,10 @@ pub enum SearchKey {
     Recent,
     Keyword(Flag),
     Unkeyword(Flag),
+    /// Of a larger UID ([RFC 9738 §3.2](https://www.rfc-editor.org/rfc/rfc9738#section-3.2)).
+    UidAfter(u32),
+    /// Of a smaller UID ([RFC 9738 §3.2](https://www.rfc-editor.org/rfc/rfc9738#section-3.2)).
+    UidBefore(u32),
     /// Arrived at most so many seconds ago ([RFC 5032](https://www.rfc-editor.org/rfc/rfc5032)).
     Younger(u32),
     /// Arrived at least so many seconds ago ([RFC 5032](https://www.rfc-editor.org/rfc/rfc5032)).

@@ -590,6 +590,14 @@ impl<'a> Encoder<'a> {
                 self.print(format_args!("[MODIFIED {set}] "));
                 return true;
             }
+            Code::MessageLimit { limit, lowest } => {
+                self.print(format_args!("[MESSAGELIMIT {limit}"));
+                if let Some(lowest) = lowest {
+                    self.print(format_args!(" {lowest}"));
+                }
+                self.put("] ");
+                return true;
+            }
             Code::UidNext(n) => {
                 self.print(format_args!("[UIDNEXT {n}] "));
                 return true;

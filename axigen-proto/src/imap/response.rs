@@ -372,6 +372,14 @@ pub enum Code {
     Limit,
     /// The mailbox's identifier (RFC 8474).
     MailboxId(ObjectId),
+    /// A command was about more messages than it may be
+    /// ([RFC 9738 §3.1](https://www.rfc-editor.org/rfc/rfc9738#section-3.1)).
+    MessageLimit {
+        /// How many it may be about.
+        limit: u32,
+        /// The lowest UID of those that were dealt with.
+        lowest: Option<u32>,
+    },
     /// A value was left out: the largest is of this size (RFC 5464).
     MetadataLongEntries(u64),
     /// A value is larger than this (RFC 5464).

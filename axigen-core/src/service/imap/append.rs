@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::namespace::no_permission;
 use super::selected::kept;
-use super::{Done, ImapConn, Talk, status};
+use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::{
     Appended, FlagChange, Flags, NewMessage, Place, Quota, Replaces, Target, View,
 };
@@ -55,6 +55,8 @@ struct Limits {
     /// Bytes of a message.
     message: u64,
     messages: usize,
+    /// Of MESSAGELIMIT and SAVELIMIT.
+    saves: Option<u32>,
     /// Bytes of all messages.
     total: u64,
     parts: usize,
@@ -126,6 +128,11 @@ impl Appending {
 
     /// Another message begins.
     fn begin(&mut self, coming: Coming) -> Result<(), Status> {
+        let saves = self.limits.saves;
+        // RFC 9738 §3.1: they come together or not at all.
+        if let Some(limit) = saves.filter(|&limit| self.messages.len() + 1 >= limit as usize) {
+            return Err(limit::too_many(limit, None));
+        }
         if self.messages.len() + 1 >= self.limits.messages {
             let text = "too many messages in one command";
             return Err(Status::no(text).with(Code::Limit));
@@ -207,6 +214,7 @@ impl Talk<'_> {
             limits: Limits {
                 message,
                 messages: settings.imap.append_messages.min(1000),
+                saves: self.message_limit.of_saves(),
                 total: settings.imap.append_size.0,
                 parts: settings.imap.append_parts,
             },

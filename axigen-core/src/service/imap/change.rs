@@ -8,7 +8,7 @@ use axigen_proto::imap::types::Tag;
 
 use super::namespace::no_permission;
 use super::selected::kept;
-use super::{Done, ImapConn, Talk, status};
+use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::{Copied, FlagChange, Flags, View, WhenGone};
 
 const NONE_OPEN: &str = "no mailbox is open";
@@ -23,9 +23,10 @@ impl Talk<'_> {
         let Some(flags) = kept(&store.flags) else {
             return Ok(Status::bad("there is no such system flag"));
         };
-        let Some(uids) = selected.resolve(&store.set, store.uid) else {
+        let Some(mut uids) = selected.resolve(&store.set, store.uid) else {
             return Ok(Status::bad(BEYOND));
         };
+        let lowest = limit::cut(&mut uids, self.message_limit.of_messages());
         let view = selected.view;
         if !may_store(&view, &flags) {
             return Ok(no_permission());
@@ -45,7 +46,12 @@ impl Talk<'_> {
         for response in selected.new_keywords(&stored.rows) {
             conn.session().untagged(&response)?;
         }
-        for (row, &before) in stored.rows.iter().zip(&stored.before) {
+        let mut shown: Vec<_> = stored.rows.iter().zip(&stored.before).collect();
+        if lowest.is_some() {
+            // RFC 9738 §3.1: from the highest down.
+            shown.reverse();
+        }
+        for (row, &before) in shown {
             if selected.seq(row.uid).is_none() {
                 continue;
             }
@@ -106,6 +112,7 @@ impl Talk<'_> {
             });
             status = status.with(Code::Modified(modified.collect()));
         }
+        self.went_down_to(lowest);
         Ok(status)
     }
 
@@ -121,6 +128,10 @@ impl Talk<'_> {
             Ok(both) => both,
             Err(status) => return Ok(status),
         };
+        let limit = self.message_limit.of_saves();
+        if let (Some(limit), Some(lowest)) = (limit, limit::lowest(&uids, limit)) {
+            return Ok(limit::too_many(limit, Some(lowest)));
+        }
         let quota = match self.quota_for(&to).await {
             Ok(quota) => quota,
             Err(status) => return Ok(status),
@@ -150,7 +161,7 @@ impl Talk<'_> {
         set: &SequenceSet,
         name: &str,
     ) -> Done<Status> {
-        let (from, uids, to) = match self.both(uid, set, name).await {
+        let (from, mut uids, to) = match self.both(uid, set, name).await {
             Ok(both) => both,
             Err(status) => return Ok(status),
         };
@@ -163,6 +174,7 @@ impl Talk<'_> {
             Ok(quota) => quota,
             Err(status) => return Ok(status),
         };
+        let lowest = limit::cut(&mut uids, self.message_limit.of_messages());
         self.progress.begin(0);
         let moving = self
             .context
@@ -180,6 +192,7 @@ impl Talk<'_> {
                     conn.session()
                         .untagged(&Response::ok(copy_uid(&copied), "moved"))?;
                 }
+                self.went_down_to(lowest);
                 // RFC 6851 §3.3: what could not be moved stays as it is, and the answer
                 // is NO.
                 Ok(match uid || copied.uids.len() == uids.len() {
@@ -223,21 +236,32 @@ impl Talk<'_> {
         if !view.rights.has(Rights::EXPUNGE) {
             return no_permission();
         }
-        let uids = match set {
+        let mut uids = match set {
             Some(set) => match selected.resolve(set, true) {
                 Some(uids) => Some(uids),
                 None => return Status::bad(BEYOND),
             },
             None => None,
         };
-        match self
-            .context
-            .mailboxes
+        let mailboxes = &self.context.mailboxes;
+        let mut lowest = None;
+        if let (Some(uids), Some(limit)) = (&mut uids, self.message_limit.of_messages())
+            && uids.len() > limit as usize
+        {
+            // RFC 9738 §3.1: those count that are removed.
+            match mailboxes.deleted(view.account, view.mailbox).await {
+                Ok(deleted) => uids.retain(|uid| deleted.binary_search(uid).is_ok()),
+                Err(error) => return status::of(&error, false),
+            }
+            lowest = limit::cut(uids, Some(limit));
+        }
+        match mailboxes
             .expunge(view.account, view.mailbox, uids.as_deref())
             .await
         {
             Ok(removed) => {
                 selected.removed(&removed);
+                self.went_down_to(lowest);
                 Status::ok("expunged")
             }
             Err(error) => status::of(&error, false),

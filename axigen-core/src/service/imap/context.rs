@@ -41,6 +41,8 @@ pub(super) struct Asked<'c> {
     pub(super) keys: &'c [SearchKey],
     pub(super) criteria: Option<&'c [SortCriterion]>,
     pub(super) found_in: Option<FoundIn>,
+    /// Whether all messages were looked at.
+    pub(super) whole: bool,
 }
 
 impl Context {
@@ -167,12 +169,13 @@ impl Talk<'_> {
             let relevancy = |of: &SortCriterion| of.by == SortBy::Relevancy;
             criteria.iter().any(relevancy)
         });
-        let refused = match by_relevancy || asked.keys.iter().any(|key| key.any(&drifts)) {
-            true => Some("such results are not kept up to date"),
-            false => {
-                (selected.contexts.len() >= most).then_some("too many results are kept already")
-            }
-        };
+        let refused =
+            match !asked.whole || by_relevancy || asked.keys.iter().any(|key| key.any(&drifts)) {
+                true => Some("such results are not kept up to date"),
+                false => {
+                    (selected.contexts.len() >= most).then_some("too many results are kept already")
+                }
+            };
         if let Some(why) = refused {
             let status = Status::no(why).with(Code::NoUpdate(asked.tag.clone()));
             conn.session().untagged(&Response::Status(status))?;

@@ -5,6 +5,7 @@
 //! | `mod` | connections, logins, which command goes where |
 //! | `selected` | the mailbox that is open, and what changed in it |
 //! | `shared` | mailboxes of others in LIST |
+//! | `limit` | MESSAGELIMIT: how many messages one command may be about |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
 //! | `notify` | NOTIFY: what is told of other mailboxes |
@@ -29,6 +30,7 @@ mod change;
 mod context;
 mod data;
 mod fetch;
+mod limit;
 mod list;
 mod metadata;
 mod multisearch;
@@ -51,6 +53,7 @@ use axigen_proto::Misuse;
 use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
+use axigen_proto::imap::extensions::messagelimit::MessageLimit;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::separator::Separator;
 use axigen_proto::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
@@ -147,6 +150,7 @@ impl Service for Imap {
             starttls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
             compress: settings.imap.compress,
+            message_limit: settings.imap.limit_of_messages(),
             separator: Separator::new(settings.imap.separator).unwrap_or_default(),
             mechanisms: self.context.logins.mechanisms(),
             id: vec![
@@ -174,6 +178,8 @@ impl Service for Imap {
             metadata_told: None,
             progress: Progress::default(),
             guesses: Guesses::of(peer.addr.ip()),
+            message_limit: settings.imap.limit_of_messages(),
+            limited: None,
         };
         let mut stopping = false;
         loop {
@@ -300,6 +306,10 @@ struct Talk<'c> {
     /// How far the command is that is worked on.
     progress: Progress,
     guesses: Guesses,
+    /// How many messages a command may be about, as the client was told.
+    message_limit: MessageLimit,
+    /// What the command that is worked on left, to be told at its end.
+    limited: Option<Code>,
 }
 
 /// Who has logged in.
@@ -415,6 +425,7 @@ impl Talk<'_> {
             conn.session().finish(&tag, Status::bad("log in first"))?;
             return Ok(());
         };
+        self.limited = None;
         // RFC 9051 §7.5.1: no EXPUNGE while a command with sequence numbers runs.
         let expunge_allowed = expunge_allowed(&command);
         let expunges = matches!(
@@ -471,7 +482,10 @@ impl Talk<'_> {
             Command::MultiSearch(search) => self.multi_search(conn, account, &tag, &search).await?,
             Command::Sort(sort) => self.sort(conn, &tag, &sort).await?,
             Command::Thread(thread) => self.thread(conn, &tag, &thread).await?,
-            Command::Fetch(fetch) => self.fetch(conn, of_open, &fetch).await?,
+            Command::Fetch(fetch) => {
+                let limit = self.message_limit.of_messages();
+                self.fetch(conn, of_open, &fetch, limit).await?
+            }
             Command::Store(store) => self.store(conn, &store).await?,
             Command::Copy { uid, set, mailbox } => {
                 self.copy(conn, &tag, uid, &set, mailbox.as_str()).await?
@@ -506,6 +520,7 @@ impl Talk<'_> {
         }
         self.tell_others(conn).await?;
         self.tell_metadata(conn).await?;
+        let status = self.with_limit(conn, status)?;
         conn.session().finish(&tag, status)?;
         Ok(())
     }
@@ -602,7 +617,7 @@ impl Talk<'_> {
             modifiers: FetchModifiers::default(),
         };
         let account = selected.view.account;
-        let status = self.fetch(conn, account, &fetch).await?;
+        let status = self.fetch(conn, account, &fetch, None).await?;
         if status.kind != StatusKind::Ok {
             tracing::debug!(status = %status.text, "a new message could not be shown");
         }

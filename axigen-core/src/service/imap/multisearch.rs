@@ -19,7 +19,7 @@ use axigen_store::AccountId;
 use super::context::Asked;
 use super::list::DELIMITER;
 use super::search::{Found, Place, now};
-use super::{Done, ImapConn, Talk, status};
+use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::search::Context;
 use crate::mailbox::{Error, MailboxId, MailboxInfo, View};
 
@@ -84,6 +84,7 @@ impl Talk<'_> {
             let text = format!("more than {most} mailboxes cannot be searched by one command");
             return Ok(Status::no(text).with(Code::Limit));
         }
+        let alone = sources.len() == 1;
         self.progress.begin(0);
         let open = self.selected.as_ref().map(|open| open.view);
         let is_open = |view: &View| {
@@ -99,6 +100,14 @@ impl Talk<'_> {
                 Err(Error::NoSuchMailbox) => continue,
                 Err(error) => return Ok(self.search_failed(command, &error)),
             };
+            // RFC 9738 knows of one mailbox. Of several no UID tells how far a
+            // search came.
+            if let (Some(limit), Some(_)) = (self.message_limit.of_messages(), found.lowest)
+                && !alone
+            {
+                return Ok(limit::too_many(limit, None));
+            }
+            self.went_down_to(found.lowest);
             if returns.save
                 && let Some(selected) = &mut self.selected
             {
@@ -125,6 +134,7 @@ impl Talk<'_> {
                     keys: &command.keys,
                     criteria: None,
                     found_in: Some(of),
+                    whole: found.lowest.is_none(),
                 };
                 self.keep(conn, asked, found.uids)?;
                 kept = true;
@@ -139,12 +149,7 @@ impl Talk<'_> {
     }
 
     fn search_failed(&mut self, command: &MultiSearch, error: &Error) -> Status {
-        if command.returns.save
-            && let Some(selected) = &mut self.selected
-        {
-            // RFC 5182 §2.1: a search that fails saves nothing.
-            selected.saved = NumberSet::new();
-        }
+        self.forget_saved(Some(command.returns));
         status::of(error, false)
     }
 
@@ -160,9 +165,11 @@ impl Talk<'_> {
     ) -> Result<Found, Error> {
         let mut found = Found::for_what(&command.keys, command.returns);
         let see = |row, relevancy| found.note(&row, relevancy);
-        if is_open && let Some(place) = self.searched_place() {
+        let limit = self.message_limit.of_messages();
+        if is_open && let Some(mut place) = self.searched_place() {
             // As this session sees it.
-            self.find_in(&place, &command.keys, false, see).await?;
+            place.limit = limit;
+            found.lowest = self.find_in(&place, &command.keys, false, see).await?;
             return Ok(found);
         }
         let mailboxes = &self.context.mailboxes;
@@ -191,8 +198,9 @@ impl Talk<'_> {
                 saved: &NumberSet::new(),
                 recent: &recent,
             },
+            limit,
         };
-        self.find_in(&place, &command.keys, false, see).await?;
+        found.lowest = self.find_in(&place, &command.keys, false, see).await?;
         Ok(found)
     }
 

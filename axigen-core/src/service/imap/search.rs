@@ -11,7 +11,7 @@ use axigen_proto::imap::types::Tag;
 
 use super::context::Asked;
 use super::selected::Selected;
-use super::{Done, ImapConn, Talk, status};
+use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::search::{Context, Search};
 use crate::mailbox::{Error, Row, View};
 
@@ -31,10 +31,12 @@ pub(super) struct Place<'p> {
     /// By sequence number, ascending.
     pub(super) uids: &'p [u32],
     pub(super) context: Context<'p>,
+    /// Most messages that are looked at, those of the highest UIDs.
+    pub(super) limit: Option<u32>,
 }
 
 impl Place<'_> {
-    fn seq(&self, uid: u32) -> Option<u32> {
+    pub(super) fn seq(&self, uid: u32) -> Option<u32> {
         let at = self.uids.binary_search(&uid).ok()?;
         u32::try_from(at + 1).ok()
     }
@@ -49,6 +51,8 @@ pub(super) struct Found {
     /// How well each answers, if that is asked for.
     pub(super) relevancies: Vec<u8>,
     asks_relevancy: bool,
+    /// The lowest UID that was looked at, if not all were.
+    pub(super) lowest: Option<u32>,
 }
 
 impl Found {
@@ -112,10 +116,7 @@ impl Talk<'_> {
         let found = match found {
             Ok(found) => found,
             Err(error) => {
-                if returns.save {
-                    // RFC 5182 §2.1: a search that fails saves nothing.
-                    selected.saved = NumberSet::new();
-                }
+                self.forget_saved(command.returns);
                 return Ok(status::of(&error, false));
             }
         };
@@ -123,7 +124,7 @@ impl Talk<'_> {
         if returns.save {
             selected.saved = found.saved(returns);
         }
-        let uids = found.uids;
+        let (uids, lowest) = (found.uids, found.lowest);
         let numbers: Vec<u32> = match command.uid {
             true => uids.clone(),
             false => uids.iter().filter_map(|&uid| selected.seq(uid)).collect(),
@@ -141,9 +142,11 @@ impl Talk<'_> {
                 keys: &command.keys,
                 criteria: None,
                 found_in: None,
+                whole: lowest.is_none(),
             };
             self.keep(conn, asked, uids)?;
         }
+        self.went_down_to(lowest);
         Ok(Status::ok("searched"))
     }
 
@@ -179,6 +182,16 @@ impl Talk<'_> {
         }
     }
 
+    /// A search is answered with NO. RFC 5182 §2.1: if its result was to be
+    /// saved, nothing is.
+    pub(super) fn forget_saved(&mut self, returns: Option<SearchReturn>) {
+        if let Some(selected) = &mut self.selected
+            && returns.is_some_and(|returns| returns.save)
+        {
+            selected.saved = NumberSet::new();
+        }
+    }
+
     /// Where the open mailbox is searched.
     pub(super) fn searched_place(&self) -> Option<Place<'_>> {
         let selected = self.selected.as_ref()?;
@@ -186,6 +199,7 @@ impl Talk<'_> {
             view: &selected.view,
             uids: selected.uids(),
             context: self.surroundings(selected),
+            limit: None,
         })
     }
 
@@ -196,8 +210,11 @@ impl Talk<'_> {
         returns: Option<SearchReturn>,
     ) -> Result<Found, Error> {
         let mut found = Found::for_what(keys, returns.unwrap_or_default());
-        self.find(keys, |row, relevancy| found.note(&row, relevancy))
-            .await?;
+        if let Some(mut place) = self.searched_place() {
+            place.limit = self.message_limit.of_messages();
+            let see = |row, relevancy| found.note(&row, relevancy);
+            found.lowest = self.find_in(&place, keys, true, see).await?;
+        }
         Ok(found)
     }
 
@@ -209,23 +226,29 @@ impl Talk<'_> {
         see: impl FnMut(Row, u8),
     ) -> Result<(), Error> {
         match self.searched_place() {
-            Some(place) => self.find_in(&place, keys, true, see).await,
+            Some(place) => self.find_in(&place, keys, true, see).await.map(|_| ()),
             None => Ok(()),
         }
     }
 
     /// [`find`](Self::find) in any mailbox. `alone` if nothing else is looked
-    /// at for the same command: the client is told how far that is.
+    /// at for the same command: the client is told how far that is. The lowest
+    /// UID that was looked at, if there were more than may be.
     pub(super) async fn find_in(
         &self,
         place: &Place<'_>,
         keys: &[SearchKey],
         alone: bool,
         mut see: impl FnMut(Row, u8),
-    ) -> Result<(), Error> {
+    ) -> Result<Option<u32>, Error> {
         let mut search = Search::new(keys, &place.context);
         let mailboxes = &self.context.mailboxes;
-        let (account, mailbox, uids) = (place.view.account, place.view.mailbox, place.uids);
+        let (account, mailbox) = (place.view.account, place.view.mailbox);
+        let lowest = limit::lowest_searched(place, keys, place.limit);
+        let from = place
+            .uids
+            .partition_point(|&uid| lowest.is_some_and(|lowest| uid < lowest));
+        let uids = place.uids.get(from..).unwrap_or_default();
         let index = &self.context.search;
         let narrowed = index.narrow(mailboxes, account, mailbox, &mut search, uids);
         let narrowed = narrowed.await;
@@ -244,6 +267,6 @@ impl Talk<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(lowest)
     }
 }

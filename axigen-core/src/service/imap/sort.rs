@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use axigen_proto::imap::command::SearchKey;
 use axigen_proto::imap::extensions::sort::{Sort, Thread};
 use axigen_proto::imap::response::{Esearch, Numbers, Response, Status};
-use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
 
 use super::context::Asked;
@@ -41,6 +40,10 @@ impl Talk<'_> {
             return Ok(Status::bad("results are kept under that tag"));
         }
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
+        if let Some(status) = self.too_many_searched(&command.keys) {
+            self.forget_saved(command.returns);
+            return Ok(status);
+        }
         let sorting = self.sorted(command);
         let Sorted {
             uids,
@@ -49,12 +52,7 @@ impl Talk<'_> {
         } = match self.work(conn, tag, sorting).await? {
             Ok(sorted) => sorted,
             Err(error) => {
-                // RFC 5182 §2.1: a search that fails saves nothing.
-                if let Some(selected) = &mut self.selected
-                    && command.returns.is_some_and(|returns| returns.save)
-                {
-                    selected.saved = NumberSet::new();
-                }
+                self.forget_saved(command.returns);
                 return Ok(status::of(&error, false));
             }
         };
@@ -97,6 +95,7 @@ impl Talk<'_> {
                 keys: &command.keys,
                 criteria: Some(&command.criteria),
                 found_in: None,
+                whole: true,
             };
             self.keep(conn, asked, uids)?;
         }
@@ -109,6 +108,9 @@ impl Talk<'_> {
         tag: &Tag,
         command: &Thread,
     ) -> Done<Status> {
+        if let Some(status) = self.too_many_searched(&command.keys) {
+            return Ok(status);
+        }
         let threading = self.threaded(command);
         let messages = match self.work(conn, tag, threading).await? {
             Ok(messages) => messages,

@@ -539,6 +539,8 @@ impl Encoder<'_> {
             SearchKey::Recent => return self.put("RECENT"),
             SearchKey::Keyword(flag) => return self.print(format_args!("KEYWORD {flag}")),
             SearchKey::Unkeyword(flag) => return self.print(format_args!("UNKEYWORD {flag}")),
+            SearchKey::UidAfter(n) => return self.print(format_args!("UIDAFTER {n}")),
+            SearchKey::UidBefore(n) => return self.print(format_args!("UIDBEFORE {n}")),
             SearchKey::Younger(n) => return self.print(format_args!("YOUNGER {n}")),
             SearchKey::Older(n) => return self.print(format_args!("OLDER {n}")),
             SearchKey::Before(day) => return self.print(format_args!("BEFORE {day}")),

@@ -19,6 +19,7 @@ pub mod id;
 pub mod idle;
 pub mod list_extended;
 pub mod literal;
+pub mod messagelimit;
 pub mod metadata;
 pub mod multiappend;
 pub mod multisearch;

@@ -137,6 +137,9 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         // RFC 5032 §2: search-key =/ ("OLDER" / "YOUNGER") SP nz-number
         "OLDER" => return map(preceded(sp, nz_number), SearchKey::Older).parse(rest),
         "YOUNGER" => return map(preceded(sp, nz_number), SearchKey::Younger).parse(rest),
+        // RFC 9738 §5: search-key =/ ("UIDAFTER" / "UIDBEFORE") SP uniqueid
+        "UIDAFTER" => return map(preceded(sp, nz_number), SearchKey::UidAfter).parse(rest),
+        "UIDBEFORE" => return map(preceded(sp, nz_number), SearchKey::UidBefore).parse(rest),
         // RFC 8474 §5.4
         "EMAILID" => return map(objectid::object_id, SearchKey::EmailId).parse(rest),
         "THREADID" => return map(objectid::object_id, SearchKey::ThreadId).parse(rest),

@@ -732,6 +732,8 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
     }
     for (word, why) in [
         ("Fuzzy", "RFC 6203"),
+        ("UidAfter", "RFC 9738"),
+        ("UidBefore", "RFC 9738"),
         ("EmailId", "RFC 8474"),
         ("ThreadId", "RFC 8474"),
         ("MailboxId", "RFC 8474"),

@@ -130,6 +130,14 @@ fn plain_code() -> impl Strategy<Value = Code> {
         Code::ServerBug,
         Code::TooBig,
         Code::TooFew,
+        Code::MessageLimit {
+            limit: 1000,
+            lowest: None,
+        },
+        Code::MessageLimit {
+            limit: 1000,
+            lowest: Some(23_221),
+        },
         Code::TooMany,
         Code::MetadataTooMany,
         Code::MetadataNoPrivate,

@@ -403,3 +403,31 @@ fn read_key(key: &str) -> SearchKey {
         other => panic!("{other:?}"),
     }
 }
+
+/// RFC 9738
+#[test]
+fn messagelimit() {
+    let limited = |limit, lowest| {
+        let code = Code::MessageLimit { limit, lowest };
+        Response::Status(Status::ok("not all").with(code))
+    };
+    both_ways(
+        &limited(1000, Some(23_221)),
+        "* OK [MESSAGELIMIT 1000 23221] not all",
+    );
+    both_ways(&limited(1, None), "* OK [MESSAGELIMIT 1] not all");
+    assert_eq!(read_key("uidafter 7"), SearchKey::UidAfter(7));
+    assert_eq!(
+        read_key("UIDBEFORE 4294967295"),
+        SearchKey::UidBefore(u32::MAX)
+    );
+    for wrong in [
+        "a SEARCH UIDAFTER",
+        "a SEARCH UIDAFTER 0",
+        "a SEARCH UIDBEFORE 4294967296",
+        "a SEARCH UIDAFTER 1:2",
+        "a SEARCH UIDBEFORE *",
+    ] {
+        assert_eq!(refused(wrong).kind, StatusKind::Bad, "{wrong}");
+    }
+}

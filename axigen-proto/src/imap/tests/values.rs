@@ -244,6 +244,8 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         set().prop_map(SearchKey::Uid),
         keyword().prop_map(SearchKey::Keyword),
         keyword().prop_map(SearchKey::Unkeyword),
+        (1u32..).prop_map(SearchKey::UidAfter),
+        (1u32..).prop_map(SearchKey::UidBefore),
         (1u32..).prop_map(SearchKey::Younger),
         (1u32..).prop_map(SearchKey::Older),
         (text(), text()).prop_map(|(field, text)| SearchKey::Header(field, text)),

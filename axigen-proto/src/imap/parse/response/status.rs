@@ -7,8 +7,8 @@ use nom::bytes::complete::take_while1;
 
 use super::strings::{astring_text, close, open, spaces};
 use super::{Counted, ResponseGrammar};
-use crate::imap::extensions::context;
 use crate::imap::extensions::objectid::ObjectId;
+use crate::imap::extensions::{context, messagelimit};
 use crate::imap::parse::fault::{Parsed, expected};
 use crate::imap::parse::values::{number64, nz_number, sp};
 use crate::imap::response::{Code, Status, StatusKind};
@@ -180,6 +180,7 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
             }
         }
         "INPROGRESS" => context::in_progress(input),
+        "MESSAGELIMIT" => messagelimit::code(input),
         "NOUPDATE" => context::no_update(input),
         "HIGHESTMODSEQ" => {
             let (rest, number) = number64(input)?;
