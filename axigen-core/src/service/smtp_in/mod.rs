@@ -23,6 +23,7 @@ use axigen_proto::smtp::server::{Config, Event, Role, Server, StartTls};
 use axigen_proto::smtp::standard;
 use tracing::Instrument;
 
+use super::counted::Connections;
 use super::{Context, Peer, Service, nonce};
 use crate::filter::Connection;
 use crate::net::rules::Denied;
@@ -35,6 +36,8 @@ use talk::Talk;
 pub struct SmtpIn {
     role: Role,
     context: Context,
+    /// Connections by account.
+    open: Connections,
 }
 
 impl SmtpIn {
@@ -43,6 +46,7 @@ impl SmtpIn {
         SmtpIn {
             role: Role::Mx,
             context,
+            open: Connections::default(),
         }
     }
 
@@ -51,6 +55,7 @@ impl SmtpIn {
         SmtpIn {
             role: Role::Submission,
             context,
+            open: Connections::default(),
         }
     }
 
@@ -59,6 +64,7 @@ impl SmtpIn {
         SmtpIn {
             role: Role::Lmtp,
             context,
+            open: Connections::default(),
         }
     }
 
@@ -126,6 +132,7 @@ impl Service for SmtpIn {
             &all.hostname,
             settings.received_headers,
             connection,
+            self.open.clone(),
         );
         let span = tracing::info_span!("connection", service = self.name(), peer = %peer.addr);
         converse(&mut conn, &mut talk, &mut peer)

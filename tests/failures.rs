@@ -1,6 +1,5 @@
-//! What a guest has seen is noted after a message was copied, in a batch of its
-//! own. If that batch fails, the copy is there all the same, and is answered so:
-//! who was told that it is not would bring it a second time.
+//! What a client is told when a batch fails: that nothing was done where nothing
+//! was, and that it was done where only what follows is missing.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::TcpListener;
@@ -42,6 +41,9 @@ async fn engine(machine: &Machine) -> Engine {
     engine
 }
 
+/// What a guest has seen is noted after a message was copied, in a batch of its
+/// own. If that batch fails, the copy is there all the same, and is answered so:
+/// who was told that it is not would bring it a second time.
 #[test]
 fn a_copy_that_is_done_is_answered_ok_without_its_mark() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -112,5 +114,71 @@ fn a_copy_that_is_done_is_answered_ok_without_its_mark() {
     bob.ok("STORE 2,4 +FLAGS (\\Seen)");
     holds(&mut bob, "(MESSAGES 4 UNSEEN 0)");
     drop((ann, bob));
+    runtime.block_on(engine.shutdown()).unwrap();
+}
+
+/// RFC 1939 §6: no +OK for messages that were not removed; they are all there.
+#[test]
+fn deletions_that_fail_are_refused_and_none_is_done() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let machine = Machine::with_directory(Path::new(DIR));
+    let engine = runtime.block_on(engine(&machine));
+    let _guard = runtime.enter();
+    let serve = |service: &str| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = engine.serve(service, listener, TlsMode::None).unwrap();
+        addr.to_string()
+    };
+    let (imap, pop3) = (serve("imap"), serve("pop3"));
+    let mut ann = Wire::imap_login(&imap, "ann@example.test", "demo");
+    // More than a thousand: they are one batch all the same.
+    let literal = format!("{{{}+}}\r\n{MAIL}", MAIL.len());
+    for _ in 0..3 {
+        let all = vec![literal.as_str(); 500].join(" ");
+        ann.ok(&format!("APPEND INBOX {all}"));
+    }
+    let open = || {
+        let mut pop = Wire::connect(&pop3);
+        assert!(pop.line().starts_with("+OK"));
+        for command in ["USER ann@example.test", "PASS demo"] {
+            pop.send(format!("{command}\r\n"));
+            let line = pop.line();
+            assert!(line.starts_with("+OK"), "{line}");
+        }
+        pop
+    };
+    let delete_all = |pop: &mut Wire| {
+        for n in 1..=1500 {
+            pop.send(format!("DELE {n}\r\n"));
+            assert!(pop.line().starts_with("+OK"));
+        }
+    };
+    let quit = |mut pop: Wire| {
+        pop.send("QUIT\r\n");
+        pop.line()
+    };
+    let mut pop = open();
+    delete_all(&mut pop);
+    machine.fail_at(machine.steps().len(), Fault::Full);
+    let said = quit(pop);
+    assert!(said.starts_with("-ERR [SYS/TEMP]"), "{said}");
+    assert!(
+        ann.ok("STATUS INBOX (MESSAGES)")
+            .contains("(MESSAGES 1500)")
+    );
+    pop = open();
+    delete_all(&mut pop);
+    let at = machine.steps().len();
+    let said = quit(pop);
+    assert!(said.starts_with("+OK"), "{said}");
+    let steps = machine.steps();
+    let commits = steps.iter().skip(at).filter(|kind| **kind == Kind::Commit);
+    assert_eq!(commits.count(), 1);
+    assert!(ann.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 0)"));
+    drop(ann);
     runtime.block_on(engine.shutdown()).unwrap();
 }
