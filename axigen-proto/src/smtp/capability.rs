@@ -25,6 +25,8 @@ pub struct Capabilities {
     pub enhanced_status_codes: bool,
     /// STARTTLS (RFC 3207).
     pub starttls: bool,
+    /// DSN (RFC 3461): RET, ENVID, NOTIFY and ORCPT.
+    pub dsn: bool,
     /// The mechanisms of AUTH (RFC 4954) that this crate knows.
     pub auth: Vec<Mechanism>,
     /// Lines that this crate does not know, as they came.
@@ -44,6 +46,7 @@ impl Capabilities {
             (self.binarymime, "BINARYMIME"),
             (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             (self.starttls, "STARTTLS"),
+            (self.dsn, "DSN"),
         ] {
             if offered {
                 lines.push(word.to_owned());
@@ -92,6 +95,7 @@ impl Capabilities {
             "BINARYMIME" => self.binarymime = true,
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,
+            "DSN" => self.dsn = true,
             "SIZE" => {
                 let limit = words.next().and_then(|n| n.parse::<u64>().ok());
                 self.size = Some(limit.filter(|&n| n != 0));
@@ -124,8 +128,9 @@ mod tests {
             binarymime: true,
             enhanced_status_codes: true,
             starttls: true,
+            dsn: true,
             auth: vec![Mechanism::Plain, Mechanism::ScramSha256],
-            other: vec!["DSN".to_owned()],
+            other: vec!["X-NEW a b".to_owned()],
         };
         for capabilities in [all, Capabilities::default()] {
             let lines = capabilities.lines();

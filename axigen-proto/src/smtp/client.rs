@@ -17,6 +17,7 @@
 //! message goes out in lines that only CRLF ends.
 
 mod opening;
+mod plan;
 mod transaction;
 
 use std::collections::VecDeque;
@@ -25,9 +26,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::address::{ForwardPath, HelloName, ReversePath};
+use super::address::{HelloName, ReversePath};
 use super::capability::Capabilities;
-use super::command::{BodyType, Command, Submitter};
+use super::command::{BodyType, Command, Rcpt, Submitter};
+use super::dsn::{EnvelopeId, Ret};
 use super::encode;
 use super::parse;
 use super::reply::Reply;
@@ -106,8 +108,9 @@ impl Config {
 pub struct Envelope {
     /// Where failure notices go.
     pub from: ReversePath,
-    /// Where the message goes; at least one.
-    pub recipients: Vec<ForwardPath>,
+    /// Where the message goes, and which notices about each are wanted; at
+    /// least one.
+    pub recipients: Vec<Rcpt>,
     /// The message's size in bytes, announced where the server wants to know.
     pub size: Option<u64>,
     /// What kind of bytes the message has; `None` says nothing about it.
@@ -118,25 +121,35 @@ pub struct Envelope {
     /// Who submitted the message, for a server that trusts us (RFC 4954 §5).
     /// Sent where the server offers AUTH.
     pub submitter: Option<Submitter>,
+    /// What of the message a failure notice returns (RFC 3461 §4.3). This, the
+    /// next, and the recipients' parameters are sent where the server offers
+    /// DSN; otherwise [`Omitted`] says that they were not.
+    pub ret: Option<Ret>,
+    /// The sender's name for the transaction (RFC 3461 §4.4).
+    pub envid: Option<EnvelopeId>,
 }
 
 impl Envelope {
-    /// An envelope without anything special.
-    pub fn new(from: ReversePath, recipients: Vec<ForwardPath>) -> Self {
+    /// An envelope without anything special. A recipient is a
+    /// [`ForwardPath`](super::address::ForwardPath), or an [`Rcpt`] when there
+    /// is more to say about it.
+    pub fn new(from: ReversePath, recipients: impl IntoIterator<Item = impl Into<Rcpt>>) -> Self {
         Self {
             from,
-            recipients,
+            recipients: recipients.into_iter().map(Into::into).collect(),
             size: None,
             body: None,
             smtputf8: false,
             submitter: None,
+            ret: None,
+            envid: None,
         }
     }
 
     fn needs_smtputf8(&self) -> bool {
         self.smtputf8
             || !self.from.is_ascii()
-            || self.recipients.iter().any(|path| !path.is_ascii())
+            || self.recipients.iter().any(|rcpt| !rcpt.to.is_ascii())
     }
 }
 
@@ -160,6 +173,8 @@ pub enum Event {
         /// The decision for each recipient that was accepted before: the same
         /// for all in SMTP, each its own in LMTP.
         replies: Vec<Delivery>,
+        /// What of the envelope the server was not told.
+        omitted: Omitted,
     },
     /// Nobody gets this message. The session takes another envelope.
     Refused {
@@ -170,6 +185,16 @@ pub enum Event {
     },
     /// The session is over; [`Output::Close`] follows.
     Failed(Failure),
+}
+
+/// What of an envelope the server was not told, because it does not offer the
+/// extension. What is asked for there falls to the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Omitted {
+    /// The parameters of DSN. Whoever asked for a notice of success must be
+    /// sent one that says `relayed` (RFC 3461 §5.2.2 (b)).
+    pub dsn: bool,
 }
 
 /// The server's decision about a message for one recipient.

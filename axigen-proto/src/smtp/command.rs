@@ -5,6 +5,12 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::address::{ForwardPath, HelloName, Mailbox, ReversePath};
+use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+
+/// Why a value cannot stand in a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(pub(crate) &'static str);
 
 /// A command with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +100,10 @@ pub struct Mail {
     /// `AUTH=`: who submitted the message, as another server says
     /// (RFC 4954 §5). Worth only what the client is trusted.
     pub auth: Option<Submitter>,
+    /// `RET=`: what of the message a failure notice returns (RFC 3461 §4.3).
+    pub ret: Option<Ret>,
+    /// `ENVID=`: the sender's name for the transaction (RFC 3461 §4.4).
+    pub envid: Option<EnvelopeId>,
 }
 
 impl Mail {
@@ -105,7 +115,14 @@ impl Mail {
             body: None,
             smtputf8: false,
             auth: None,
+            ret: None,
+            envid: None,
         }
+    }
+
+    /// Whether there is any parameter.
+    pub fn has_parameters(&self) -> bool {
+        *self != Self::new(self.from.clone())
     }
 }
 
@@ -115,12 +132,32 @@ impl Mail {
 pub struct Rcpt {
     /// Where the message goes.
     pub to: ForwardPath,
+    /// `NOTIFY=`: which notices are wanted (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
+    /// `ORCPT=`: whom the message was addressed to in the first place
+    /// (RFC 3461 §4.2).
+    pub orcpt: Option<OriginalRecipient>,
 }
 
 impl Rcpt {
     /// A recipient without parameters.
     pub fn new(to: ForwardPath) -> Self {
-        Self { to }
+        Self {
+            to,
+            notify: None,
+            orcpt: None,
+        }
+    }
+
+    /// Whether there is any parameter.
+    pub fn has_parameters(&self) -> bool {
+        self.notify.is_some() || self.orcpt.is_some()
+    }
+}
+
+impl From<ForwardPath> for Rcpt {
+    fn from(to: ForwardPath) -> Self {
+        Self::new(to)
     }
 }
 

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`address`] | mailboxes, domains, paths: values that cannot be built wrong |
 //! | [`command`] | the commands and their parameters |
+//! | [`dsn`] | which notices a sender wants |
 //! | [`capability`] | what a server offers in its answer to EHLO |
 //! | [`reply`] | replies and enhanced status codes |
 //! | [`standard`] | the table of the replies that this crate gives by itself |
@@ -19,6 +20,7 @@ pub mod capability;
 pub mod client;
 pub mod command;
 mod data;
+pub mod dsn;
 pub mod encode;
 pub mod parse;
 pub mod reply;

@@ -79,8 +79,9 @@ pub enum BodyPolicy {
     Keep,
 }
 
-/// The extensions that can be switched off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which extensions are offered. What is not is not taken either: a parameter
+/// of it is answered `555`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extensions {
     /// PIPELINING (RFC 2920). When off it is not announced; commands that come
     /// together are still answered one after the other.
@@ -97,10 +98,14 @@ pub struct Extensions {
     pub binarymime: bool,
     /// ENHANCEDSTATUSCODES (RFC 2034).
     pub enhanced_status_codes: bool,
+    /// DSN (RFC 3461): MAIL has `RET=` and `ENVID=`, RCPT has `NOTIFY=` and
+    /// `ORCPT=`. The application must send the notices they ask for, or hand
+    /// them on.
+    pub dsn: bool,
 }
 
 impl Default for Extensions {
-    /// All on.
+    /// Those that need nothing of the application are on, the others off.
     fn default() -> Self {
         Self {
             pipelining: true,
@@ -110,6 +115,7 @@ impl Default for Extensions {
             chunking: true,
             binarymime: true,
             enhanced_status_codes: true,
+            dsn: false,
         }
     }
 }

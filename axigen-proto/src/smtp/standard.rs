@@ -108,7 +108,13 @@ pub const UNKNOWN_MECHANISM: Standard =
     row(504, (5, 5, 4), "no such authentication mechanism here");
 /// MAIL or RCPT with a parameter that we do not know (RFC 5321 §4.1.1.11).
 pub const UNKNOWN_PARAMETER: Standard = row(555, (5, 5, 4), "unknown parameter");
-/// MAIL with a parameter after HELO.
+/// A parameter that is given twice (RFC 3461 §4.5 and others).
+pub const PARAMETER_TWICE: Standard = row(501, (5, 5, 4), "a parameter is given twice");
+/// A parameter without the value it needs.
+pub const PARAMETER_NEEDS_VALUE: Standard = row(501, (5, 5, 4), "the parameter needs a value");
+/// A parameter with a value it does not have.
+pub const PARAMETER_TAKES_NO_VALUE: Standard = row(501, (5, 5, 4), "the parameter takes no value");
+/// MAIL or RCPT with a parameter after HELO.
 pub const PARAMETER_NEEDS_EHLO: Standard =
     row(555, (5, 5, 4), "parameters can be used after EHLO only");
 /// A command that needs EHLO, HELO or LHLO before it.
@@ -223,6 +229,9 @@ mod tests {
         NOT_IMPLEMENTED,
         UNKNOWN_MECHANISM,
         UNKNOWN_PARAMETER,
+        PARAMETER_TWICE,
+        PARAMETER_NEEDS_VALUE,
+        PARAMETER_TAKES_NO_VALUE,
         PARAMETER_NEEDS_EHLO,
         HELLO_FIRST,
         MAIL_FIRST,

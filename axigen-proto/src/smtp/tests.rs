@@ -7,6 +7,7 @@ mod client_opening;
 mod client_transaction;
 mod dialogues;
 mod differential;
+mod dsn;
 mod noise;
 mod peer;
 mod sender;

@@ -36,7 +36,7 @@ impl Server {
             return;
         }
         match parse::command(line) {
-            Ok(command) => self.command(command),
+            Ok(command) => self.command(command, line.is_ascii()),
             Err(SyntaxError(row)) => {
                 self.complain(row);
                 // What follows a BDAT of unknown length cannot be told from commands.
@@ -50,7 +50,8 @@ impl Server {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    /// `ascii`: whether the whole line is.
+    fn command(&mut self, command: Command, ascii: bool) {
         let barrier = self.barrier(&command);
         match command {
             // The chunk must be swallowed whatever the answer is.
@@ -68,7 +69,7 @@ impl Server {
                 }
                 Err(row) => self.complain(row),
             },
-            Command::Rcpt(rcpt) => self.rcpt(rcpt),
+            Command::Rcpt(rcpt) => self.rcpt(rcpt, ascii),
             Command::Data => match self.check_data() {
                 Ok(()) => self.ask(Event::Data, Awaiting::Data),
                 Err(row) => self.complain(row),
@@ -156,7 +157,7 @@ impl Server {
 
     /// What is offered in the present state.
     pub(super) fn capabilities(&self) -> Capabilities {
-        let on = self.config.extensions;
+        let on = &self.config.extensions;
         Capabilities {
             hostname: self.config.hostname.clone(),
             pipelining: on.pipelining,
@@ -170,6 +171,7 @@ impl Server {
             enhanced_status_codes: on.enhanced_status_codes,
             // RFC 3207 §4.2: not inside TLS.
             starttls: self.config.starttls != StartTls::Unavailable && self.tls.is_none(),
+            dsn: on.dsn,
             auth: if self.identity.is_none() && !self.must_start_tls() {
                 self.mechanisms()
             } else {
@@ -184,7 +186,7 @@ impl Server {
     }
 
     fn check_mail(&self, mail: &Mail) -> Result<(), Standard> {
-        let on = self.config.extensions;
+        let on = &self.config.extensions;
         let limit = self.config.limits.message_size;
         if self.hello.is_none() {
             return Err(standard::HELLO_FIRST);
@@ -195,9 +197,7 @@ impl Server {
         if self.transaction.is_some() {
             return Err(standard::NESTED_MAIL);
         }
-        let parameters =
-            mail.size.is_some() || mail.body.is_some() || mail.smtputf8 || mail.auth.is_some();
-        if parameters && !is_extended(&self.hello) {
+        if mail.has_parameters() && !is_extended(&self.hello) {
             return Err(standard::PARAMETER_NEEDS_EHLO);
         }
         let known = match mail.body {
@@ -209,6 +209,7 @@ impl Server {
             || (mail.size.is_some() && !on.size)
             || (mail.smtputf8 && !on.smtputf8)
             || (mail.auth.is_some() && !self.has_auth())
+            || ((mail.ret.is_some() || mail.envid.is_some()) && !on.dsn)
         {
             return Err(standard::UNKNOWN_PARAMETER);
         }
@@ -222,13 +223,20 @@ impl Server {
         Ok(())
     }
 
-    fn rcpt(&mut self, rcpt: Rcpt) {
+    fn rcpt(&mut self, rcpt: Rcpt, ascii: bool) {
         let limit = self.config.limits.recipients;
         let row = match &self.transaction {
             None if self.hello.is_none() => standard::HELLO_FIRST,
             None => standard::MAIL_FIRST,
             Some(open) if open.has_chunks() => standard::RCPT_AFTER_BDAT,
-            Some(open) if !open.smtputf8() && !rcpt.to.is_ascii() => standard::NON_ASCII_ADDRESS,
+            Some(_) if rcpt.has_parameters() && !is_extended(&self.hello) => {
+                standard::PARAMETER_NEEDS_EHLO
+            }
+            Some(_) if rcpt.has_parameters() && !self.config.extensions.dsn => {
+                standard::UNKNOWN_PARAMETER
+            }
+            // RFC 6533 §3: ORCPT too is in ASCII where SMTPUTF8 is not in use.
+            Some(open) if !open.smtputf8() && !ascii => standard::NON_ASCII_ADDRESS,
             Some(open) if open.recipients() >= limit => {
                 // No fault of the peer: it will send the rest in another transaction
                 // (RFC 5321 §4.5.3.1.10).

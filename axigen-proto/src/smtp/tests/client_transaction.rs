@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::sender::{EHLO, Sender, config, envelope, job, script};
 use crate::session::{Close, Input, Output, Session};
-use crate::smtp::client::{Client, Delivery, Event, Failure, LineEnds, Refusal, Role, Stage};
+use crate::smtp::client::{
+    Client, Delivery, Event, Failure, LineEnds, Omitted, Refusal, Role, Stage,
+};
 use crate::smtp::command::{BodyType, Submitter};
 use crate::smtp::reply::Reply;
 
@@ -46,7 +48,8 @@ fn one_command_at_a_time_without_pipelining() {
                 replies: vec![Delivery {
                     recipient: 1,
                     reply: Reply::new(250, (2, 0, 0), "queued")
-                }]
+                }],
+                omitted: Omitted::default(),
             },
         ]
     );

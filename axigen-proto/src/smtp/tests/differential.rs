@@ -8,18 +8,21 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use smtp_proto::request::receiver::DataReceiver;
 use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8};
+use smtp_proto::{MAIL_RET_FULL, MAIL_RET_HDRS};
+use smtp_proto::{RCPT_NOTIFY_DELAY, RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS};
 use smtp_proto::{Request, Response};
 
 use crate::frame::Framer;
 use crate::smtp::address::{ForwardPath, Mailbox, ReversePath};
 use crate::smtp::command::{BodyType, Command, HelloVerb};
 use crate::smtp::data::{Checks, DotReader, Piece};
+use crate::smtp::dsn::{Notify, Ret};
 use crate::smtp::parse::{self, SyntaxError};
 
 /// Why one of the two takes a line that the other refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
-    /// They take commands and parameters that we do not offer (DSN, BURL, ...)
+    /// They take commands and parameters that we do not know (BURL, MTRK, ...)
     /// and answer 502 or 555 to.
     NotOffered,
     /// They skip any white space between words and around colons; RFC 5321
@@ -83,6 +86,9 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
                 && from.flags & bodies == body
                 && (from.flags & MAIL_SMTPUTF8 != 0) == mail.smtputf8
                 && mail.auth.is_some() == from.auth.is_some()
+                && mail.envid.as_ref().map(|id| id.as_str()) == from.env_id.as_deref()
+                && (from.flags & MAIL_RET_FULL != 0) == (mail.ret == Some(Ret::Full))
+                && (from.flags & MAIL_RET_HDRS != 0) == (mail.ret == Some(Ret::Headers))
         }
         (Command::Rcpt(rcpt), Request::Rcpt { to }) => {
             let address = match &rcpt.to {
@@ -93,7 +99,18 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
             if !address.eq_ignore_ascii_case(&to.address) {
                 return Err(());
             }
-            true
+            let notify = match rcpt.notify {
+                None => 0,
+                Some(Notify::NEVER) => RCPT_NOTIFY_NEVER,
+                Some(on) => {
+                    let bit = |on: bool, bit: u64| if on { bit } else { 0 };
+                    bit(on.success, RCPT_NOTIFY_SUCCESS)
+                        | bit(on.failure, RCPT_NOTIFY_FAILURE)
+                        | bit(on.delay, RCPT_NOTIFY_DELAY)
+                }
+            };
+            let original = rcpt.orcpt.as_ref().map(|original| original.address());
+            to.flags == notify && original == to.orcpt.as_deref()
         }
         (
             Command::Bdat { size, last },
@@ -168,8 +185,9 @@ fn we_are_stricter(
 }
 
 /// Names the difference when they refuse what we take: address literals and
-/// the empty quoted string, both of the grammar (RFC 5321 §4.1.2, §4.1.3), and
-/// a quote that is not closed in the free text of VRFY and EXPN.
+/// the empty quoted string, both of the grammar (RFC 5321 §4.1.2, §4.1.3),
+/// original recipients of another type than `rfc822`, and a quote that is not
+/// closed in the free text of VRFY and EXPN.
 fn they_are_stricter(ours: &Command) -> Option<Difference> {
     let mailbox = match ours {
         Command::Mail(mail) => mail.from.mailbox(),
@@ -179,7 +197,13 @@ fn they_are_stricter(ours: &Command) -> Option<Difference> {
         }
         _ => None,
     }?;
-    let odd = mailbox.local().is_empty() || mailbox.domain().name().is_none();
+    let original = match ours {
+        Command::Rcpt(rcpt) => rcpt.orcpt.as_ref(),
+        _ => None,
+    };
+    let odd = mailbox.local().is_empty()
+        || mailbox.domain().name().is_none()
+        || original.is_some_and(|it| it.kind() != "rfc822" || it.address().is_empty());
     odd.then_some(Difference::TheyAreStricter)
 }
 
@@ -225,8 +249,21 @@ fn known_lines() {
         ("FROB", None),
         ("MAIL FROM:a@b.test", None),
         ("RCPT TO:<a@b", None),
-        ("MAIL FROM:<a@b> RET=FULL", Some(Difference::NotOffered)),
-        ("RCPT TO:<a@b> NOTIFY=NEVER", Some(Difference::NotOffered)),
+        ("MAIL FROM:<a@b> RET=FULL ENVID=a+20b", None),
+        ("RCPT TO:<a@b> NOTIFY=NEVER", None),
+        (
+            "RCPT TO:<a@b> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+3Db@c",
+            None,
+        ),
+        (
+            "MAIL FROM:<a@b> RET=HDRS RET=HDRS",
+            Some(Difference::LooseParameter),
+        ),
+        ("MAIL FROM:<a@b> MTRK=abc", Some(Difference::NotOffered)),
+        (
+            "RCPT TO:<a@b> ORCPT=x400;x",
+            Some(Difference::TheyAreStricter),
+        ),
         ("ETRN x", Some(Difference::NotOffered)),
         ("MAIL FROM:<a@-b->", Some(Difference::LooseAddress)),
         ("DATA x", Some(Difference::SpareArgument)),
@@ -261,6 +298,10 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         " BODY=(7BIT|8BITMIME|BINARYMIME|9BIT)",
         " SMTPUTF8",
         " AUTH=(<>|[a-z]{1,3}@[a-z]{1,3})",
+        " RET=(FULL|HDRS|hdrs|X)",
+        " ENVID=[a-z+20-9]{1,6}",
+        " NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY|delay,SUCCESS|NEVER,DELAY|X)",
+        " ORCPT=(rfc822|utf-8|x400);[a-z@+20]{1,8}",
         " [A-Z0-9=]{1,8}",
     ];
     let mail = (

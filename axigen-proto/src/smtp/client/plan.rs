@@ -1,0 +1,90 @@
+//! What of an envelope the server is told, and what is refused without asking.
+
+use super::{Client, Envelope, Omitted, Refusal};
+use crate::smtp::command::{BodyType, Mail, Rcpt};
+
+/// How a transaction is carried out.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// MAIL, with the parameters that the server knows.
+    pub(super) mail: Mail,
+    /// Whether the message goes by BDAT.
+    pub(super) chunking: bool,
+    /// What the server is not told.
+    pub(super) omitted: Omitted,
+}
+
+impl Client {
+    /// What [`Client::send`] would do with an envelope in the present state:
+    /// which of its parameters the server would not learn of.
+    ///
+    /// # Errors
+    /// Why the envelope would be refused before MAIL.
+    pub fn check(&self, envelope: &Envelope) -> Result<Omitted, Refusal> {
+        self.plan(envelope).map(|plan| plan.omitted)
+    }
+
+    pub(super) fn plan(&self, envelope: &Envelope) -> Result<Plan, Refusal> {
+        let offered = &self.capabilities;
+        let mut mail = Mail::new(envelope.from.clone());
+        let mut omitted = Omitted::default();
+        if envelope.needs_smtputf8() {
+            if !offered.smtputf8 {
+                return Err(Refusal::NeedsSmtpUtf8);
+            }
+            mail.smtputf8 = true;
+        }
+        if let Some(body) = envelope.body {
+            let known = match body {
+                // What every server takes need not be announced.
+                BodyType::SevenBit => true,
+                BodyType::EightBitMime => offered.eight_bit_mime,
+                BodyType::BinaryMime => offered.binarymime && offered.chunking,
+            };
+            if !known {
+                return Err(Refusal::NeedsBodyType(body));
+            }
+            mail.body = Some(body).filter(|_| offered.eight_bit_mime || offered.binarymime);
+        }
+        if let (Some(size), Some(limit)) = (envelope.size, offered.size) {
+            // RFC 1870 §6.1: no need to ask when the answer is known.
+            if let Some(limit) = limit.filter(|&limit| size > limit) {
+                return Err(Refusal::TooLarge(limit));
+            }
+            mail.size = Some(size);
+        }
+        if !offered.auth.is_empty() {
+            mail.auth = envelope.submitter.clone();
+        }
+        if offered.dsn {
+            mail.ret = envelope.ret;
+            mail.envid = envelope.envid.clone();
+        } else {
+            // RFC 3461 §5.2.2 (a)
+            omitted.dsn = envelope.ret.is_some()
+                || envelope.envid.is_some()
+                || envelope.recipients.iter().any(Rcpt::has_parameters);
+        }
+        let binary = mail.body == Some(BodyType::BinaryMime);
+        let chunking = binary || (self.config.chunking && offered.chunking);
+        Ok(Plan {
+            mail,
+            chunking,
+            omitted,
+        })
+    }
+
+    /// RCPT, with the parameters that the server knows.
+    pub(super) fn recipient(&self, rcpt: &Rcpt) -> Rcpt {
+        let mut known = Rcpt::new(rcpt.to.clone());
+        if self.capabilities.dsn {
+            known.notify = rcpt.notify;
+            // An address beyond ASCII can be too long in the form that a path in ASCII goes with.
+            let fits = |orcpt: &crate::smtp::dsn::OriginalRecipient| {
+                !rcpt.to.is_ascii() || orcpt.fits_ascii()
+            };
+            known.orcpt = rcpt.orcpt.clone().filter(fits);
+        }
+        known
+    }
+}
