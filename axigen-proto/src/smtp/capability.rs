@@ -27,6 +27,10 @@ pub struct Capabilities {
     pub starttls: bool,
     /// DSN (RFC 3461): RET, ENVID, NOTIFY and ORCPT.
     pub dsn: bool,
+    /// DELIVERBY (RFC 2852): `Some(None)` when offered without a word about the
+    /// shortest time, in seconds, in which a message can be delivered or
+    /// returned.
+    pub deliver_by: Option<Option<u32>>,
     /// The mechanisms of AUTH (RFC 4954) that this crate knows.
     pub auth: Vec<Mechanism>,
     /// Lines that this crate does not know, as they came.
@@ -55,6 +59,10 @@ impl Capabilities {
         if let Some(limit) = self.size {
             // RFC 1870 §4: 0 means that there is no fixed limit.
             lines.push(format!("SIZE {}", limit.unwrap_or(0)));
+        }
+        if let Some(minimum) = self.deliver_by {
+            let minimum = minimum.map(|seconds| format!(" {seconds}"));
+            lines.push(format!("DELIVERBY{}", minimum.unwrap_or_default()));
         }
         if !self.auth.is_empty() {
             let mut line = "AUTH".to_owned();
@@ -96,6 +104,11 @@ impl Capabilities {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,
             "DSN" => self.dsn = true,
+            "DELIVERBY" => {
+                // RFC 2852 §2: `[1*9DIGIT] *( "," extension-token )`
+                let minimum = words.next().and_then(|word| word.split(',').next());
+                self.deliver_by = Some(minimum.and_then(|n| n.parse::<u32>().ok()));
+            }
             "SIZE" => {
                 let limit = words.next().and_then(|n| n.parse::<u64>().ok());
                 self.size = Some(limit.filter(|&n| n != 0));
@@ -129,6 +142,7 @@ mod tests {
             enhanced_status_codes: true,
             starttls: true,
             dsn: true,
+            deliver_by: Some(Some(240)),
             auth: vec![Mechanism::Plain, Mechanism::ScramSha256],
             other: vec!["X-NEW a b".to_owned()],
         };
@@ -153,6 +167,17 @@ mod tests {
         assert_eq!(read.size, Some(None));
         assert_eq!(read.auth, [Mechanism::Plain, Mechanism::Login]);
         assert_eq!(read.other, ["AUTH=PLAIN"]);
+        let read = Capabilities::from_lines(["x", "deliverby 240,x,y"]);
+        assert_eq!(read.deliver_by, Some(Some(240)));
+        for odd in [
+            "DELIVERBY",
+            "DELIVERBY ,x",
+            "DELIVERBY -1",
+            "DELIVERBY 99999999999",
+        ] {
+            let read = Capabilities::from_lines(["x", odd]);
+            assert_eq!(read.deliver_by, Some(None), "{odd}");
+        }
         let read = Capabilities::from_lines(["x", "SIZE 99999999999999999999999"]);
         assert_eq!(read.size, Some(None));
         assert_eq!(Capabilities::from_lines([]).hostname, "");

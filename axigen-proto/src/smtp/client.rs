@@ -29,6 +29,7 @@ use bytes::Bytes;
 use super::address::{HelloName, ReversePath};
 use super::capability::Capabilities;
 use super::command::{BodyType, Command, Rcpt, Submitter};
+use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Ret};
 use super::encode;
 use super::parse;
@@ -127,6 +128,10 @@ pub struct Envelope {
     pub ret: Option<Ret>,
     /// The sender's name for the transaction (RFC 3461 §4.4).
     pub envid: Option<EnvelopeId>,
+    /// By when the message must be delivered, counted from [`Client::send`]
+    /// (RFC 2852). A message that is to be returned goes only to a server that
+    /// offers DELIVERBY.
+    pub by: Option<DeliverBy>,
 }
 
 impl Envelope {
@@ -143,6 +148,7 @@ impl Envelope {
             submitter: None,
             ret: None,
             envid: None,
+            by: None,
         }
     }
 
@@ -195,6 +201,10 @@ pub struct Omitted {
     /// The parameters of DSN. Whoever asked for a notice of success must be
     /// sent one that says `relayed` (RFC 3461 §5.2.2 (b)).
     pub dsn: bool,
+    /// The time by which delivery was asked for, of a message that is not to be
+    /// returned. Whoever did not forbid notices must be sent one that says
+    /// `relayed` (RFC 2852 §4.1.4.2).
+    pub deliver_by: bool,
 }
 
 /// The server's decision about a message for one recipient.
@@ -229,6 +239,14 @@ pub enum Refusal {
     /// The message needs 8BITMIME or BINARYMIME, and the server has it not.
     #[error("the server does not take messages of type {}", .0.as_str())]
     NeedsBodyType(BodyType),
+    /// The message must be returned when it is late, and the server has not
+    /// DELIVERBY (RFC 2852 §4.1.4.1).
+    #[error("the server does not offer DELIVERBY")]
+    NeedsDeliverBy,
+    /// The message must be returned after less time than the server needs at
+    /// least, in seconds (RFC 2852 §4.1.4.1).
+    #[error("the server needs at least {0} seconds to deliver")]
+    DeliverByTooSoon(u32),
     /// The message is larger than the server announced to take, in bytes.
     #[error("the server takes messages of up to {0} bytes")]
     TooLarge(u64),

@@ -5,6 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::address::{ForwardPath, HelloName, Mailbox, ReversePath};
+use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
 
 /// Why a value cannot stand in a parameter.
@@ -104,6 +105,8 @@ pub struct Mail {
     pub ret: Option<Ret>,
     /// `ENVID=`: the sender's name for the transaction (RFC 3461 §4.4).
     pub envid: Option<EnvelopeId>,
+    /// `BY=`: by when the message must be delivered (RFC 2852).
+    pub by: Option<DeliverBy>,
 }
 
 impl Mail {
@@ -117,6 +120,7 @@ impl Mail {
             auth: None,
             ret: None,
             envid: None,
+            by: None,
         }
     }
 

@@ -140,6 +140,9 @@ fn put_mail(mail: &Mail, out: &mut BytesMut) {
     if let Some(envid) = &mail.envid {
         put_text(out, " ENVID=", &xtext(envid.as_str()));
     }
+    if let Some(by) = mail.by {
+        put_text(out, " BY=", &by.to_string());
+    }
 }
 
 fn put_rcpt(rcpt: &Rcpt, out: &mut BytesMut) {
@@ -209,6 +212,7 @@ mod tests {
 
     use super::super::address::{Domain, DomainName, ForwardPath, HelloName, Mailbox, ReversePath};
     use super::super::command::{BodyType, Hello, HelloVerb, InitialResponse, Rcpt};
+    use super::super::deliver_by::{ByMode, DeliverBy, MAX_SECONDS};
     use super::super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
     use super::super::{parse, standard};
     use super::*;
@@ -293,11 +297,22 @@ mod tests {
             prop_oneof![Just(None), Just(Some(Ret::Full)), Just(Some(Ret::Headers))],
             proptest::option::of("[ -~]{1,33}".prop_map(|id| EnvelopeId::new(id).unwrap())),
         );
-        let mail = (mail, dsn).prop_map(|(mut mail, (ret, envid))| {
-            mail.ret = ret;
-            mail.envid = envid;
-            Command::Mail(mail)
-        });
+        let by = prop_oneof![
+            (1..=MAX_SECONDS, Just(ByMode::Return), any::<bool>()),
+            (
+                -MAX_SECONDS..=MAX_SECONDS,
+                Just(ByMode::Notify),
+                any::<bool>()
+            ),
+        ]
+        .prop_map(|(seconds, mode, trace)| DeliverBy::new(seconds, mode, trace).unwrap());
+        let mail =
+            (mail, dsn, proptest::option::of(by)).prop_map(|(mut mail, (ret, envid), by)| {
+                mail.ret = ret;
+                mail.envid = envid;
+                mail.by = by;
+                Command::Mail(mail)
+            });
         let to = prop_oneof![
             Just(ForwardPath::Postmaster),
             mailbox().prop_map(ForwardPath::Mailbox)

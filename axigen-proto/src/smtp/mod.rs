@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`address`] | mailboxes, domains, paths: values that cannot be built wrong |
 //! | [`command`] | the commands and their parameters |
+//! | [`deliver_by`] | by when a message must be delivered |
 //! | [`dsn`] | which notices a sender wants |
 //! | [`capability`] | what a server offers in its answer to EHLO |
 //! | [`reply`] | replies and enhanced status codes |
@@ -20,6 +21,7 @@ pub mod capability;
 pub mod client;
 pub mod command;
 mod data;
+pub mod deliver_by;
 pub mod dsn;
 pub mod encode;
 pub mod parse;

@@ -102,6 +102,10 @@ pub struct Extensions {
     /// `ORCPT=`. The application must send the notices they ask for, or hand
     /// them on.
     pub dsn: bool,
+    /// DELIVERBY (RFC 2852): MAIL has `BY=`. The number is the shortest time, in
+    /// seconds, in which the service can say that a message is to be returned;
+    /// 0 announces none. The application must return or report what is late.
+    pub deliver_by: Option<u32>,
 }
 
 impl Default for Extensions {
@@ -116,6 +120,7 @@ impl Default for Extensions {
             binarymime: true,
             enhanced_status_codes: true,
             dsn: false,
+            deliver_by: None,
         }
     }
 }

@@ -114,6 +114,18 @@ pub const PARAMETER_TWICE: Standard = row(501, (5, 5, 4), "a parameter is given 
 pub const PARAMETER_NEEDS_VALUE: Standard = row(501, (5, 5, 4), "the parameter needs a value");
 /// A parameter with a value it does not have.
 pub const PARAMETER_TAKES_NO_VALUE: Standard = row(501, (5, 5, 4), "the parameter takes no value");
+/// `BY=` that is not of its grammar (RFC 2852 §4).
+pub const BAD_BY: Standard = row(
+    501,
+    (5, 5, 4),
+    "the syntax is BY=seconds;R or N, then T or not",
+);
+/// `BY=` with `R` and less time than the announced minimum (RFC 2852 §3).
+pub const BY_TOO_SOON: Standard = row(
+    555,
+    (5, 5, 4),
+    "the time in BY is less than the minimum announced with DELIVERBY",
+);
 /// MAIL or RCPT with a parameter after HELO.
 pub const PARAMETER_NEEDS_EHLO: Standard =
     row(555, (5, 5, 4), "parameters can be used after EHLO only");
@@ -230,6 +242,8 @@ mod tests {
         UNKNOWN_MECHANISM,
         UNKNOWN_PARAMETER,
         PARAMETER_TWICE,
+        BAD_BY,
+        BY_TOO_SOON,
         PARAMETER_NEEDS_VALUE,
         PARAMETER_TAKES_NO_VALUE,
         PARAMETER_NEEDS_EHLO,

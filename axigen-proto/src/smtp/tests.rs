@@ -5,6 +5,7 @@ mod auth;
 mod client_and_server;
 mod client_opening;
 mod client_transaction;
+mod deliver_by;
 mod dialogues;
 mod differential;
 mod dsn;

@@ -2,6 +2,7 @@
 
 use super::{Client, Envelope, Omitted, Refusal};
 use crate::smtp::command::{BodyType, Mail, Rcpt};
+use crate::smtp::deliver_by::ByMode;
 
 /// How a transaction is carried out.
 #[derive(Debug)]
@@ -64,6 +65,20 @@ impl Client {
             omitted.dsn = envelope.ret.is_some()
                 || envelope.envid.is_some()
                 || envelope.recipients.iter().any(Rcpt::has_parameters);
+        }
+        if let Some(by) = envelope.by {
+            match offered.deliver_by {
+                None if by.mode() == ByMode::Return => return Err(Refusal::NeedsDeliverBy),
+                // RFC 2852 §4.1.4.2
+                None => omitted.deliver_by = true,
+                Some(Some(least))
+                    if by.mode() == ByMode::Return
+                        && i64::from(by.seconds()) < i64::from(least) =>
+                {
+                    return Err(Refusal::DeliverByTooSoon(least));
+                }
+                Some(_) => mail.by = Some(by),
+            }
         }
         let binary = mail.body == Some(BodyType::BinaryMime);
         let chunking = binary || (self.config.chunking && offered.chunking);

@@ -13,6 +13,7 @@ use nom::sequence::{pair, preceded};
 
 use super::{Parsed, SyntaxError};
 use crate::smtp::command::{BodyType, Mail, Rcpt, Submitter};
+use crate::smtp::deliver_by::{ByMode, DeliverBy};
 use crate::smtp::dsn::{EnvelopeId, MAX_ENVID, MAX_ORCPT, Notify, OriginalRecipient, Ret};
 use crate::smtp::standard;
 
@@ -56,7 +57,8 @@ pub(super) fn mail_parameter(
         ("AUTH", Some(text)) => once(&mut mail.auth, auth_value(text)?),
         ("RET", Some(text)) => once(&mut mail.ret, ret_value(text)?),
         ("ENVID", Some(text)) => once(&mut mail.envid, envid_value(text)?),
-        ("SIZE" | "BODY" | "AUTH" | "RET" | "ENVID", None) => Err(NEEDS_VALUE),
+        ("BY", Some(text)) => once(&mut mail.by, by_value(text)?),
+        ("SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY", None) => Err(NEEDS_VALUE),
         ("SMTPUTF8", Some(_)) => Err(TAKES_NO_VALUE),
         _ => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
     }
@@ -231,6 +233,38 @@ fn hexpoint(digits: &str) -> Option<char> {
     }
     let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
     (!c.is_ascii() || matches!(c, ' ' | '+' | '=' | '\\')).then_some(c)
+}
+
+/// ```text
+/// by-value = by-time ";" by-mode [by-trace]
+/// by-time  = ["-" / "+"] 1*9DIGIT
+/// by-mode  = "N" / "R"
+/// by-trace = "T"                       ; RFC 2852 §4
+/// ```
+fn by_value(text: &str) -> Result<DeliverBy, SyntaxError> {
+    const USAGE: SyntaxError = SyntaxError(standard::BAD_BY);
+    let (time, mode) = text.split_once(';').ok_or(USAGE)?;
+    let (negative, digits) = match time.as_bytes().first() {
+        Some(b'-') => (true, &time[1..]),
+        Some(b'+') => (false, &time[1..]),
+        _ => (false, time),
+    };
+    let number: i32 = digits_value(digits, 9).ok_or(USAGE)?;
+    let seconds = if negative { -number } else { number };
+    let (mode, trace) = match mode.to_ascii_uppercase().as_str() {
+        "N" => (ByMode::Notify, false),
+        "NT" => (ByMode::Notify, true),
+        "R" => (ByMode::Return, false),
+        "RT" => (ByMode::Return, true),
+        _ => return Err(USAGE),
+    };
+    Ok(DeliverBy::new(seconds, mode, trace)?)
+}
+
+/// `1*nDIGIT`
+fn digits_value<T: std::str::FromStr>(text: &str, most: usize) -> Option<T> {
+    let good = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| good)
 }
 
 /// ```text

@@ -7,6 +7,7 @@ use crate::sasl;
 use crate::session::{Close, Violation};
 use crate::smtp::capability::Capabilities;
 use crate::smtp::command::{BodyType, Command, Hello, HelloVerb, Mail, Rcpt};
+use crate::smtp::deliver_by::ByMode;
 use crate::smtp::encode;
 use crate::smtp::parse::{self, SyntaxError};
 use crate::smtp::reply::Reply;
@@ -172,6 +173,9 @@ impl Server {
             // RFC 3207 §4.2: not inside TLS.
             starttls: self.config.starttls != StartTls::Unavailable && self.tls.is_none(),
             dsn: on.dsn,
+            deliver_by: on
+                .deliver_by
+                .map(|least| Some(least).filter(|&least| least != 0)),
             auth: if self.identity.is_none() && !self.must_start_tls() {
                 self.mechanisms()
             } else {
@@ -210,11 +214,18 @@ impl Server {
             || (mail.smtputf8 && !on.smtputf8)
             || (mail.auth.is_some() && !self.has_auth())
             || ((mail.ret.is_some() || mail.envid.is_some()) && !on.dsn)
+            || (mail.by.is_some() && on.deliver_by.is_none())
         {
             return Err(standard::UNKNOWN_PARAMETER);
         }
         if !mail.smtputf8 && !mail.from.is_ascii() {
             return Err(standard::NON_ASCII_ADDRESS);
+        }
+        if let (Some(by), Some(least)) = (mail.by, on.deliver_by)
+            && by.mode() == ByMode::Return
+            && i64::from(by.seconds()) < i64::from(least)
+        {
+            return Err(standard::BY_TOO_SOON);
         }
         // RFC 1870 §6.1
         if limit != 0 && mail.size.is_some_and(|size| size > limit) {

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use smtp_proto::request::receiver::DataReceiver;
 use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8};
-use smtp_proto::{MAIL_RET_FULL, MAIL_RET_HDRS};
+use smtp_proto::{MAIL_BY_NOTIFY, MAIL_BY_RETURN, MAIL_BY_TRACE, MAIL_RET_FULL, MAIL_RET_HDRS};
 use smtp_proto::{RCPT_NOTIFY_DELAY, RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS};
 use smtp_proto::{Request, Response};
 
@@ -16,6 +16,7 @@ use crate::frame::Framer;
 use crate::smtp::address::{ForwardPath, Mailbox, ReversePath};
 use crate::smtp::command::{BodyType, Command, HelloVerb};
 use crate::smtp::data::{Checks, DotReader, Piece};
+use crate::smtp::deliver_by::ByMode;
 use crate::smtp::dsn::{Notify, Ret};
 use crate::smtp::parse::{self, SyntaxError};
 
@@ -87,6 +88,12 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
                 && (from.flags & MAIL_SMTPUTF8 != 0) == mail.smtputf8
                 && mail.auth.is_some() == from.auth.is_some()
                 && mail.envid.as_ref().map(|id| id.as_str()) == from.env_id.as_deref()
+                && mail.by.map_or(0, |by| i64::from(by.seconds())) == from.by
+                && (from.flags & MAIL_BY_RETURN != 0)
+                    == mail.by.is_some_and(|by| by.mode() == ByMode::Return)
+                && (from.flags & MAIL_BY_NOTIFY != 0)
+                    == mail.by.is_some_and(|by| by.mode() == ByMode::Notify)
+                && (from.flags & MAIL_BY_TRACE != 0) == mail.by.is_some_and(|by| by.trace())
                 && (from.flags & MAIL_RET_FULL != 0) == (mail.ret == Some(Ret::Full))
                 && (from.flags & MAIL_RET_HDRS != 0) == (mail.ret == Some(Ret::Headers))
         }
@@ -300,6 +307,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         " AUTH=(<>|[a-z]{1,3}@[a-z]{1,3})",
         " RET=(FULL|HDRS|hdrs|X)",
         " ENVID=[a-z+20-9]{1,6}",
+        " BY=[+-]?[0-9]{1,4};(N|R|T|NT|RT|nt)",
         " NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY|delay,SUCCESS|NEVER,DELAY|X)",
         " ORCPT=(rfc822|utf-8|x400);[a-z@+20]{1,8}",
         " [A-Z0-9=]{1,8}",
