@@ -277,7 +277,7 @@ impl ImapUrl {
                 });
             }
             EXPIRE => {
-                expiry(value).ok_or("EXPIRE is no date and time")?;
+                rfc3339(value).ok_or("EXPIRE is no date and time")?;
                 self.urlauth = Some(UrlAuth {
                     expire: Some(value.to_owned()),
                     access: Access::Anonymous,
@@ -317,7 +317,7 @@ impl ImapUrl {
 impl UrlAuth {
     /// Until when it holds, in seconds since 1970.
     pub fn expires(&self) -> Option<i64> {
-        expiry(self.expire.as_deref()?)
+        rfc3339(self.expire.as_deref()?)
     }
 }
 
@@ -421,7 +421,7 @@ fn nz_number(text: &str) -> Option<u32> {
 }
 
 /// `date-time` of [RFC 3339 §5.6](https://www.rfc-editor.org/rfc/rfc3339#section-5.6).
-fn expiry(text: &str) -> Option<i64> {
+pub(crate) fn rfc3339(text: &str) -> Option<i64> {
     let part = |from: usize, to: usize| text.get(from..to).and_then(number);
     let separators: [(usize, &[u8]); 5] =
         [(4, b"-"), (7, b"-"), (10, b"Tt"), (13, b":"), (16, b":")];
@@ -685,11 +685,11 @@ mod tests {
 
     #[test]
     fn expiry_counts_its_zone() {
-        assert_eq!(expiry("1970-01-01T00:00:10Z"), Some(10));
-        assert_eq!(expiry("1970-01-01t01:00:10.25+01:00"), Some(10));
-        assert_eq!(expiry("1970-01-01 00:00:10Z"), None);
-        assert_eq!(expiry("1970-02-30T00:00:10Z"), None);
-        assert_eq!(expiry("1970-01-01T00:00:10"), None);
+        assert_eq!(rfc3339("1970-01-01T00:00:10Z"), Some(10));
+        assert_eq!(rfc3339("1970-01-01t01:00:10.25+01:00"), Some(10));
+        assert_eq!(rfc3339("1970-01-01 00:00:10Z"), None);
+        assert_eq!(rfc3339("1970-02-30T00:00:10Z"), None);
+        assert_eq!(rfc3339("1970-01-01T00:00:10"), None);
     }
 
     proptest! {

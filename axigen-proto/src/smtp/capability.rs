@@ -1,5 +1,6 @@
 //! What a server offers: the lines of its answer to EHLO or LHLO.
 
+use super::future_release::{FutureRelease, Interval};
 use crate::sasl::Mechanism;
 
 /// The extensions a server offers in the present state of a session
@@ -31,6 +32,8 @@ pub struct Capabilities {
     /// shortest time, in seconds, in which a message can be delivered or
     /// returned.
     pub deliver_by: Option<Option<u32>>,
+    /// FUTURERELEASE (RFC 4865), with both its limits.
+    pub future_release: Option<FutureRelease>,
     /// The mechanisms of AUTH (RFC 4954) that this crate knows.
     pub auth: Vec<Mechanism>,
     /// Lines that this crate does not know, as they came.
@@ -63,6 +66,9 @@ impl Capabilities {
         if let Some(minimum) = self.deliver_by {
             let minimum = minimum.map(|seconds| format!(" {seconds}"));
             lines.push(format!("DELIVERBY{}", minimum.unwrap_or_default()));
+        }
+        if let Some(limits) = self.future_release {
+            lines.push(format!("FUTURERELEASE {limits}"));
         }
         if !self.auth.is_empty() {
             let mut line = "AUTH".to_owned();
@@ -104,6 +110,15 @@ impl Capabilities {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,
             "DSN" => self.dsn = true,
+            "FUTURERELEASE" => {
+                // RFC 4865 §3: both limits are required; without them it is not offered.
+                let interval = words.next().and_then(|word| word.parse().ok());
+                let until = words.next().and_then(|word| word.parse().ok());
+                self.future_release = interval
+                    .and_then(|seconds| Interval::new(seconds).ok())
+                    .zip(until)
+                    .map(|(interval, until)| FutureRelease { interval, until });
+            }
             "DELIVERBY" => {
                 // RFC 2852 §2: `[1*9DIGIT] *( "," extension-token )`
                 let minimum = words.next().and_then(|word| word.split(',').next());
@@ -127,6 +142,8 @@ impl Capabilities {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -143,6 +160,10 @@ mod tests {
             starttls: true,
             dsn: true,
             deliver_by: Some(Some(240)),
+            future_release: Some(FutureRelease {
+                interval: Interval::MAX,
+                until: "2030-01-01T00:00:00Z".parse().unwrap(),
+            }),
             auth: vec![Mechanism::Plain, Mechanism::ScramSha256],
             other: vec!["X-NEW a b".to_owned()],
         };
@@ -167,6 +188,14 @@ mod tests {
         assert_eq!(read.size, Some(None));
         assert_eq!(read.auth, [Mechanism::Plain, Mechanism::Login]);
         assert_eq!(read.other, ["AUTH=PLAIN"]);
+        for odd in [
+            "FUTURERELEASE",
+            "FUTURERELEASE 0 2030-01-01T00:00:00Z",
+            "FUTURERELEASE 1 x",
+        ] {
+            let read = Capabilities::from_lines(["x", odd]);
+            assert_eq!(read.future_release, None, "{odd}");
+        }
         let read = Capabilities::from_lines(["x", "deliverby 240,x,y"]);
         assert_eq!(read.deliver_by, Some(Some(240)));
         for odd in [

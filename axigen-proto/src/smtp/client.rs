@@ -32,6 +32,7 @@ use super::command::{BodyType, Command, Rcpt, Submitter};
 use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Ret};
 use super::encode;
+use super::future_release::{FutureRelease, Hold};
 use super::parse;
 use super::reply::Reply;
 pub use super::stuffing::LineEnds;
@@ -132,6 +133,9 @@ pub struct Envelope {
     /// (RFC 2852). A message that is to be returned goes only to a server that
     /// offers DELIVERBY.
     pub by: Option<DeliverBy>,
+    /// How long the server holds the message, counted from [`Client::send`]. It
+    /// goes only to a server that offers FUTURERELEASE (RFC 4865).
+    pub hold: Option<Hold>,
 }
 
 impl Envelope {
@@ -149,6 +153,7 @@ impl Envelope {
             ret: None,
             envid: None,
             by: None,
+            hold: None,
         }
     }
 
@@ -247,6 +252,17 @@ pub enum Refusal {
     /// least, in seconds (RFC 2852 §4.1.4.1).
     #[error("the server needs at least {0} seconds to deliver")]
     DeliverByTooSoon(u32),
+    /// The message is to be held, and the server has not FUTURERELEASE.
+    #[error("the server does not offer FUTURERELEASE")]
+    NeedsFutureRelease,
+    /// The message is to be held longer than the server announced to hold any
+    /// (RFC 4865 §4.1).
+    #[error("the server holds messages for {} seconds and until {} at most", .0.interval, .0.until)]
+    HeldTooLong(FutureRelease),
+    /// The message is to be held beyond the time to deliver it in (RFC 4865
+    /// §5.2.1).
+    #[error("the message is to be held beyond the time to deliver it in")]
+    HeldBeyondDeliverBy,
     /// The message is larger than the server announced to take, in bytes.
     #[error("the server takes messages of up to {0} bytes")]
     TooLarge(u64),

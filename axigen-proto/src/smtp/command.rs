@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::address::{ForwardPath, HelloName, Mailbox, ReversePath};
 use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+use super::future_release::Hold;
 
 /// Why a value cannot stand in a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +108,8 @@ pub struct Mail {
     pub envid: Option<EnvelopeId>,
     /// `BY=`: by when the message must be delivered (RFC 2852).
     pub by: Option<DeliverBy>,
+    /// `HOLDFOR=` or `HOLDUNTIL=`: how long the message is held (RFC 4865).
+    pub hold: Option<Hold>,
 }
 
 impl Mail {
@@ -121,6 +124,7 @@ impl Mail {
             ret: None,
             envid: None,
             by: None,
+            hold: None,
         }
     }
 

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::command::{Command, Mail, Rcpt, Submitter};
 use super::dsn::OriginalRecipient;
+use super::future_release::Hold;
 use super::reply::{EnhancedCode, Reply};
 
 /// Longest text of one reply line, so that with code, enhanced code and CRLF
@@ -143,6 +144,11 @@ fn put_mail(mail: &Mail, out: &mut BytesMut) {
     if let Some(by) = mail.by {
         put_text(out, " BY=", &by.to_string());
     }
+    match mail.hold {
+        None => {}
+        Some(Hold::For(interval)) => put_text(out, " HOLDFOR=", &interval.to_string()),
+        Some(Hold::Until(moment)) => put_text(out, " HOLDUNTIL=", &moment.to_string()),
+    }
 }
 
 fn put_rcpt(rcpt: &Rcpt, out: &mut BytesMut) {
@@ -214,6 +220,7 @@ mod tests {
     use super::super::command::{BodyType, Hello, HelloVerb, InitialResponse, Rcpt};
     use super::super::deliver_by::{ByMode, DeliverBy, MAX_SECONDS};
     use super::super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+    use super::super::future_release::{Interval, Moment};
     use super::super::{parse, standard};
     use super::*;
 
@@ -306,11 +313,22 @@ mod tests {
             ),
         ]
         .prop_map(|(seconds, mode, trace)| DeliverBy::new(seconds, mode, trace).unwrap());
-        let mail =
-            (mail, dsn, proptest::option::of(by)).prop_map(|(mut mail, (ret, envid), by)| {
+        let hold = prop_oneof![
+            (1u32..=999_999_999).prop_map(|n| Hold::For(Interval::new(n).unwrap())),
+            (-62_167_219_200i64..=253_402_300_799)
+                .prop_map(|n| Hold::Until(Moment::from_unix(n).unwrap())),
+        ];
+        let mail = (
+            mail,
+            dsn,
+            proptest::option::of(by),
+            proptest::option::of(hold),
+        )
+            .prop_map(|(mut mail, (ret, envid), by, hold)| {
                 mail.ret = ret;
                 mail.envid = envid;
                 mail.by = by;
+                mail.hold = hold;
                 Command::Mail(mail)
             });
         let to = prop_oneof![

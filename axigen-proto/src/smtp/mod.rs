@@ -8,6 +8,7 @@
 //! | [`command`] | the commands and their parameters |
 //! | [`deliver_by`] | by when a message must be delivered |
 //! | [`dsn`] | which notices a sender wants |
+//! | [`future_release`] | until when a message is held |
 //! | [`capability`] | what a server offers in its answer to EHLO |
 //! | [`reply`] | replies and enhanced status codes |
 //! | [`standard`] | the table of the replies that this crate gives by itself |
@@ -24,6 +25,7 @@ mod data;
 pub mod deliver_by;
 pub mod dsn;
 pub mod encode;
+pub mod future_release;
 pub mod parse;
 pub mod reply;
 pub mod server;

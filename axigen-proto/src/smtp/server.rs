@@ -34,6 +34,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::command::{Hello, HelloVerb, Mail, Rcpt};
 use super::encode;
+use super::future_release::FutureRelease;
 use super::reply::Reply;
 use super::standard::{self, Standard};
 use crate::frame::{Framer, Line};
@@ -106,6 +107,11 @@ pub struct Extensions {
     /// seconds, in which the service can say that a message is to be returned;
     /// 0 announces none. The application must return or report what is late.
     pub deliver_by: Option<u32>,
+    /// FUTURERELEASE (RFC 4865): MAIL has `HOLDFOR=` and `HOLDUNTIL=`, within
+    /// these limits. Only submission may offer it (§4.2), so in another role it
+    /// has no effect. The application must hold the messages, and must itself
+    /// compare `HOLDUNTIL=` with `BY=` ([`standard::HELD_BEYOND_BY`]).
+    pub future_release: Option<FutureRelease>,
 }
 
 impl Default for Extensions {
@@ -121,6 +127,7 @@ impl Default for Extensions {
             enhanced_status_codes: true,
             dsn: false,
             deliver_by: None,
+            future_release: None,
         }
     }
 }

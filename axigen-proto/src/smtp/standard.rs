@@ -126,6 +126,25 @@ pub const BY_TOO_SOON: Standard = row(
     (5, 5, 4),
     "the time in BY is less than the minimum announced with DELIVERBY",
 );
+/// More than one of `HOLDFOR=` and `HOLDUNTIL=` (RFC 4865 §4.2).
+pub const HELD_TWICE: Standard = row(501, (5, 5, 4), "only one HOLDFOR or HOLDUNTIL is allowed");
+/// A message that is to be held longer than announced (RFC 4865 §4.2).
+pub const HELD_TOO_LONG: Standard = row(
+    501,
+    (5, 5, 4),
+    "the message cannot be held so long; see what FUTURERELEASE announces",
+);
+/// A message that must be delivered while it is still held (RFC 4865 §5.2.2).
+/// With `HOLDUNTIL=` it takes a clock to tell, so the application does.
+pub const HELD_BEYOND_BY: Standard = row(
+    501,
+    (5, 5, 4),
+    "the message is to be held beyond the time to deliver it in",
+);
+/// For an application whose user has too much mail held (RFC 4865 §6).
+pub const HELD_TOO_MUCH: Standard = row(552, (5, 7, 16), "too many of your messages are held");
+/// For an application that holds too much mail (RFC 4865 §6).
+pub const HELD_TOO_MUCH_HERE: Standard = row(552, (5, 7, 17), "too many messages are held here");
 /// MAIL or RCPT with a parameter after HELO.
 pub const PARAMETER_NEEDS_EHLO: Standard =
     row(555, (5, 5, 4), "parameters can be used after EHLO only");
@@ -243,6 +262,11 @@ mod tests {
         UNKNOWN_PARAMETER,
         PARAMETER_TWICE,
         BAD_BY,
+        HELD_TWICE,
+        HELD_TOO_LONG,
+        HELD_BEYOND_BY,
+        HELD_TOO_MUCH,
+        HELD_TOO_MUCH_HERE,
         BY_TOO_SOON,
         PARAMETER_NEEDS_VALUE,
         PARAMETER_TAKES_NO_VALUE,

@@ -9,6 +9,7 @@ mod deliver_by;
 mod dialogues;
 mod differential;
 mod dsn;
+mod future_release;
 mod noise;
 mod peer;
 mod sender;

@@ -3,6 +3,7 @@
 use super::{Client, Envelope, Omitted, Refusal};
 use crate::smtp::command::{BodyType, Mail, Rcpt};
 use crate::smtp::deliver_by::ByMode;
+use crate::smtp::future_release::Hold;
 
 /// How a transaction is carried out.
 #[derive(Debug)]
@@ -79,6 +80,18 @@ impl Client {
                 }
                 Some(_) => mail.by = Some(by),
             }
+        }
+        if let Some(hold) = envelope.hold {
+            let limits = offered.future_release.ok_or(Refusal::NeedsFutureRelease)?;
+            if !limits.allows(hold) {
+                return Err(Refusal::HeldTooLong(limits));
+            }
+            if let (Hold::For(interval), Some(by)) = (hold, envelope.by)
+                && i64::from(interval.seconds()) >= i64::from(by.seconds())
+            {
+                return Err(Refusal::HeldBeyondDeliverBy);
+            }
+            mail.hold = Some(hold);
         }
         let binary = mail.body == Some(BodyType::BinaryMime);
         let chunking = binary || (self.config.chunking && offered.chunking);

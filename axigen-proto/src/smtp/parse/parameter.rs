@@ -15,6 +15,7 @@ use super::{Parsed, SyntaxError};
 use crate::smtp::command::{BodyType, Mail, Rcpt, Submitter};
 use crate::smtp::deliver_by::{ByMode, DeliverBy};
 use crate::smtp::dsn::{EnvelopeId, MAX_ENVID, MAX_ORCPT, Notify, OriginalRecipient, Ret};
+use crate::smtp::future_release::{Hold, Interval};
 use crate::smtp::standard;
 
 /// A parameter's name and its value, if it has one.
@@ -58,7 +59,11 @@ pub(super) fn mail_parameter(
         ("RET", Some(text)) => once(&mut mail.ret, ret_value(text)?),
         ("ENVID", Some(text)) => once(&mut mail.envid, envid_value(text)?),
         ("BY", Some(text)) => once(&mut mail.by, by_value(text)?),
-        ("SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY", None) => Err(NEEDS_VALUE),
+        ("HOLDFOR", Some(text)) => hold(mail, Hold::For(holdfor_value(text)?)),
+        ("HOLDUNTIL", Some(text)) => hold(mail, Hold::Until(text.parse()?)),
+        ("SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY" | "HOLDFOR" | "HOLDUNTIL", None) => {
+            Err(NEEDS_VALUE)
+        }
         ("SMTPUTF8", Some(_)) => Err(TAKES_NO_VALUE),
         _ => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
     }
@@ -259,6 +264,19 @@ fn by_value(text: &str) -> Result<DeliverBy, SyntaxError> {
         _ => return Err(USAGE),
     };
     Ok(DeliverBy::new(seconds, mode, trace)?)
+}
+
+/// `future-release-integer = %x31-39 *8DIGIT` (RFC 4865 §3)
+fn holdfor_value(text: &str) -> Result<Interval, SyntaxError> {
+    let number = digits_value(text, 9).filter(|_| !text.starts_with('0'));
+    Ok(Interval::new(number.ok_or(SyntaxError::argument(
+        "HOLDFOR is a number of 1 to 999999999",
+    ))?)?)
+}
+
+/// RFC 4865 §4.2 (9): one of the two, and once.
+fn hold(mail: &mut Mail, value: Hold) -> Result<(), SyntaxError> {
+    once(&mut mail.hold, value).map_err(|_| SyntaxError(standard::HELD_TWICE))
 }
 
 /// `1*nDIGIT`

@@ -9,6 +9,7 @@ use crate::smtp::capability::Capabilities;
 use crate::smtp::command::{BodyType, Command, Hello, HelloVerb, Mail, Rcpt};
 use crate::smtp::deliver_by::ByMode;
 use crate::smtp::encode;
+use crate::smtp::future_release::{FutureRelease, Hold};
 use crate::smtp::parse::{self, SyntaxError};
 use crate::smtp::reply::Reply;
 use crate::smtp::standard::{self, Standard};
@@ -176,6 +177,7 @@ impl Server {
             deliver_by: on
                 .deliver_by
                 .map(|least| Some(least).filter(|&least| least != 0)),
+            future_release: self.future_release(),
             auth: if self.identity.is_none() && !self.must_start_tls() {
                 self.mechanisms()
             } else {
@@ -183,6 +185,12 @@ impl Server {
             },
             other: Vec::new(),
         }
+    }
+
+    /// RFC 4865 §4.2 (2): on the submission port only.
+    fn future_release(&self) -> Option<FutureRelease> {
+        let submission = self.config.role == Role::Submission;
+        self.config.extensions.future_release.filter(|_| submission)
     }
 
     fn must_start_tls(&self) -> bool {
@@ -215,6 +223,7 @@ impl Server {
             || (mail.auth.is_some() && !self.has_auth())
             || ((mail.ret.is_some() || mail.envid.is_some()) && !on.dsn)
             || (mail.by.is_some() && on.deliver_by.is_none())
+            || (mail.hold.is_some() && self.future_release().is_none())
         {
             return Err(standard::UNKNOWN_PARAMETER);
         }
@@ -226,6 +235,17 @@ impl Server {
             && i64::from(by.seconds()) < i64::from(least)
         {
             return Err(standard::BY_TOO_SOON);
+        }
+        if let (Some(hold), Some(limits)) = (mail.hold, self.future_release()) {
+            if !limits.allows(hold) {
+                return Err(standard::HELD_TOO_LONG);
+            }
+            // RFC 4865 §5.2.2
+            if let (Hold::For(interval), Some(by)) = (hold, mail.by)
+                && i64::from(interval.seconds()) > i64::from(by.seconds())
+            {
+                return Err(standard::HELD_BEYOND_BY);
+            }
         }
         // RFC 1870 §6.1
         if limit != 0 && mail.size.is_some_and(|size| size > limit) {

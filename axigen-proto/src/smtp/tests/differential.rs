@@ -18,6 +18,7 @@ use crate::smtp::command::{BodyType, Command, HelloVerb};
 use crate::smtp::data::{Checks, DotReader, Piece};
 use crate::smtp::deliver_by::ByMode;
 use crate::smtp::dsn::{Notify, Ret};
+use crate::smtp::future_release::Hold;
 use crate::smtp::parse::{self, SyntaxError};
 
 /// Why one of the two takes a line that the other refuses.
@@ -88,6 +89,16 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
                 && (from.flags & MAIL_SMTPUTF8 != 0) == mail.smtputf8
                 && mail.auth.is_some() == from.auth.is_some()
                 && mail.envid.as_ref().map(|id| id.as_str()) == from.env_id.as_deref()
+                && from.hold_for
+                    == match mail.hold {
+                        Some(Hold::For(interval)) => u64::from(interval.seconds()),
+                        _ => 0,
+                    }
+                && from.hold_until
+                    == match mail.hold {
+                        Some(Hold::Until(moment)) => moment.unix() as u64,
+                        _ => 0,
+                    }
                 && mail.by.map_or(0, |by| i64::from(by.seconds())) == from.by
                 && (from.flags & MAIL_BY_RETURN != 0)
                     == mail.by.is_some_and(|by| by.mode() == ByMode::Return)
@@ -307,6 +318,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         " AUTH=(<>|[a-z]{1,3}@[a-z]{1,3})",
         " RET=(FULL|HDRS|hdrs|X)",
         " ENVID=[a-z+20-9]{1,6}",
+        " HOLDFOR=[0-9]{1,6}",
+        " HOLDUNTIL=20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-]0[0-9]:[0-5]0)",
         " BY=[+-]?[0-9]{1,4};(N|R|T|NT|RT|nt)",
         " NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY|delay,SUCCESS|NEVER,DELAY|X)",
         " ORCPT=(rfc822|utf-8|x400);[a-z@+20]{1,8}",
