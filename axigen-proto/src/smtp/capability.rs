@@ -1,6 +1,7 @@
 //! What a server offers: the lines of its answer to EHLO or LHLO.
 
 use super::future_release::{FutureRelease, Interval};
+use super::priority::PriorityPolicy;
 use crate::sasl::Mechanism;
 
 /// The extensions a server offers in the present state of a session
@@ -28,12 +29,16 @@ pub struct Capabilities {
     pub starttls: bool,
     /// DSN (RFC 3461): RET, ENVID, NOTIFY and ORCPT.
     pub dsn: bool,
+    /// REQUIRETLS (RFC 8689).
+    pub requiretls: bool,
     /// DELIVERBY (RFC 2852): `Some(None)` when offered without a word about the
     /// shortest time, in seconds, in which a message can be delivered or
     /// returned.
     pub deliver_by: Option<Option<u32>>,
     /// FUTURERELEASE (RFC 4865), with both its limits.
     pub future_release: Option<FutureRelease>,
+    /// MT-PRIORITY (RFC 6710), with the name of the policy if it is told.
+    pub mt_priority: Option<Option<PriorityPolicy>>,
     /// The mechanisms of AUTH (RFC 4954) that this crate knows.
     pub auth: Vec<Mechanism>,
     /// Lines that this crate does not know, as they came.
@@ -54,6 +59,7 @@ impl Capabilities {
             (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             (self.starttls, "STARTTLS"),
             (self.dsn, "DSN"),
+            (self.requiretls, "REQUIRETLS"),
         ] {
             if offered {
                 lines.push(word.to_owned());
@@ -69,6 +75,12 @@ impl Capabilities {
         }
         if let Some(limits) = self.future_release {
             lines.push(format!("FUTURERELEASE {limits}"));
+        }
+        if let Some(policy) = &self.mt_priority {
+            let policy = policy
+                .as_ref()
+                .map(|policy| format!(" {}", policy.as_str()));
+            lines.push(format!("MT-PRIORITY{}", policy.unwrap_or_default()));
         }
         if !self.auth.is_empty() {
             let mut line = "AUTH".to_owned();
@@ -110,6 +122,11 @@ impl Capabilities {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,
             "DSN" => self.dsn = true,
+            "REQUIRETLS" => self.requiretls = true,
+            "MT-PRIORITY" => {
+                let policy = words.next().and_then(|name| PriorityPolicy::new(name).ok());
+                self.mt_priority = Some(policy);
+            }
             "FUTURERELEASE" => {
                 // RFC 4865 §3: both limits are required; without them it is not offered.
                 let interval = words.next().and_then(|word| word.parse().ok());
@@ -159,7 +176,9 @@ mod tests {
             enhanced_status_codes: true,
             starttls: true,
             dsn: true,
+            requiretls: true,
             deliver_by: Some(Some(240)),
+            mt_priority: Some(Some(PriorityPolicy::new("MIXER").unwrap())),
             future_release: Some(FutureRelease {
                 interval: Interval::MAX,
                 until: "2030-01-01T00:00:00Z".parse().unwrap(),

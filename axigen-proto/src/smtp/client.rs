@@ -34,6 +34,7 @@ use super::dsn::{EnvelopeId, Ret};
 use super::encode;
 use super::future_release::{FutureRelease, Hold};
 use super::parse;
+use super::priority::Priority;
 use super::reply::Reply;
 pub use super::stuffing::LineEnds;
 use super::stuffing::Outbox;
@@ -136,6 +137,14 @@ pub struct Envelope {
     /// How long the server holds the message, counted from [`Client::send`]. It
     /// goes only to a server that offers FUTURERELEASE (RFC 4865).
     pub hold: Option<Hold>,
+    /// How urgent the message is; sent where the server offers MT-PRIORITY
+    /// (RFC 6710 §4.2, §4.3).
+    pub priority: Option<Priority>,
+    /// Whether the message may go inside TLS only, here and further on. It goes
+    /// only where this session is inside TLS and the server offers REQUIRETLS
+    /// (RFC 8689 §4.2.1). That the server is the right one, the application
+    /// makes sure of when it verifies the certificate.
+    pub require_tls: bool,
 }
 
 impl Envelope {
@@ -154,6 +163,8 @@ impl Envelope {
             envid: None,
             by: None,
             hold: None,
+            priority: None,
+            require_tls: false,
         }
     }
 
@@ -210,6 +221,8 @@ pub struct Omitted {
     /// returned. Whoever did not forbid notices must be sent one that says
     /// `relayed` (RFC 2852 §4.1.4.2).
     pub deliver_by: bool,
+    /// The priority (RFC 6710 §4.3).
+    pub priority: bool,
 }
 
 /// The server's decision about a message for one recipient.
@@ -263,6 +276,14 @@ pub enum Refusal {
     /// §5.2.1).
     #[error("the message is to be held beyond the time to deliver it in")]
     HeldBeyondDeliverBy,
+    /// The message may go inside TLS only, and this session is not, or the
+    /// server has not REQUIRETLS. RFC 8689 §4.2.1 has the codes for a notice:
+    /// 5.7.10 without TLS, 5.7.30 otherwise.
+    #[error("the message requires TLS, {}", if *.tls { "and the server does not offer REQUIRETLS" } else { "which this session has not" })]
+    NeedsRequireTls {
+        /// Whether the session is inside TLS.
+        tls: bool,
+    },
     /// The message is larger than the server announced to take, in bytes.
     #[error("the server takes messages of up to {0} bytes")]
     TooLarge(u64),

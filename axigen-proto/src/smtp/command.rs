@@ -8,6 +8,7 @@ use super::address::{ForwardPath, HelloName, Mailbox, ReversePath};
 use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
 use super::future_release::Hold;
+use super::priority::Priority;
 
 /// Why a value cannot stand in a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -110,6 +111,11 @@ pub struct Mail {
     pub by: Option<DeliverBy>,
     /// `HOLDFOR=` or `HOLDUNTIL=`: how long the message is held (RFC 4865).
     pub hold: Option<Hold>,
+    /// `MT-PRIORITY=`: how urgent the message is (RFC 6710). Worth only what the
+    /// client is trusted: nobody unknown may raise it (§4.1).
+    pub priority: Option<Priority>,
+    /// `REQUIRETLS`: the message goes on inside verified TLS only (RFC 8689).
+    pub require_tls: bool,
 }
 
 impl Mail {
@@ -125,6 +131,8 @@ impl Mail {
             envid: None,
             by: None,
             hold: None,
+            priority: None,
+            require_tls: false,
         }
     }
 

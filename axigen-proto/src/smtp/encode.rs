@@ -144,6 +144,12 @@ fn put_mail(mail: &Mail, out: &mut BytesMut) {
     if let Some(by) = mail.by {
         put_text(out, " BY=", &by.to_string());
     }
+    if mail.require_tls {
+        out.put_slice(b" REQUIRETLS");
+    }
+    if let Some(priority) = mail.priority {
+        put_text(out, " MT-PRIORITY=", &priority.to_string());
+    }
     match mail.hold {
         None => {}
         Some(Hold::For(interval)) => put_text(out, " HOLDFOR=", &interval.to_string()),
@@ -221,6 +227,7 @@ mod tests {
     use super::super::deliver_by::{ByMode, DeliverBy, MAX_SECONDS};
     use super::super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
     use super::super::future_release::{Interval, Moment};
+    use super::super::priority::Priority;
     use super::super::{parse, standard};
     use super::*;
 
@@ -323,12 +330,15 @@ mod tests {
             dsn,
             proptest::option::of(by),
             proptest::option::of(hold),
+            proptest::option::of((-9i8..=9).prop_map(|n| Priority::new(n).unwrap())),
         )
-            .prop_map(|(mut mail, (ret, envid), by, hold)| {
+            .prop_map(|(mut mail, (ret, envid), by, hold, priority)| {
                 mail.ret = ret;
                 mail.envid = envid;
                 mail.by = by;
                 mail.hold = hold;
+                mail.priority = priority;
+                mail.require_tls = priority.is_some_and(|p| p.get() % 2 == 0);
                 Command::Mail(mail)
             });
         let to = prop_oneof![

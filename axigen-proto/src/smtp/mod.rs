@@ -9,6 +9,7 @@
 //! | [`deliver_by`] | by when a message must be delivered |
 //! | [`dsn`] | which notices a sender wants |
 //! | [`future_release`] | until when a message is held |
+//! | [`priority`] | how urgent a message is |
 //! | [`capability`] | what a server offers in its answer to EHLO |
 //! | [`reply`] | replies and enhanced status codes |
 //! | [`standard`] | the table of the replies that this crate gives by itself |
@@ -27,6 +28,7 @@ pub mod dsn;
 pub mod encode;
 pub mod future_release;
 pub mod parse;
+pub mod priority;
 pub mod reply;
 pub mod server;
 pub mod standard;

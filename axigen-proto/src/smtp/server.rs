@@ -35,6 +35,7 @@ use bytes::{Bytes, BytesMut};
 use super::command::{Hello, HelloVerb, Mail, Rcpt};
 use super::encode;
 use super::future_release::FutureRelease;
+use super::priority::PriorityPolicy;
 use super::reply::Reply;
 use super::standard::{self, Standard};
 use crate::frame::{Framer, Line};
@@ -112,6 +113,13 @@ pub struct Extensions {
     /// has no effect. The application must hold the messages, and must itself
     /// compare `HOLDUNTIL=` with `BY=` ([`standard::HELD_BEYOND_BY`]).
     pub future_release: Option<FutureRelease>,
+    /// MT-PRIORITY (RFC 6710): MAIL has `MT-PRIORITY=`. `Some(None)` does not
+    /// tell the policy. The application decides whose priority counts.
+    pub mt_priority: Option<Option<PriorityPolicy>>,
+    /// REQUIRETLS (RFC 8689): MAIL has `REQUIRETLS`. It is offered and taken
+    /// inside TLS only. The application must hand such a message on inside
+    /// verified TLS, to a server that offers it too, or return it.
+    pub requiretls: bool,
 }
 
 impl Default for Extensions {
@@ -128,6 +136,8 @@ impl Default for Extensions {
             dsn: false,
             deliver_by: None,
             future_release: None,
+            mt_priority: None,
+            requiretls: false,
         }
     }
 }

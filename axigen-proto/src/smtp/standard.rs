@@ -145,6 +145,17 @@ pub const HELD_BEYOND_BY: Standard = row(
 pub const HELD_TOO_MUCH: Standard = row(552, (5, 7, 16), "too many of your messages are held");
 /// For an application that holds too much mail (RFC 4865 §6).
 pub const HELD_TOO_MUCH_HERE: Standard = row(552, (5, 7, 17), "too many messages are held here");
+/// `MT-PRIORITY=` that is no priority, or is given twice (RFC 6710 §4.1).
+pub const BAD_PRIORITY: Standard = row(501, (5, 5, 2), "MT-PRIORITY is one number of -9 to 9");
+/// For an application that takes only what is more urgent (RFC 6710 §4.1).
+pub const PRIORITY_TOO_LOW: Standard = row(550, (5, 7, 15), "the priority is too low");
+/// `REQUIRETLS` outside TLS (RFC 8689 §2).
+pub const REQUIRETLS_NEEDS_TLS: Standard =
+    row(530, (5, 7, 10), "REQUIRETLS can be used inside TLS only");
+/// For an application that cannot hand on a message with `REQUIRETLS`
+/// (RFC 8689 §4.2.1).
+pub const REQUIRETLS_UNSUPPORTED: Standard =
+    row(550, (5, 7, 30), "the next server does not offer REQUIRETLS");
 /// MAIL or RCPT with a parameter after HELO.
 pub const PARAMETER_NEEDS_EHLO: Standard =
     row(555, (5, 5, 4), "parameters can be used after EHLO only");
@@ -262,6 +273,10 @@ mod tests {
         UNKNOWN_PARAMETER,
         PARAMETER_TWICE,
         BAD_BY,
+        REQUIRETLS_NEEDS_TLS,
+        REQUIRETLS_UNSUPPORTED,
+        BAD_PRIORITY,
+        PRIORITY_TOO_LOW,
         HELD_TWICE,
         HELD_TOO_LONG,
         HELD_BEYOND_BY,

@@ -12,5 +12,7 @@ mod dsn;
 mod future_release;
 mod noise;
 mod peer;
+mod priority;
+mod requiretls;
 mod sender;
 mod transfer;

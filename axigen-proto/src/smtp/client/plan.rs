@@ -93,6 +93,20 @@ impl Client {
             }
             mail.hold = Some(hold);
         }
+        if let Some(priority) = envelope.priority {
+            if offered.mt_priority.is_some() {
+                mail.priority = Some(priority);
+            } else {
+                omitted.priority = true;
+            }
+        }
+        if envelope.require_tls {
+            let tls = self.tls.is_some();
+            if !tls || !offered.requiretls {
+                return Err(Refusal::NeedsRequireTls { tls });
+            }
+            mail.require_tls = true;
+        }
         let binary = mail.body == Some(BodyType::BinaryMime);
         let chunking = binary || (self.config.chunking && offered.chunking);
         Ok(Plan {

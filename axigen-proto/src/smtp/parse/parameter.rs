@@ -16,6 +16,7 @@ use crate::smtp::command::{BodyType, Mail, Rcpt, Submitter};
 use crate::smtp::deliver_by::{ByMode, DeliverBy};
 use crate::smtp::dsn::{EnvelopeId, MAX_ENVID, MAX_ORCPT, Notify, OriginalRecipient, Ret};
 use crate::smtp::future_release::{Hold, Interval};
+use crate::smtp::priority::Priority;
 use crate::smtp::standard;
 
 /// A parameter's name and its value, if it has one.
@@ -59,12 +60,16 @@ pub(super) fn mail_parameter(
         ("RET", Some(text)) => once(&mut mail.ret, ret_value(text)?),
         ("ENVID", Some(text)) => once(&mut mail.envid, envid_value(text)?),
         ("BY", Some(text)) => once(&mut mail.by, by_value(text)?),
+        ("REQUIRETLS", None) => flag(&mut mail.require_tls),
+        ("MT-PRIORITY", Some(text)) => once(&mut mail.priority, priority_value(text)?)
+            .map_err(|_| SyntaxError(standard::BAD_PRIORITY)),
+        ("MT-PRIORITY", None) => Err(SyntaxError(standard::BAD_PRIORITY)),
         ("HOLDFOR", Some(text)) => hold(mail, Hold::For(holdfor_value(text)?)),
         ("HOLDUNTIL", Some(text)) => hold(mail, Hold::Until(text.parse()?)),
         ("SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY" | "HOLDFOR" | "HOLDUNTIL", None) => {
             Err(NEEDS_VALUE)
         }
-        ("SMTPUTF8", Some(_)) => Err(TAKES_NO_VALUE),
+        ("SMTPUTF8" | "REQUIRETLS", Some(_)) => Err(TAKES_NO_VALUE),
         _ => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
     }
 }
@@ -277,6 +282,18 @@ fn holdfor_value(text: &str) -> Result<Interval, SyntaxError> {
 /// RFC 4865 §4.2 (9): one of the two, and once.
 fn hold(mail: &mut Mail, value: Hold) -> Result<(), SyntaxError> {
     once(&mut mail.hold, value).map_err(|_| SyntaxError(standard::HELD_TWICE))
+}
+
+/// `priority-value = (["-"] NZDIGIT) / "0"` (RFC 6710 §7); 501 with 5.5.2 is what
+/// §4.1 wants for anything else, and for a second one.
+fn priority_value(text: &str) -> Result<Priority, SyntaxError> {
+    let bad = SyntaxError(standard::BAD_PRIORITY);
+    let number = match text.as_bytes() {
+        [digit @ b'0'..=b'9'] => i8::try_from(digit - b'0'),
+        [b'-', digit @ b'1'..=b'9'] => i8::try_from(digit - b'0').map(|number| -number),
+        _ => return Err(bad),
+    };
+    Priority::new(number.map_err(|_| bad)?).map_err(|_| bad)
 }
 
 /// `1*nDIGIT`

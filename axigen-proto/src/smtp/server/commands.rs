@@ -174,10 +174,13 @@ impl Server {
             // RFC 3207 §4.2: not inside TLS.
             starttls: self.config.starttls != StartTls::Unavailable && self.tls.is_none(),
             dsn: on.dsn,
+            // RFC 8689 §2: not in the clear.
+            requiretls: on.requiretls && self.tls.is_some(),
             deliver_by: on
                 .deliver_by
                 .map(|least| Some(least).filter(|&least| least != 0)),
             future_release: self.future_release(),
+            mt_priority: on.mt_priority.clone(),
             auth: if self.identity.is_none() && !self.must_start_tls() {
                 self.mechanisms()
             } else {
@@ -223,9 +226,14 @@ impl Server {
             || (mail.auth.is_some() && !self.has_auth())
             || ((mail.ret.is_some() || mail.envid.is_some()) && !on.dsn)
             || (mail.by.is_some() && on.deliver_by.is_none())
+            || (mail.require_tls && !on.requiretls)
+            || (mail.priority.is_some() && on.mt_priority.is_none())
             || (mail.hold.is_some() && self.future_release().is_none())
         {
             return Err(standard::UNKNOWN_PARAMETER);
+        }
+        if mail.require_tls && self.tls.is_none() {
+            return Err(standard::REQUIRETLS_NEEDS_TLS);
         }
         if !mail.smtputf8 && !mail.from.is_ascii() {
             return Err(standard::NON_ASCII_ADDRESS);

@@ -8,7 +8,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use smtp_proto::request::receiver::DataReceiver;
 use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8};
-use smtp_proto::{MAIL_BY_NOTIFY, MAIL_BY_RETURN, MAIL_BY_TRACE, MAIL_RET_FULL, MAIL_RET_HDRS};
+use smtp_proto::{
+    MAIL_BY_NOTIFY, MAIL_BY_RETURN, MAIL_BY_TRACE, MAIL_REQUIRETLS, MAIL_RET_FULL, MAIL_RET_HDRS,
+};
 use smtp_proto::{RCPT_NOTIFY_DELAY, RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS};
 use smtp_proto::{Request, Response};
 
@@ -89,6 +91,8 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
                 && (from.flags & MAIL_SMTPUTF8 != 0) == mail.smtputf8
                 && mail.auth.is_some() == from.auth.is_some()
                 && mail.envid.as_ref().map(|id| id.as_str()) == from.env_id.as_deref()
+                && mail.priority.map_or(0, |it| i64::from(it.get())) == from.mt_priority
+                && (from.flags & MAIL_REQUIRETLS != 0) == mail.require_tls
                 && from.hold_for
                     == match mail.hold {
                         Some(Hold::For(interval)) => u64::from(interval.seconds()),
@@ -320,6 +324,8 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         " ENVID=[a-z+20-9]{1,6}",
         " HOLDFOR=[0-9]{1,6}",
         " HOLDUNTIL=20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-]0[0-9]:[0-5]0)",
+        " MT-PRIORITY=[+-]?[0-9]{1,2}",
+        " REQUIRETLS",
         " BY=[+-]?[0-9]{1,4};(N|R|T|NT|RT|nt)",
         " NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY|delay,SUCCESS|NEVER,DELAY|X)",
         " ORCPT=(rfc822|utf-8|x400);[a-z@+20]{1,8}",
