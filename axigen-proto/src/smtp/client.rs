@@ -20,13 +20,13 @@ mod opening;
 mod plan;
 mod transaction;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::address::{HelloName, ReversePath};
+use super::address::{Domain, HelloName, ReversePath};
 use super::capability::Capabilities;
 use super::command::{BodyType, Command, Rcpt, Submitter};
 use super::deliver_by::DeliverBy;
@@ -36,6 +36,7 @@ use super::future_release::{FutureRelease, Hold};
 use super::parse;
 use super::priority::Priority;
 use super::reply::Reply;
+use super::solicit::Solicitation;
 pub use super::stuffing::LineEnds;
 use super::stuffing::Outbox;
 use crate::frame::{Framer, Line};
@@ -145,6 +146,10 @@ pub struct Envelope {
     /// (RFC 8689 §4.2.1). That the server is the right one, the application
     /// makes sure of when it verifies the certificate.
     pub require_tls: bool,
+    /// The classes of solicitation the message belongs to; sent where the
+    /// server offers NO-SOLICITING, and refused where it names one of them
+    /// (RFC 3865).
+    pub solicit: Option<Solicitation>,
 }
 
 impl Envelope {
@@ -165,6 +170,7 @@ impl Envelope {
             hold: None,
             priority: None,
             require_tls: false,
+            solicit: None,
         }
     }
 
@@ -223,6 +229,8 @@ pub struct Omitted {
     pub deliver_by: bool,
     /// The priority (RFC 6710 §4.3).
     pub priority: bool,
+    /// The classes of solicitation.
+    pub solicit: bool,
 }
 
 /// The server's decision about a message for one recipient.
@@ -284,6 +292,21 @@ pub enum Refusal {
         /// Whether the session is inside TLS.
         tls: bool,
     },
+    /// The envelope has more recipients than the server takes in one
+    /// transaction (RFC 9422 §4.2): send it in parts of that many.
+    #[error("the server takes {0} recipients at a time")]
+    TooManyRecipients(u32),
+    /// The session has had as many transactions as the server takes (RFC 9422
+    /// §4.1): go on in another session.
+    #[error("the server takes {0} transactions in a session")]
+    TooManyTransactions(u32),
+    /// The recipients of the session would have more domains than the server
+    /// takes (RFC 9422 §4.3): send what is beyond that in another session.
+    #[error("the server takes recipients of {0} domains in a session")]
+    TooManyDomains(u32),
+    /// The server does not want messages of this class (RFC 3865 §2.1).
+    #[error("the server does not want messages of class {0}")]
+    Solicitation(String),
     /// The message is larger than the server announced to take, in bytes.
     #[error("the server takes messages of up to {0} bytes")]
     TooLarge(u64),
@@ -357,6 +380,10 @@ pub struct Client {
     logged_in: bool,
     needs_reset: bool,
     transaction: Option<Transaction>,
+    /// MAIL so far.
+    mails: u32,
+    /// The domains of the recipients so far, where the server limits them.
+    domains: HashSet<Domain>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -435,6 +462,8 @@ impl Client {
             logged_in: false,
             needs_reset: false,
             transaction: None,
+            mails: 0,
+            domains: HashSet::new(),
         }
     }
 

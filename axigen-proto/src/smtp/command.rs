@@ -9,6 +9,7 @@ use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
 use super::future_release::Hold;
 use super::priority::Priority;
+use super::solicit::Solicitation;
 
 /// Why a value cannot stand in a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -116,6 +117,9 @@ pub struct Mail {
     pub priority: Option<Priority>,
     /// `REQUIRETLS`: the message goes on inside verified TLS only (RFC 8689).
     pub require_tls: bool,
+    /// `SOLICIT=`: the classes of solicitation the message belongs to
+    /// (RFC 3865 §2.3).
+    pub solicit: Option<Solicitation>,
 }
 
 impl Mail {
@@ -133,6 +137,7 @@ impl Mail {
             hold: None,
             priority: None,
             require_tls: false,
+            solicit: None,
         }
     }
 

@@ -144,6 +144,9 @@ fn put_mail(mail: &Mail, out: &mut BytesMut) {
     if let Some(by) = mail.by {
         put_text(out, " BY=", &by.to_string());
     }
+    if let Some(solicit) = &mail.solicit {
+        put_text(out, " SOLICIT=", &solicit.to_string());
+    }
     if mail.require_tls {
         out.put_slice(b" REQUIRETLS");
     }
@@ -338,6 +341,8 @@ mod tests {
                 mail.by = by;
                 mail.hold = hold;
                 mail.priority = priority;
+                mail.solicit =
+                    priority.map(|p| format!("net.example:A,b{}", p.get()).parse().unwrap());
                 mail.require_tls = priority.is_some_and(|p| p.get() % 2 == 0);
                 Command::Mail(mail)
             });

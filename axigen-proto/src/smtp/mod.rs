@@ -10,6 +10,7 @@
 //! | [`dsn`] | which notices a sender wants |
 //! | [`future_release`] | until when a message is held |
 //! | [`priority`] | how urgent a message is |
+//! | [`solicit`] | classes of solicitation |
 //! | [`capability`] | what a server offers in its answer to EHLO |
 //! | [`reply`] | replies and enhanced status codes |
 //! | [`standard`] | the table of the replies that this crate gives by itself |
@@ -31,6 +32,7 @@ pub mod parse;
 pub mod priority;
 pub mod reply;
 pub mod server;
+pub mod solicit;
 pub mod standard;
 mod stuffing;
 

@@ -25,18 +25,20 @@ mod auth;
 mod commands;
 mod transfer;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::address::Domain;
 use super::command::{Hello, HelloVerb, Mail, Rcpt};
 use super::encode;
 use super::future_release::FutureRelease;
 use super::priority::PriorityPolicy;
 use super::reply::Reply;
+use super::solicit::Solicitation;
 use super::standard::{self, Standard};
 use crate::frame::{Framer, Line};
 use crate::limits::SmtpLimits;
@@ -120,6 +122,14 @@ pub struct Extensions {
     /// inside TLS only. The application must hand such a message on inside
     /// verified TLS, to a server that offers it too, or return it.
     pub requiretls: bool,
+    /// LIMITS (RFC 9422): announces `recipients`, `transactions` and
+    /// `recipient_domains` of [`SmtpLimits`], which hold in any case.
+    pub limits: bool,
+    /// NO-SOLICITING (RFC 3865): MAIL has `SOLICIT=`. A message of a class that
+    /// is named here is refused; `Some(None)` names none. What each recipient
+    /// does not want is the application's business, and so is the field
+    /// `Solicitation:` of the message.
+    pub no_soliciting: Option<Option<Solicitation>>,
 }
 
 impl Default for Extensions {
@@ -138,6 +148,8 @@ impl Default for Extensions {
             future_release: None,
             mt_priority: None,
             requiretls: false,
+            limits: false,
+            no_soliciting: None,
         }
     }
 }
@@ -249,6 +261,10 @@ pub struct Server {
     hello: Option<Hello>,
     identity: Option<Identity>,
     transaction: Option<Transaction>,
+    /// MAIL so far.
+    mails: u32,
+    /// The domains of the recipients so far, as far as they are limited.
+    domains: HashSet<Domain>,
     errors: u32,
     auth_failures: u32,
 }
@@ -314,6 +330,8 @@ impl Server {
             hello: None,
             identity: None,
             transaction: None,
+            mails: 0,
+            domains: HashSet::new(),
             errors: 0,
             auth_failures: 0,
         }
@@ -464,8 +482,8 @@ impl Server {
     }
 
     /// A reply for a fault of the peer. Too many of them end the session.
-    fn complain(&mut self, row: Standard) {
-        self.say_standard(row);
+    fn complain(&mut self, reply: impl Into<Reply>) {
+        self.say(&reply.into());
         self.errors += 1;
         if self.errors > self.config.limits.errors {
             self.say_standard(standard::TOO_MANY_ERRORS);

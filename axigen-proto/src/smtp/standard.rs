@@ -63,12 +63,18 @@ pub const TIMED_OUT: Standard = row(421, (4, 4, 2), "timed out while waiting for
 pub const TOO_MANY_ERRORS: Standard = row(421, (4, 7, 0), "too many errors");
 /// The peer failed to log in more often than allowed.
 pub const TOO_MANY_AUTH_FAILURES: Standard = row(421, (4, 7, 0), "too many failed logins");
+/// The session has had as many transactions as allowed (RFC 9422 §4.1).
+pub const TOO_MANY_TRANSACTIONS: Standard = row(421, (4, 7, 0), "too many transactions");
 /// For an application that limits connections.
 pub const TOO_MANY_CONNECTIONS: Standard = row(421, (4, 7, 0), "too many connections");
 /// For an application whose store or directory failed.
 pub const LOCAL_ERROR: Standard = row(451, (4, 3, 0), "local error, try again later");
 /// The transaction has as many recipients as allowed.
 pub const TOO_MANY_RECIPIENTS: Standard = row(452, (4, 5, 3), "too many recipients");
+/// The recipients of the session have as many domains as allowed (RFC 9422
+/// §4.3).
+pub const TOO_MANY_DOMAINS: Standard =
+    row(452, (4, 5, 3), "too many recipient domains in one session");
 /// Login refused for now.
 pub const TOO_MANY_LOGINS: Standard = row(454, (4, 7, 0), "too many logins, try again later");
 /// The directory could not be asked (RFC 4954 §4).
@@ -273,6 +279,8 @@ mod tests {
         UNKNOWN_PARAMETER,
         PARAMETER_TWICE,
         BAD_BY,
+        TOO_MANY_DOMAINS,
+        TOO_MANY_TRANSACTIONS,
         REQUIRETLS_NEEDS_TLS,
         REQUIRETLS_UNSUPPORTED,
         BAD_PRIORITY,

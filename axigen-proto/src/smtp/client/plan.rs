@@ -1,6 +1,10 @@
 //! What of an envelope the server is told, and what is refused without asking.
 
+use std::collections::HashSet;
+
 use super::{Client, Envelope, Omitted, Refusal};
+use crate::smtp::address::Domain;
+use crate::smtp::capability::Limits;
 use crate::smtp::command::{BodyType, Mail, Rcpt};
 use crate::smtp::deliver_by::ByMode;
 use crate::smtp::future_release::Hold;
@@ -107,6 +111,20 @@ impl Client {
             }
             mail.require_tls = true;
         }
+        if let Some(limits) = offered.limits {
+            self.keep(limits, envelope)?;
+        }
+        match (&envelope.solicit, &offered.no_soliciting) {
+            (None, _) => {}
+            (Some(_), None) => omitted.solicit = true,
+            (Some(is), Some(unwanted)) => {
+                let keyword = unwanted.as_ref().and_then(|list| is.first_of(list));
+                if let Some(keyword) = keyword {
+                    return Err(Refusal::Solicitation(keyword.to_owned()));
+                }
+                mail.solicit = Some(is.clone());
+            }
+        }
         let binary = mail.body == Some(BodyType::BinaryMime);
         let chunking = binary || (self.config.chunking && offered.chunking);
         Ok(Plan {
@@ -114,6 +132,27 @@ impl Client {
             chunking,
             omitted,
         })
+    }
+
+    /// What RFC 9422 §4 lets a session send.
+    fn keep(&self, limits: Limits, envelope: &Envelope) -> Result<(), Refusal> {
+        let beyond = |most: &u32, count: usize| u32::try_from(count).map_or(true, |n| n > *most);
+        if let Some(most) = limits.mail.filter(|&most| self.mails >= most) {
+            return Err(Refusal::TooManyTransactions(most));
+        }
+        let recipients = envelope.recipients.len();
+        if let Some(most) = limits.rcpt.filter(|most| beyond(most, recipients)) {
+            return Err(Refusal::TooManyRecipients(most));
+        }
+        if let Some(most) = limits.rcpt_domain {
+            let mailboxes = envelope.recipients.iter().filter_map(|r| r.to.mailbox());
+            let mut domains: HashSet<&Domain> = self.domains.iter().collect();
+            domains.extend(mailboxes.map(|mailbox| mailbox.domain()));
+            if beyond(&most, domains.len()) {
+                return Err(Refusal::TooManyDomains(most));
+            }
+        }
+        Ok(())
     }
 
     /// RCPT, with the parameters that the server knows.

@@ -91,10 +91,17 @@ impl Client {
             (Command::Rset, Expect::Rset)
         } else if !transaction.mail_sent {
             transaction.mail_sent = true;
+            self.mails = self.mails.saturating_add(1);
             (Command::Mail(transaction.plan.mail.clone()), Expect::Mail)
         } else if let Some(rcpt) = next {
             let index = transaction.sent;
             transaction.sent += 1;
+            let limits = self.capabilities.limits;
+            if let (Some(Some(_)), Some(mailbox)) =
+                (limits.map(|limits| limits.rcpt_domain), rcpt.to.mailbox())
+            {
+                self.domains.insert(mailbox.domain().clone());
+            }
             (Command::Rcpt(rcpt), Expect::Rcpt(index))
         } else if !transaction.plan.chunking && !transaction.data_sent {
             // In LMTP a 354 without recipients could not be got rid of, so DATA waits there

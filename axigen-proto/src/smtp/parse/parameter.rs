@@ -60,15 +60,17 @@ pub(super) fn mail_parameter(
         ("RET", Some(text)) => once(&mut mail.ret, ret_value(text)?),
         ("ENVID", Some(text)) => once(&mut mail.envid, envid_value(text)?),
         ("BY", Some(text)) => once(&mut mail.by, by_value(text)?),
+        ("SOLICIT", Some(text)) => once(&mut mail.solicit, text.parse()?),
         ("REQUIRETLS", None) => flag(&mut mail.require_tls),
         ("MT-PRIORITY", Some(text)) => once(&mut mail.priority, priority_value(text)?)
             .map_err(|_| SyntaxError(standard::BAD_PRIORITY)),
         ("MT-PRIORITY", None) => Err(SyntaxError(standard::BAD_PRIORITY)),
         ("HOLDFOR", Some(text)) => hold(mail, Hold::For(holdfor_value(text)?)),
         ("HOLDUNTIL", Some(text)) => hold(mail, Hold::Until(text.parse()?)),
-        ("SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY" | "HOLDFOR" | "HOLDUNTIL", None) => {
-            Err(NEEDS_VALUE)
-        }
+        (
+            "SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY" | "HOLDFOR" | "HOLDUNTIL" | "SOLICIT",
+            None,
+        ) => Err(NEEDS_VALUE),
         ("SMTPUTF8" | "REQUIRETLS", Some(_)) => Err(TAKES_NO_VALUE),
         _ => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
     }

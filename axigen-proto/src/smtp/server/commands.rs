@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Awaiting, Event, Phase, Role, Server, StartTls, is_extended};
 use crate::sasl;
 use crate::session::{Close, Violation};
-use crate::smtp::capability::Capabilities;
+use crate::smtp::capability::{Capabilities, Limits};
 use crate::smtp::command::{BodyType, Command, Hello, HelloVerb, Mail, Rcpt};
 use crate::smtp::deliver_by::ByMode;
 use crate::smtp::encode;
@@ -64,13 +64,7 @@ impl Server {
                 }
             }
             Command::Hello(hello) => self.hello_command(hello),
-            Command::Mail(mail) => match self.check_mail(&mail) {
-                Ok(()) => {
-                    let event = Event::Mail(mail.clone());
-                    self.ask(event, Awaiting::Mail(Box::new(mail)));
-                }
-                Err(row) => self.complain(row),
-            },
+            Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(rcpt) => self.rcpt(rcpt, ascii),
             Command::Data => match self.check_data() {
                 Ok(()) => self.ask(Event::Data, Awaiting::Data),
@@ -181,6 +175,8 @@ impl Server {
                 .map(|least| Some(least).filter(|&least| least != 0)),
             future_release: self.future_release(),
             mt_priority: on.mt_priority.clone(),
+            limits: self.announced_limits(),
+            no_soliciting: on.no_soliciting.clone(),
             auth: if self.identity.is_none() && !self.must_start_tls() {
                 self.mechanisms()
             } else {
@@ -198,6 +194,37 @@ impl Server {
 
     fn must_start_tls(&self) -> bool {
         self.config.starttls == StartTls::Required && self.tls.is_none()
+    }
+
+    fn announced_limits(&self) -> Option<Limits> {
+        let limits = &self.config.limits;
+        let (mail, rcpt) = (limits.transactions, limits.recipients);
+        Limits::announced(mail, rcpt, limits.recipient_domains)
+            .filter(|_| self.config.extensions.limits)
+    }
+
+    fn mail(&mut self, mail: Mail) {
+        // RFC 9422 §4.1: those that fail count too.
+        self.mails = self.mails.saturating_add(1);
+        let most = self.config.limits.transactions;
+        if most != 0 && self.mails > most {
+            self.say_standard(standard::TOO_MANY_TRANSACTIONS);
+            self.end(Close::Finish);
+            return;
+        }
+        if let Err(row) = self.check_mail(&mail) {
+            return self.complain(row);
+        }
+        if let (Some(is), Some(Some(unwanted))) =
+            (&mail.solicit, &self.config.extensions.no_soliciting)
+            && let Some(keyword) = is.first_of(unwanted)
+        {
+            // RFC 3865 §2.4: the reply repeats what it is about.
+            let text = format!("SOLICIT={keyword} is not wanted here");
+            return self.say(&Reply::new(550, (5, 7, 1), text));
+        }
+        let event = Event::Mail(mail.clone());
+        self.ask(event, Awaiting::Mail(Box::new(mail)));
     }
 
     fn check_mail(&self, mail: &Mail) -> Result<(), Standard> {
@@ -226,6 +253,7 @@ impl Server {
             || (mail.auth.is_some() && !self.has_auth())
             || ((mail.ret.is_some() || mail.envid.is_some()) && !on.dsn)
             || (mail.by.is_some() && on.deliver_by.is_none())
+            || (mail.solicit.is_some() && on.no_soliciting.is_none())
             || (mail.require_tls && !on.requiretls)
             || (mail.priority.is_some() && on.mt_priority.is_none())
             || (mail.hold.is_some() && self.future_release().is_none())
@@ -283,11 +311,32 @@ impl Server {
                 return;
             }
             Some(_) => {
-                self.ask(Event::Rcpt(rcpt), Awaiting::Rcpt);
+                if self.takes_domain(&rcpt) {
+                    self.ask(Event::Rcpt(rcpt), Awaiting::Rcpt);
+                } else {
+                    self.say_standard(standard::TOO_MANY_DOMAINS);
+                }
                 return;
             }
         };
         self.complain(row);
+    }
+
+    /// RFC 9422 §4.3: remembers the recipient's domain if the session may have
+    /// one more.
+    fn takes_domain(&mut self, rcpt: &Rcpt) -> bool {
+        let most = self.config.limits.recipient_domains;
+        let Some(mailbox) = rcpt.to.mailbox().filter(|_| most != 0) else {
+            return true;
+        };
+        if self.domains.contains(mailbox.domain()) {
+            return true;
+        }
+        let room = self.domains.len() < most;
+        if room {
+            self.domains.insert(mailbox.domain().clone());
+        }
+        room
     }
 
     fn check_data(&self) -> Result<(), Standard> {

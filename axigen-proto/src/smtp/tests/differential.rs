@@ -93,6 +93,7 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
                 && mail.envid.as_ref().map(|id| id.as_str()) == from.env_id.as_deref()
                 && mail.priority.map_or(0, |it| i64::from(it.get())) == from.mt_priority
                 && (from.flags & MAIL_REQUIRETLS != 0) == mail.require_tls
+                && mail.solicit.as_ref().map(ToString::to_string) == from.solicit
                 && from.hold_for
                     == match mail.hold {
                         Some(Hold::For(interval)) => u64::from(interval.seconds()),
@@ -326,6 +327,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         " HOLDUNTIL=20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-]0[0-9]:[0-5]0)",
         " MT-PRIORITY=[+-]?[0-9]{1,2}",
         " REQUIRETLS",
+        " SOLICIT=[a-z:,]{1,5}",
         " BY=[+-]?[0-9]{1,4};(N|R|T|NT|RT|nt)",
         " NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY|delay,SUCCESS|NEVER,DELAY|X)",
         " ORCPT=(rfc822|utf-8|x400);[a-z@+20]{1,8}",
