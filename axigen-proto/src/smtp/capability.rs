@@ -100,6 +100,10 @@ pub struct Capabilities {
     pub starttls: bool,
     /// DSN (RFC 3461): RET, ENVID, NOTIFY and ORCPT.
     pub dsn: bool,
+    /// ETRN (RFC 1985).
+    pub etrn: bool,
+    /// EXPN (RFC 5321 §3.5.2).
+    pub expn: bool,
     /// REQUIRETLS (RFC 8689).
     pub requiretls: bool,
     /// DELIVERBY (RFC 2852): `Some(None)` when offered without a word about the
@@ -135,6 +139,8 @@ impl Capabilities {
             (self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             (self.starttls, "STARTTLS"),
             (self.dsn, "DSN"),
+            (self.etrn, "ETRN"),
+            (self.expn, "EXPN"),
             (self.requiretls, "REQUIRETLS"),
         ] {
             if offered {
@@ -212,6 +218,8 @@ impl Capabilities {
             "ENHANCEDSTATUSCODES" => self.enhanced_status_codes = true,
             "STARTTLS" => self.starttls = true,
             "DSN" => self.dsn = true,
+            "ETRN" => self.etrn = true,
+            "EXPN" => self.expn = true,
             "REQUIRETLS" => self.requiretls = true,
             "LIMITS" => self.limits = Limits::parse(words),
             "NO-SOLICITING" => {
@@ -270,6 +278,8 @@ mod tests {
             enhanced_status_codes: true,
             starttls: true,
             dsn: true,
+            etrn: true,
+            expn: true,
             requiretls: true,
             deliver_by: Some(Some(240)),
             limits: Limits::announced(5, 20, 999_999),

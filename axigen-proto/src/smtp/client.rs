@@ -4,7 +4,8 @@
 //! the configuration says, and hands out [`Event::Ready`]. Then, as often as
 //! wanted: [`Client::send`] an envelope, wait for [`Event::WantBody`], give the
 //! message with [`Client::body`] and [`Client::finish`], and read the outcome in
-//! [`Event::Sent`]. [`Client::quit`] says goodbye.
+//! [`Event::Sent`]. [`Client::quit`] says goodbye. Between transactions
+//! [`Client::ask`] asks a [`Question`].
 //!
 //! ```text
 //! Ready ─ send ─> Rcpt*  ─> WantBody ─ body* finish ─> Sent     (again Ready for send)
@@ -32,6 +33,7 @@ use super::command::{BodyType, Command, Rcpt, Submitter};
 use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Ret};
 use super::encode;
+use super::etrn::Node;
 use super::future_release::{FutureRelease, Hold};
 use super::parse;
 use super::priority::Priority;
@@ -193,6 +195,8 @@ pub enum Event {
         /// The decision.
         reply: Reply,
     },
+    /// The answer to a [`Question`]. The session takes another, or an envelope.
+    Answer(Reply),
     /// At least one recipient is accepted: give the message.
     WantBody,
     /// The message was sent, and the server has decided about it. The session
@@ -213,6 +217,18 @@ pub enum Event {
     },
     /// The session is over; [`Output::Close`] follows.
     Failed(Failure),
+}
+
+/// What a server is asked between transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// VRFY: is this a user?
+    Vrfy(String),
+    /// EXPN: who is on this list?
+    Expn(String),
+    /// ETRN: send what waits for this node (RFC 1985). For a server that offers
+    /// it.
+    Etrn(Node),
 }
 
 /// What of an envelope the server was not told, because it does not offer the
@@ -400,6 +416,8 @@ enum Phase {
     Body,
     /// The message is out; the decision is not in.
     Ending,
+    /// A question is out.
+    Asking,
     /// QUIT is out.
     Quitting,
 }
@@ -422,6 +440,7 @@ enum Expect {
     /// The decision about an empty message nobody gets: DATA was answered 354
     /// though every recipient was refused.
     Void,
+    Question,
     Quit,
 }
 
@@ -481,6 +500,34 @@ impl Client {
         }
         self.rearm = true;
         self.start(envelope);
+        Ok(())
+    }
+
+    /// Asks the server something; [`Event::Answer`] follows.
+    ///
+    /// # Errors
+    /// [`Misuse`] inside a transaction, when a text is empty or holds a control
+    /// character, and when the server does not offer ETRN.
+    pub fn ask(&mut self, question: Question) -> Result<(), Misuse> {
+        if self.phase != Phase::Idle || self.close.is_some() {
+            return Err(Misuse("the session is not between transactions"));
+        }
+        let command = match question {
+            Question::Vrfy(text) | Question::Expn(text)
+                if text.trim().is_empty() || text.chars().any(char::is_control) =>
+            {
+                return Err(Misuse("that cannot stand in a command"));
+            }
+            Question::Etrn(_) if !self.capabilities.etrn => {
+                return Err(Misuse("the server does not offer ETRN"));
+            }
+            Question::Vrfy(text) => Command::Vrfy(text),
+            Question::Expn(text) => Command::Expn(text),
+            Question::Etrn(node) => Command::Etrn(node),
+        };
+        self.rearm = true;
+        self.phase = Phase::Asking;
+        self.command(&command, Expect::Question);
         Ok(())
     }
 
@@ -656,6 +703,13 @@ impl Client {
                 self.opening_reply(expect, reply, &partial.lines)
             }
             Expect::Quit => self.end(Close::Finish),
+            Expect::Question if reply.is_intermediate() => {
+                self.fail(Failure::UnexpectedReply(reply));
+            }
+            Expect::Question => {
+                self.phase = Phase::Idle;
+                self.events.push_back(Event::Answer(reply));
+            }
             // What the answer to RSET is does not matter: MAIL will tell.
             Expect::Rset => self.pump(),
             _ => self.transaction_reply(expect, reply),

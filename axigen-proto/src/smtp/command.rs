@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::address::{ForwardPath, HelloName, Mailbox, ReversePath};
 use super::deliver_by::DeliverBy;
 use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+use super::etrn::Node;
 use super::future_release::Hold;
 use super::priority::Priority;
 use super::solicit::Solicitation;
@@ -42,6 +43,8 @@ pub enum Command {
     Vrfy(String),
     /// `EXPN`: who is on this list?
     Expn(String),
+    /// `ETRN`: send what waits for this host (RFC 1985).
+    Etrn(Node),
     /// `HELP`.
     Help,
     /// `QUIT`: say goodbye.

@@ -34,6 +34,7 @@ pub fn command(command: &Command, out: &mut BytesMut) {
         Command::Noop => out.put_slice(b"NOOP"),
         Command::Vrfy(text) => put_text(out, "VRFY ", text),
         Command::Expn(text) => put_text(out, "EXPN ", text),
+        Command::Etrn(node) => put_text(out, "ETRN ", &node.to_string()),
         Command::Help => out.put_slice(b"HELP"),
         Command::Quit => out.put_slice(b"QUIT"),
         Command::StartTls => out.put_slice(b"STARTTLS"),
@@ -409,6 +410,8 @@ mod tests {
             Just(Command::StartTls),
             (any::<u64>(), any::<bool>()).prop_map(|(size, last)| Command::Bdat { size, last }),
             "[!-~é]([ -~]{0,20}[!-~])?".prop_map(Command::Vrfy),
+            "(@?[a-z]{1,5}(\\.[a-z0-9]{1,5}){0,2}|#[!-~]{1,9})"
+                .prop_map(|node| Command::Etrn(node.parse().unwrap())),
             "[!-~é]([ -~]{0,20}[!-~])?".prop_map(Command::Expn),
         ]
     }

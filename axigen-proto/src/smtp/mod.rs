@@ -8,6 +8,7 @@
 //! | [`command`] | the commands and their parameters |
 //! | [`deliver_by`] | by when a message must be delivered |
 //! | [`dsn`] | which notices a sender wants |
+//! | [`etrn`] | which waiting mail a client asks for |
 //! | [`future_release`] | until when a message is held |
 //! | [`priority`] | how urgent a message is |
 //! | [`solicit`] | classes of solicitation |
@@ -27,6 +28,7 @@ mod data;
 pub mod deliver_by;
 pub mod dsn;
 pub mod encode;
+pub mod etrn;
 pub mod future_release;
 pub mod parse;
 pub mod priority;

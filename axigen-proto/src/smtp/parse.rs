@@ -95,6 +95,8 @@ pub fn command(line: &[u8]) -> Result<Command, SyntaxError> {
         "NOOP" => Command::Noop,
         "VRFY" => Command::Vrfy(text_argument(arguments)?),
         "EXPN" => Command::Expn(text_argument(arguments)?),
+        // `etrn = "ETRN" SP [<option character>]<node name> CRLF` (RFC 1985 §5)
+        "ETRN" => Command::Etrn(arguments.unwrap_or_default().parse()?),
         "HELP" => Command::Help,
         "QUIT" => without_argument(Command::Quit, arguments)?,
         "STARTTLS" => without_argument(Command::StartTls, arguments)?,

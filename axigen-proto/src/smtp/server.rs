@@ -13,6 +13,7 @@
 //! | `Hello` | `reply` | sends name and extensions |
 //! | `Auth` | `answer` | |
 //! | `Mail`, `Rcpt` | `reply` | sends that reply |
+//! | `Vrfy`, `Expn`, `Etrn` | `reply` | sends that reply |
 //! | `Data` | `reply` | asks for the message (354), or takes the BDAT chunk |
 //! | `Body` | nothing | |
 //! | `EndOfMessage` | `reply`; in LMTP once for each accepted recipient | sends that reply |
@@ -35,6 +36,7 @@ use bytes::{Bytes, BytesMut};
 use super::address::Domain;
 use super::command::{Hello, HelloVerb, Mail, Rcpt};
 use super::encode;
+use super::etrn::Node;
 use super::future_release::FutureRelease;
 use super::priority::PriorityPolicy;
 use super::reply::Reply;
@@ -81,6 +83,19 @@ pub enum BodyPolicy {
     Refuse,
     /// Hand it out as it is. It never ends a message early.
     Keep,
+}
+
+/// What happens to VRFY and EXPN, which tell strangers who has mail here
+/// (RFC 5321 §7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lookups {
+    /// They are answered 252, which says nothing.
+    Evade,
+    /// They are answered 502.
+    Refuse,
+    /// They become [`Event::Vrfy`] and [`Event::Expn`], where a login is
+    /// required after it only. EXPN is offered in the answer to EHLO.
+    Ask,
 }
 
 /// Which extensions are offered. What is not is not taken either: a parameter
@@ -130,6 +145,9 @@ pub struct Extensions {
     /// does not want is the application's business, and so is the field
     /// `Solicitation:` of the message.
     pub no_soliciting: Option<Option<Solicitation>>,
+    /// ETRN (RFC 1985): the command becomes [`Event::Etrn`]. When off it is
+    /// answered 502.
+    pub etrn: bool,
 }
 
 impl Default for Extensions {
@@ -150,6 +168,7 @@ impl Default for Extensions {
             requiretls: false,
             limits: false,
             no_soliciting: None,
+            etrn: false,
         }
     }
 }
@@ -178,6 +197,10 @@ pub struct Config {
     pub auth_required: bool,
     /// Which extensions are on.
     pub extensions: Extensions,
+    /// What happens to VRFY.
+    pub vrfy: Lookups,
+    /// What happens to EXPN.
+    pub expn: Lookups,
     /// A CR or LF by itself inside a message (not with BODY=BINARYMIME).
     pub bare_line_ends: BodyPolicy,
     /// A NUL inside a message (not with BODY=BINARYMIME).
@@ -208,6 +231,8 @@ impl Config {
             },
             auth_required: submission,
             extensions: Extensions::default(),
+            vrfy: Lookups::Evade,
+            expn: Lookups::Evade,
             bare_line_ends: BodyPolicy::Refuse,
             nul: BodyPolicy::Refuse,
         }
@@ -228,6 +253,14 @@ pub enum Event {
     Mail(Mail),
     /// RCPT: one more recipient.
     Rcpt(Rcpt),
+    /// VRFY: is this a user, and by which name? 250 with the mailbox, 251 or
+    /// 551 with where mail for it goes, 252, 550 or 553 (RFC 5321 §3.5.3).
+    Vrfy(String),
+    /// EXPN: who is on this list? 250 with a mailbox on each line, 252 or 550.
+    Expn(String),
+    /// ETRN: send what waits for this node, over another connection; 250 to
+    /// 253, 458 or 459 (RFC 1985 §5).
+    Etrn(Node),
     /// DATA or the first BDAT: the message is about to come, for at least one
     /// recipient.
     Data,
@@ -297,6 +330,7 @@ enum Awaiting {
     Auth,
     Mail(Box<Mail>),
     Rcpt,
+    Lookup,
     Data,
     Chunk,
     EndOfMessage { left: usize },
@@ -374,6 +408,7 @@ impl Server {
                 }
                 self.say(&reply);
             }
+            Awaiting::Lookup => self.say(&reply),
             Awaiting::Data => self.data_decided(yes, &reply),
             Awaiting::Chunk => self.chunk_decided(yes, reply),
             Awaiting::EndOfMessage { left } => {

@@ -53,6 +53,17 @@ pub const CANNOT_VRFY: Standard = row(
     (2, 5, 0),
     "cannot verify the user, but will take mail and try to deliver it",
 );
+/// The answer to EXPN (RFC 5321 §7.3 wants 252 where it is switched off).
+pub const CANNOT_EXPN: Standard = row(252, (2, 5, 0), "cannot tell who is on the list");
+/// For an application that has begun to send what waits (RFC 1985 §5).
+pub const QUEUE_STARTED: Standard = row(250, (2, 0, 0), "sending what waits for this node");
+/// For an application where nothing waits (RFC 1985 §5).
+pub const NOTHING_WAITS: Standard = row(251, (2, 0, 0), "no messages wait for this node");
+/// For an application that cannot send now (RFC 1985 §5).
+pub const CANNOT_START_QUEUE: Standard =
+    row(458, (4, 3, 0), "cannot send what waits for this node now");
+/// For an application that does not send to this node (RFC 1985 §5).
+pub const NODE_NOT_ALLOWED: Standard = row(459, (4, 7, 1), "this node is not allowed");
 /// DATA is accepted.
 pub const START_DATA: Standard = row(354, (0, 0, 0), "end the message with <CRLF>.<CRLF>");
 /// The server stops.
@@ -187,6 +198,9 @@ pub const RCPT_AFTER_BDAT: Standard =
 /// DATA after BODY=BINARYMIME (RFC 3030 §3).
 pub const BINARYMIME_NEEDS_BDAT: Standard =
     row(503, (5, 5, 1), "BODY=BINARYMIME can be sent with BDAT only");
+/// ETRN inside a transaction (RFC 1985 §5).
+pub const ETRN_IN_TRANSACTION: Standard =
+    row(503, (5, 5, 1), "ETRN is not allowed inside a transaction");
 /// STARTTLS inside TLS.
 pub const TLS_ACTIVE: Standard = row(503, (5, 5, 1), "TLS is active already");
 /// AUTH after HELO or nothing.
@@ -255,6 +269,12 @@ mod tests {
         GOODBYE,
         AUTHENTICATED,
         CANNOT_VRFY,
+        CANNOT_EXPN,
+        QUEUE_STARTED,
+        NOTHING_WAITS,
+        CANNOT_START_QUEUE,
+        NODE_NOT_ALLOWED,
+        ETRN_IN_TRANSACTION,
         START_DATA,
         SHUTTING_DOWN,
         TIMED_OUT,

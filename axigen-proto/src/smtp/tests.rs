@@ -11,6 +11,7 @@ mod differential;
 mod dsn;
 mod future_release;
 mod limits;
+mod lookups;
 mod noise;
 mod peer;
 mod priority;

@@ -100,6 +100,10 @@ impl<'c> Talk<'c> {
                 let reply = self.rcpt(rcpt).await;
                 session.reply(reply)
             }
+            // Never asked for by this service's configuration.
+            Event::Vrfy(_) => session.reply(standard::CANNOT_VRFY.into()),
+            Event::Expn(_) => session.reply(standard::CANNOT_EXPN.into()),
+            Event::Etrn(_) => session.reply(standard::NODE_NOT_ALLOWED.into()),
             Event::Data => {
                 let reply = self.data().await;
                 session.reply(reply)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Awaiting, Event, Phase, Role, Server, StartTls, is_extended};
+use super::{Awaiting, Event, Lookups, Phase, Role, Server, StartTls, is_extended};
 use crate::sasl;
 use crate::session::{Close, Violation};
 use crate::smtp::capability::{Capabilities, Limits};
@@ -75,8 +75,16 @@ impl Server {
                 self.say_standard(standard::OK);
             }
             Command::Noop => self.say_standard(standard::OK),
-            Command::Vrfy(_) => self.say_standard(standard::CANNOT_VRFY),
-            Command::Expn(_) => self.complain(standard::NOT_IMPLEMENTED),
+            Command::Vrfy(text) => {
+                self.lookup(self.config.vrfy, standard::CANNOT_VRFY, Event::Vrfy(text));
+            }
+            Command::Expn(text) => {
+                self.lookup(self.config.expn, standard::CANNOT_EXPN, Event::Expn(text));
+            }
+            Command::Etrn(node) => match self.check_etrn() {
+                Ok(()) => self.ask(Event::Etrn(node), Awaiting::Lookup),
+                Err(row) => self.complain(row),
+            },
             Command::Help => self.help(),
             Command::Quit => {
                 self.say_standard(standard::GOODBYE);
@@ -142,7 +150,11 @@ impl Server {
             }),
             Some("MAIL RCPT DATA"),
             on(self.config.extensions.chunking, "BDAT"),
-            Some("RSET NOOP VRFY HELP QUIT"),
+            Some("RSET NOOP"),
+            on(self.config.vrfy != Lookups::Refuse, "VRFY"),
+            on(self.config.expn != Lookups::Refuse, "EXPN"),
+            on(self.config.extensions.etrn, "ETRN"),
+            Some("HELP QUIT"),
             on(self.config.starttls != StartTls::Unavailable, "STARTTLS"),
             on(self.has_auth(), "AUTH"),
         ];
@@ -168,6 +180,8 @@ impl Server {
             // RFC 3207 §4.2: not inside TLS.
             starttls: self.config.starttls != StartTls::Unavailable && self.tls.is_none(),
             dsn: on.dsn,
+            etrn: on.etrn,
+            expn: self.config.expn == Lookups::Ask,
             // RFC 8689 §2: not in the clear.
             requiretls: on.requiretls && self.tls.is_some(),
             deliver_by: on
@@ -194,6 +208,37 @@ impl Server {
 
     fn must_start_tls(&self) -> bool {
         self.config.starttls == StartTls::Required && self.tls.is_none()
+    }
+
+    /// VRFY and EXPN.
+    fn lookup(&mut self, policy: Lookups, evasive: Standard, event: Event) {
+        match policy {
+            Lookups::Refuse => self.complain(standard::NOT_IMPLEMENTED),
+            Lookups::Evade => self.say_standard(evasive),
+            Lookups::Ask if self.needs_login() => self.complain(standard::AUTH_REQUIRED),
+            Lookups::Ask => self.ask(event, Awaiting::Lookup),
+        }
+    }
+
+    fn check_etrn(&self) -> Result<(), Standard> {
+        if !self.config.extensions.etrn {
+            return Err(standard::NOT_IMPLEMENTED);
+        }
+        if !is_extended(&self.hello) {
+            return Err(standard::HELLO_FIRST);
+        }
+        if self.needs_login() {
+            return Err(standard::AUTH_REQUIRED);
+        }
+        // RFC 1985 §5
+        if self.transaction.is_some() {
+            return Err(standard::ETRN_IN_TRANSACTION);
+        }
+        Ok(())
+    }
+
+    fn needs_login(&self) -> bool {
+        self.config.auth_required && self.identity.is_none()
     }
 
     fn announced_limits(&self) -> Option<Limits> {
@@ -233,7 +278,7 @@ impl Server {
         if self.hello.is_none() {
             return Err(standard::HELLO_FIRST);
         }
-        if self.config.auth_required && self.identity.is_none() {
+        if self.needs_login() {
             return Err(standard::AUTH_REQUIRED);
         }
         if self.transaction.is_some() {

@@ -151,6 +151,7 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
         // Free text that decides nothing: they take the first word of it.
         (Command::Vrfy(_), Request::Vrfy { .. })
         | (Command::Expn(_), Request::Expn { .. })
+        | (Command::Etrn(_), Request::Etrn { .. })
         | (Command::Noop, Request::Noop { .. })
         | (Command::Help, Request::Help { .. })
         | (Command::StartTls, Request::StartTls)
@@ -174,10 +175,7 @@ fn we_are_stricter(
     if text.chars().any(char::is_control) {
         return Some(Difference::NotText);
     }
-    let not_offered = matches!(
-        theirs,
-        Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. }
-    );
+    let not_offered = matches!(theirs, Request::Atrn { .. } | Request::Burl { .. });
     if not_offered || error.0.code == 555 {
         return Some(Difference::NotOffered);
     }
@@ -189,6 +187,7 @@ fn we_are_stricter(
         (501, _, Request::Ehlo { .. } | Request::Helo { .. } | Request::Lhlo { .. }) => {
             Some(Difference::LooseAddress)
         }
+        (501, _, Request::Etrn { .. }) => Some(Difference::LooseAddress),
         (501, _, Request::Mail { .. } | Request::Rcpt { .. }) => Some(Difference::LooseParameter),
         (501, _, Request::Auth { .. }) => Some(Difference::LooseAuth),
         (
@@ -287,7 +286,8 @@ fn known_lines() {
             "RCPT TO:<a@b> ORCPT=x400;x",
             Some(Difference::TheyAreStricter),
         ),
-        ("ETRN x", Some(Difference::NotOffered)),
+        ("ETRN x", None),
+        ("ATRN x", Some(Difference::NotOffered)),
         ("MAIL FROM:<a@-b->", Some(Difference::LooseAddress)),
         ("DATA x", Some(Difference::SpareArgument)),
         ("AUTH FROBNICATE", None),
@@ -343,7 +343,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         });
     prop_oneof![
         8 => mail.prop_map(String::into_bytes),
-        2 => "(EHLO|HELO|LHLO|NOOP|VRFY|EXPN|HELP|AUTH|BDAT|DATA|RSET|QUIT|STARTTLS)( [!-~]{1,10}){0,2}".prop_map(String::into_bytes),
+        2 => "(EHLO|HELO|LHLO|NOOP|VRFY|EXPN|ETRN|HELP|AUTH|BDAT|DATA|RSET|QUIT|STARTTLS)( [!-~]{1,10}){0,2}".prop_map(String::into_bytes),
         1 => "[ -~]{0,30}".prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..30).prop_filter("one line", |l| !l.contains(&b'\n') && !l.contains(&b'\r')),
     ]

@@ -109,6 +109,16 @@ impl App {
                     self.decide(server, event)
                 }
             }
+            Event::Vrfy(text) => server.reply(match text.as_str() {
+                "nobody" => standard::NO_SUCH_USER.into(),
+                text => Reply::new(250, (2, 1, 5), format!("<{text}@mx.test>")),
+            }),
+            Event::Expn(_) => server.reply(Reply::new(250, (2, 1, 5), "<a@b>\n<c@d>")),
+            Event::Etrn(node) => server.reply(match node.to_string().as_str() {
+                "@d.test" => standard::QUEUE_STARTED.into(),
+                "#busy" => standard::CANNOT_START_QUEUE.into(),
+                _ => standard::NODE_NOT_ALLOWED.into(),
+            }),
             Event::Reset => {
                 self.resets += 1;
                 Ok(())

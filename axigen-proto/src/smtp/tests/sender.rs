@@ -72,7 +72,7 @@ impl Sender {
                             }
                             self.client.finish().unwrap();
                         }
-                        Event::Rcpt { .. } | Event::Failed(_) => {}
+                        Event::Rcpt { .. } | Event::Answer(_) | Event::Failed(_) => {}
                     }
                 }
                 Output::Upgrade(_) => {
