@@ -83,7 +83,7 @@ pub struct Config {
     /// Whether to send with BDAT where the server offers it. (A binary message
     /// is sent with BDAT in any case.)
     pub chunking: bool,
-    /// What to do with a CR or LF by itself in a message.
+    /// What to do with a CR or LF by itself, or a NUL, in a message.
     pub line_ends: LineEnds,
     /// Sizes, counts and times.
     pub limits: SmtpClientLimits,
@@ -365,6 +365,9 @@ pub enum Failure {
     /// The message holds a CR or LF by itself, and policy is to refuse it.
     #[error("the message holds a CR or LF by itself")]
     BareLineEnd,
+    /// The message holds a NUL, and policy is to refuse it.
+    #[error("the message holds a NUL")]
+    Nul,
     /// The server closed the connection.
     #[error("the server closed the connection")]
     PeerGone,

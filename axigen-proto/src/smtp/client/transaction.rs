@@ -9,7 +9,7 @@ use super::{
 use crate::smtp::command::{BodyType, Command};
 use crate::smtp::encode;
 use crate::smtp::reply::Reply;
-use crate::smtp::stuffing::{BareLineEnd, Outbox, Stuffer};
+use crate::smtp::stuffing::{Outbox, Stuffer, Unsendable};
 
 /// A chunk of BDAT is sent when this much is there, in bytes.
 const CHUNK: u64 = 256 * 1024;
@@ -271,7 +271,7 @@ impl Client {
         };
         match transaction.stuffer.write(bytes, out) {
             Ok(()) => self.pump(),
-            Err(BareLineEnd) => self.fail(Failure::BareLineEnd),
+            Err(why) => self.fail(unsendable(why)),
         }
     }
 
@@ -288,8 +288,8 @@ impl Client {
         } else {
             &mut self.out
         };
-        if transaction.stuffer.finish(out).is_err() {
-            return self.fail(Failure::BareLineEnd);
+        if let Err(why) = transaction.stuffer.finish(out) {
+            return self.fail(unsendable(why));
         }
         if transaction.plan.chunking {
             self.pump();
@@ -305,6 +305,13 @@ fn stuffer(line_ends: LineEnds, chunking: bool, binary: bool) -> Stuffer {
         Stuffer::counted((!binary).then_some(line_ends))
     } else {
         Stuffer::dots(line_ends)
+    }
+}
+
+fn unsendable(why: Unsendable) -> Failure {
+    match why {
+        Unsendable::BareLineEnd => Failure::BareLineEnd,
+        Unsendable::Nul => Failure::Nul,
     }
 }
 
