@@ -5,8 +5,9 @@
 use std::time::Instant;
 
 use axigen_proto::sasl::{Answer, Ask, Mechanism, Refusal, ScramKeys};
+use axigen_proto::smtp::future_release::{FutureRelease, Interval};
 use axigen_proto::smtp::reply::Reply;
-use axigen_proto::smtp::server::{BodyPolicy, Config, Event, Role, Server, StartTls};
+use axigen_proto::smtp::server::{BodyPolicy, Config, Event, Lookups, Role, Server, StartTls};
 use axigen_proto::smtp::standard;
 use axigen_proto::{Close, Input, Output, Session, TlsInfo};
 use bytes::{Bytes, BytesMut};
@@ -28,6 +29,24 @@ fn config(switches: u8) -> Config {
     config.limits.auth_line = 256;
     config.limits.message_size = 1000;
     config.limits.recipients = 4;
+    if switches & 32 != 0 {
+        config.limits.transactions = 8;
+        config.limits.recipient_domains = 2;
+        config.vrfy = Lookups::Ask;
+        config.expn = Lookups::Ask;
+        let on = &mut config.extensions;
+        on.dsn = true;
+        on.deliver_by = Some(60);
+        on.future_release = Some(FutureRelease {
+            interval: Interval::MAX,
+            until: "2030-01-01T00:00:00Z".parse().expect("a moment"),
+        });
+        on.mt_priority = Some(None);
+        on.requiretls = true;
+        on.limits = true;
+        on.no_soliciting = Some(Some("net.example:ADV".parse().expect("a keyword")));
+        on.etrn = true;
+    }
     config
 }
 

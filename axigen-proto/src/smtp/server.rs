@@ -40,7 +40,7 @@ use super::etrn::Node;
 use super::future_release::FutureRelease;
 use super::priority::PriorityPolicy;
 use super::reply::Reply;
-use super::solicit::Solicitation;
+use super::solicit::{MAX_KEYWORDS, Solicitation};
 use super::standard::{self, Standard};
 use crate::frame::{Framer, Line};
 use crate::limits::SmtpLimits;
@@ -570,6 +570,10 @@ impl Server {
                 }
                 let limits = &self.config.limits;
                 let mut limit = limits.command_line;
+                // `SOLICIT=` may be as long as all the rest together.
+                if self.config.extensions.no_soliciting.is_some() {
+                    limit = limit.saturating_add(MAX_KEYWORDS);
+                }
                 // RFC 4954 §4 keeps AUTH within the limit of commands, but clients send whole tokens
                 // with it.
                 let word = self.input.unread().get(..4);

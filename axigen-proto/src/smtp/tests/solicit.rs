@@ -45,6 +45,21 @@ fn what_is_not_wanted_is_refused_at_mail() {
     );
 }
 
+#[test]
+fn a_long_list_fits_in_the_line() {
+    let mut config = unwanted(None);
+    config.limits.command_line = 100;
+    let long = format!("MAIL FROM:<a@b> SOLICIT={}\r\n", "x".repeat(1000));
+    let longer = format!("MAIL FROM:<a@b> SOLICIT={}\r\n", "x".repeat(1001));
+    let endless = format!("NOOP {}\r\n", "x".repeat(1096));
+    after_hello(
+        &config,
+        &["NO-SOLICITING"],
+        [longer, endless, long].concat().as_bytes(),
+        &["501 5.5.4 …", "500 5.5.2 line too long", "250 2.1.0…"],
+    );
+}
+
 fn advertisement() -> Job {
     let mut job = job(&["c@d"], b"x\r\n");
     job.envelopes[0].solicit = Some("x,net.example:ADV".parse().unwrap());
