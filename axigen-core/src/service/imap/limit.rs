@@ -85,7 +85,7 @@ impl Talk<'_> {
     /// answer if they would look at too many messages.
     pub(super) fn too_many_searched(&self, keys: &[SearchKey]) -> Option<Status> {
         let limit = self.message_limit.of_messages()?;
-        let place = self.open_place()?;
+        let place = self.searched_place()?;
         lowest_searched(&place, keys, Some(limit)).map(|_| too_many(limit, None))
     }
 
