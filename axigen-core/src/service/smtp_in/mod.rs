@@ -29,6 +29,7 @@ use crate::filter::Connection;
 use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
 use crate::settings::{SmtpSettings, TlsMode};
+pub(crate) use message::message_id;
 use talk::Talk;
 
 /// SMTP Incoming, submission or LMTP.

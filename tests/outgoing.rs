@@ -1,0 +1,231 @@
+//! Mail that travels: real servers in one process, a zone file for DNS, and a
+//! clock that is told to go on.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use axigen_core::clock::ManualClock;
+use axigen_core::delivery::{Answers, Envelope, Outcome};
+use axigen_core::directory::NewAccount;
+use axigen_core::dns::ZoneResolver;
+use axigen_core::engine::Engine;
+use axigen_core::mailbox::Row;
+use axigen_core::settings::{Settings, TlsMode};
+use axigen_core::store::{AccountId, Store};
+use bytes::Bytes;
+
+const MAIL: &str = "From: ann@here.test\r\nSubject: hello\r\n\r\nhello\r\n";
+
+/// A server with one user.
+struct Server {
+    engine: Engine,
+    user: AccountId,
+}
+
+impl Server {
+    async fn new(settings: Settings, zone: &str, clock: &ManualClock, user: &str) -> Server {
+        let engine = Engine::builder(Store::memory().await.unwrap())
+            .settings(settings)
+            .resolver(ZoneResolver::parse(zone).unwrap())
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        let (_, domain) = user.split_once('@').unwrap();
+        engine.directory().add_domain(domain).await.unwrap();
+        let new = NewAccount {
+            address: user.into(),
+            password: "secret".into(),
+            ..NewAccount::default()
+        };
+        let user = engine.directory().add_account(new).await.unwrap().id;
+        Server { engine, user }
+    }
+
+    /// What lies in the user's INBOX.
+    async fn inbox(&self) -> Vec<String> {
+        let mailboxes = self.engine.mailboxes();
+        let Ok(inbox) = mailboxes.find(self.user, "INBOX").await else {
+            return Vec::new();
+        };
+        let uids: Vec<u32> = (1..inbox.uid_next).collect();
+        let rows: Vec<Row> = mailboxes.rows(self.user, inbox.id, &uids).await.unwrap();
+        let mut texts = Vec::new();
+        for row in rows {
+            let body = mailboxes
+                .body(self.user, row.item, 0..u64::MAX)
+                .await
+                .unwrap();
+            texts.push(String::from_utf8(body.to_vec()).unwrap());
+        }
+        texts
+    }
+
+    /// Sends a message from the user to somebody elsewhere.
+    async fn send(&self, to: &str) -> Outcome {
+        let delivery = self.engine.delivery();
+        let (local, domain) = to.split_once('@').unwrap();
+        let accepted = delivery
+            .accept(Some((local, domain)), true, None)
+            .await
+            .unwrap();
+        let envelope = Envelope::new("id1", "ann@here.test");
+        let outcomes = delivery
+            .deliver(
+                Bytes::from_static(MAIL.as_bytes()),
+                &envelope,
+                &[accepted],
+                Answers::One,
+            )
+            .await;
+        outcomes[0].clone()
+    }
+
+    async fn queued(&self) -> u64 {
+        self.engine.queue().stat().await.unwrap().entries
+    }
+}
+
+/// Until something is true; everything here takes moments.
+async fn until<F: Future<Output = bool>>(mut what: impl FnMut() -> F) {
+    let start = Instant::now();
+    while !what().await {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "it does not come true"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn noon() -> ManualClock {
+    ManualClock::new("2026-11-28T12:00:00Z".parse().unwrap())
+}
+
+fn sending(port: u16) -> Settings {
+    let mut settings = Settings::default();
+    settings.hostname = "mail.here.test".into();
+    settings.smtp_out.enable = true;
+    settings.smtp_out.mx_port = port;
+    settings
+}
+
+const ZONE: &str = "
+there.test.      MX 10 mx.there.test.
+mx.there.test.   A 127.0.0.1
+null.test.       MX 0 .
+";
+
+async fn pair(clock: &ManualClock) -> (Server, Server) {
+    let mut settings = Settings::default();
+    settings.hostname = "mx.there.test".into();
+    let there = Server::new(settings, ZONE, clock, "bob@there.test").await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = there
+        .engine
+        .serve("smtp_in", socket, TlsMode::None)
+        .unwrap();
+    let here = Server::new(sending(address.port()), ZONE, clock, "ann@here.test").await;
+    (here, there)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_travels_by_mx() {
+    let clock = noon();
+    let (here, there) = pair(&clock).await;
+    here.engine.start_service("smtp_out").await.unwrap();
+    assert_eq!(here.send("bob@there.test").await, Outcome::Queued);
+    until(async || there.inbox().await.len() == 1).await;
+    let text = there.inbox().await.remove(0);
+    assert!(
+        text.starts_with("Return-Path: <ann@here.test>\r\nReceived: from mail.here.test"),
+        "{text}"
+    );
+    assert!(text.ends_with(MAIL), "{text}");
+    until(async || here.queued().await == 0).await;
+    let stat = here.engine.queue().stat().await.unwrap();
+    assert_eq!(stat, axigen_core::queue::control::Stat::default());
+    assert!(here.inbox().await.is_empty());
+    here.engine.shutdown().await.unwrap();
+    there.engine.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_is_told_of_failures() {
+    let clock = noon();
+    let (here, _there) = pair(&clock).await;
+    here.engine.start_service("smtp_out").await.unwrap();
+    for (to, says) in [
+        ("nobody@there.test", "Status: 5.1.1\r\n"),
+        ("x@null.test", "Status: 5.1.10\r\n"),
+        ("x@nowhere.test", "Status: 5.1.2\r\n"),
+    ] {
+        let before = here.inbox().await.len();
+        assert_eq!(here.send(to).await, Outcome::Queued);
+        until(async || here.inbox().await.len() > before).await;
+        let text = here.inbox().await.pop().unwrap();
+        assert!(text.contains(says), "{text}");
+        assert!(
+            text.contains(&format!("Final-Recipient: rfc822;{to}\r\n")),
+            "{text}"
+        );
+        assert!(text.contains("\r\nSubject: hello\r\n"), "{text}");
+        assert_eq!(here.queued().await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_is_down_is_tried_again_and_given_up() {
+    let clock = noon();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let here = Server::new(sending(port), ZONE, &clock, "ann@here.test").await;
+    here.engine.start_service("smtp_out").await.unwrap();
+    for _ in 0..3 {
+        here.send("bob@there.test").await;
+    }
+    let tried = async || {
+        let listing = here
+            .engine
+            .queue()
+            .list(&Default::default(), None, 10)
+            .await
+            .unwrap();
+        listing
+            .entries
+            .iter()
+            .map(|(_, entry)| entry.attempts)
+            .max()
+    };
+    until(async || tried().await == Some(1)).await;
+    // The domain rests; one of the three is tried first when it has rested.
+    clock.advance(Duration::from_secs(6 * 60));
+    until(async || tried().await >= Some(2)).await;
+    assert_eq!(here.queued().await, 3);
+    assert!(here.inbox().await.is_empty());
+    // Four hours later the sender is told once for each message.
+    clock.advance(Duration::from_secs(4 * 3600));
+    until(async || here.inbox().await.len() == 3).await;
+    for text in here.inbox().await {
+        assert!(text.contains("Action: delayed\r\n"), "{text}");
+        assert!(
+            text.contains("Will-Retry-Until: Thu, 03 Dec 2026 12:00:00 +0000\r\n"),
+            "{text}"
+        );
+    }
+    clock.advance(Duration::from_secs(86_400));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(here.inbox().await.len(), 3, "told once");
+    // After five days they come back.
+    clock.advance(Duration::from_secs(4 * 86_400));
+    until(async || here.queued().await == 0).await;
+    let inbox = here.inbox().await;
+    assert_eq!(inbox.len(), 6);
+    for text in inbox.get(3..).unwrap() {
+        assert!(
+            text.contains("Action: failed\r\nStatus: 5.4.7\r\n"),
+            "{text}"
+        );
+    }
+}
