@@ -16,8 +16,8 @@ use crate::queue::{self, Settled, Trouble};
 /// How a try ended.
 #[derive(Debug)]
 pub(super) enum Tried {
-    /// A host answered for each recipient; whether it speaks LMTP.
-    Answered(String, Vec<Answer>, bool),
+    /// A host answered for each recipient.
+    Answered(Host, Vec<Answer>),
     /// The connection broke in the middle.
     Broken(String, String),
     /// No host of the lane can be reached.
@@ -32,6 +32,16 @@ pub(super) enum Tried {
     Deferred(Duration),
     /// There is nothing to send, only something to tell.
     Told,
+}
+
+/// A host that answered.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) name: String,
+    /// It put the message into mailboxes itself (RFC 2033 §4.2).
+    pub(super) lmtp: bool,
+    /// It knows which notices are wanted, and sends them (RFC 3461 §5.2.1).
+    pub(super) notifies: bool,
 }
 
 /// What is known of each recipient, put together.
@@ -130,6 +140,27 @@ impl SmtpOut {
         }
     }
 
+    /// An entry with more recipients than a host takes at a time.
+    pub(super) async fn part(
+        &self,
+        id: EntryId,
+        entry: &Entry,
+        row: &Bytes,
+        most: usize,
+    ) -> queue::Result<Option<Timestamp>> {
+        let now = self.queue.clock().now();
+        let mut parts = entry.recipients.chunks(most.max(1)).map(|some| Entry {
+            recipients: some.to_vec(),
+            due: now,
+            ..entry.clone()
+        });
+        if let Some(first) = parts.next() {
+            let others = parts.collect();
+            self.queue.divide(id, entry, row, first, others).await?;
+        }
+        Ok(Some(now))
+    }
+
     /// An entry whose recipients go other ways than when it came: the routes
     /// were changed.
     pub(super) async fn detour(
@@ -194,12 +225,12 @@ fn entry_as_tried(entry: &Entry, settled: &Settled, now: Timestamp) -> Entry {
 
 fn attempt(tried: &Tried, at: Timestamp) -> Option<Attempt> {
     let (host, what) = match tried {
-        Tried::Answered(host, answers, _) => {
+        Tried::Answered(host, answers) => {
             let said = answers.iter().find_map(|answer| match answer {
                 Answer::NotNow(said) => Some(said.words.clone()),
                 Answer::Taken(_) | Answer::Never(_) => None,
             });
-            (Some(host.clone()), said.unwrap_or_default())
+            (Some(host.name.clone()), said.unwrap_or_default())
         }
         Tried::Broken(host, why) => (Some(host.clone()), why.clone()),
         Tried::Unreached(trouble) => (trouble.host.clone(), trouble.what.clone()),
@@ -218,16 +249,21 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
     };
     let recipients = entry.recipients.iter().cloned();
     match tried {
-        Tried::Answered(host, answers, lmtp) => {
-            // LMTP puts it into a mailbox before it says yes (RFC 2033 §4.2).
-            let taken = if lmtp {
-                Action::Delivered
-            } else {
-                Action::Relayed
+        Tried::Answered(host, answers) => {
+            let taken = match host.lmtp {
+                true => Action::Delivered,
+                false => Action::Relayed,
             };
             for (mut recipient, answer) in recipients.zip(answers) {
                 let (action, said) = match answer {
-                    Answer::Taken(said) => (taken, said),
+                    Answer::Taken(said) => {
+                        if host.notifies
+                            && let Some(notify) = &mut recipient.notify
+                        {
+                            notify.success = false;
+                        }
+                        (taken, said)
+                    }
                     Answer::Never(said) => (Action::Failed, said),
                     Answer::NotNow(said) => {
                         recipient.last = Some(said);
@@ -239,7 +275,7 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
                     recipient,
                     action,
                     said,
-                    host: Some(host.clone()),
+                    host: Some(host.name.clone()),
                 });
             }
         }

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::SmtpOut;
 use super::connect::Link;
 use super::hosts::NoHost;
-use super::outcome::Tried;
+use super::outcome::{Host, Tried};
 use super::transaction::{Ended, send};
 use crate::filter::{Disposition, Message, NextHop};
 use crate::queue::entry::{Entry, EntryId};
@@ -168,10 +168,19 @@ impl SmtpOut {
             let host = ready_link.host.clone();
             let lmtp = ready_link.lmtp;
             match send(&mut ready_link, &entry, &raw).await {
-                Ended::Answered(answers) => {
+                Ended::Answered(answers, notifies) => {
                     *link = Some(ready_link);
                     self.dispatcher.worked(lane);
-                    return tried(Tried::Answered(host, answers, lmtp)).await;
+                    let by = Host {
+                        name: host,
+                        lmtp,
+                        notifies,
+                    };
+                    return tried(Tried::Answered(by, answers)).await;
+                }
+                Ended::TooMany(most) => {
+                    *link = Some(ready_link);
+                    return self.part(ready.id, &entry, &row, most).await;
                 }
                 Ended::Unheard(why) if kept && !fresh => {
                     tracing::debug!(host, why, "a connection that was kept is of no use");

@@ -1,8 +1,9 @@
 //! One message over a connection, and what was said about each recipient.
 
 use axigen_proto::smtp::address::{ForwardPath, Mailbox, ReversePath};
-use axigen_proto::smtp::client::{Envelope, Event, Failure, Refusal, Stage};
-use axigen_proto::smtp::command::BodyType;
+use axigen_proto::smtp::client::{Envelope, Event, Failure, Refusal};
+use axigen_proto::smtp::command::{BodyType, Rcpt};
+use axigen_proto::smtp::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
 use axigen_proto::smtp::reply::{EnhancedCode, Reply};
 use bytes::Bytes;
 
@@ -26,8 +27,11 @@ pub(super) enum Answer {
 /// How a transaction ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// What was said about each recipient, in their order.
-    Answered(Vec<Answer>),
+    /// What was said about each recipient, in their order; and whether the host
+    /// heard which notices are wanted, and will send them.
+    Answered(Vec<Answer>, bool),
+    /// The host takes no more recipients than this at a time, and heard of none.
+    TooMany(usize),
     /// The connection was of no use any more before the host said anything about
     /// this message: another one may be.
     Unheard(String),
@@ -53,7 +57,7 @@ pub(super) async fn send(link: &mut Link, entry: &Entry, raw: &Bytes) -> Ended {
             Err(error) => return broken(heard, error.to_string()),
         };
         match event {
-            Event::Ready(_) => {}
+            Event::Ready(_) | Event::Answer(_) => {}
             Event::Rcpt { index, reply } => {
                 heard = true;
                 if !reply.is_positive()
@@ -68,7 +72,7 @@ pub(super) async fn send(link: &mut Link, entry: &Entry, raw: &Bytes) -> Ended {
                     return Ended::Broken(why);
                 }
             }
-            Event::Sent { replies } => {
+            Event::Sent { replies, omitted } => {
                 link.sent += 1;
                 for delivery in replies {
                     if let Some(slot) = answers.get_mut(delivery.recipient) {
@@ -77,17 +81,29 @@ pub(super) async fn send(link: &mut Link, entry: &Entry, raw: &Bytes) -> Ended {
                 }
                 let unsaid = || Answer::NotNow(ours((4, 4, 2), "the host said nothing"));
                 let answers = answers.into_iter();
-                return Ended::Answered(answers.map(|said| said.unwrap_or_else(unsaid)).collect());
+                let answers = answers.map(|said| said.unwrap_or_else(unsaid)).collect();
+                return Ended::Answered(answers, !omitted.dsn);
             }
-            Event::Refused { stage, refusal } => {
+            Event::Refused { refusal, .. } => {
+                match refusal {
+                    // RFC 9422 §4.2, §4.3
+                    Refusal::TooManyRecipients(most) | Refusal::TooManyDomains(most)
+                        if entry.recipients.len() > 1 =>
+                    {
+                        let most = usize::try_from(most).unwrap_or(usize::MAX);
+                        return Ended::TooMany(most.clamp(1, entry.recipients.len() - 1));
+                    }
+                    // RFC 9422 §4.1
+                    Refusal::TooManyTransactions(_) => {
+                        return Ended::Unheard(refusal.to_string());
+                    }
+                    _ => {}
+                }
                 link.sent += 1;
-                let for_all = refused(stage, &refusal);
+                let for_all = refused(&refusal);
                 let answers = answers.into_iter();
-                return Ended::Answered(
-                    answers
-                        .map(|said| said.unwrap_or_else(|| for_all.clone()))
-                        .collect(),
-                );
+                let answers = answers.map(|said| said.unwrap_or_else(|| for_all.clone()));
+                return Ended::Answered(answers.collect(), false);
             }
             Event::Failed(failure) => {
                 return match failure {
@@ -135,14 +151,35 @@ fn envelope(entry: &Entry, raw: &Bytes) -> Result<Envelope, Said> {
             ReversePath::Mailbox(mailbox)
         }
     };
-    let to = entry.recipients.iter().map(|recipient| {
-        let mailbox: Mailbox = recipient
-            .address
-            .parse()
-            .map_err(|_| bad(&recipient.address))?;
-        Ok(ForwardPath::Mailbox(mailbox))
+    let to = entry
+        .recipients
+        .iter()
+        .map(|recipient| -> Result<Rcpt, Said> {
+            let mailbox: Mailbox = recipient
+                .address
+                .parse()
+                .map_err(|_| bad(&recipient.address))?;
+            let mut rcpt = Rcpt::new(ForwardPath::Mailbox(mailbox));
+            rcpt.notify = recipient.notify.map(|notify| Notify {
+                success: notify.success,
+                failure: notify.failure,
+                delay: notify.delay,
+            });
+            let original = recipient
+                .original
+                .as_ref()
+                .and_then(|text| text.split_once(';'));
+            rcpt.orcpt = original.and_then(|(kind, text)| OriginalRecipient::new(kind, text).ok());
+            Ok(rcpt)
+        });
+    let mut envelope = Envelope::new(from, to.collect::<Result<Vec<_>, _>>()?);
+    envelope.ret = entry.notices.full.map(|full| match full {
+        true => Ret::Full,
+        false => Ret::Headers,
     });
-    let mut envelope = Envelope::new(from, to.collect::<Result<_, _>>()?);
+    let id = entry.notices.envelope_id.as_deref();
+    envelope.envid = id.and_then(|id| EnvelopeId::new(id).ok());
+    envelope.require_tls = entry.require_tls;
     envelope.size = Some(raw.len() as u64);
     envelope.body = Some(match entry.body {
         Body::Seven => BodyType::SevenBit,
@@ -163,7 +200,7 @@ pub(super) fn ours(status: (u8, u16, u16), words: &str) -> Said {
 }
 
 fn all(entry: &Entry, answer: &Answer) -> Ended {
-    Ended::Answered(vec![answer.clone(); entry.recipients.len()])
+    Ended::Answered(vec![answer.clone(); entry.recipients.len()], false)
 }
 
 fn broken(heard: bool, why: String) -> Ended {
@@ -209,13 +246,21 @@ fn of_recipient(reply: &Reply) -> Answer {
     }
 }
 
-fn refused(_: Stage, refusal: &Refusal) -> Answer {
+fn refused(refusal: &Refusal) -> Answer {
     match refusal {
         Refusal::Reply(reply) => of(reply),
         // RFC 6531 §3.6: without SMTPUTF8 there is no way for it.
         Refusal::NeedsSmtpUtf8 => Answer::Never(ours((5, 6, 7), &refusal.to_string())),
         Refusal::NeedsBodyType(_) => Answer::Never(ours((5, 6, 3), &refusal.to_string())),
         Refusal::TooLarge(_) => Answer::Never(ours((5, 3, 4), &refusal.to_string())),
+        // RFC 8689 §4.2.1: another try finds the same host as it is.
+        Refusal::NeedsRequireTls { tls: false } => {
+            Answer::Never(ours((5, 7, 10), &refusal.to_string()))
+        }
+        Refusal::NeedsRequireTls { tls: true } => {
+            Answer::Never(ours((5, 7, 30), &refusal.to_string()))
+        }
+        _ => Answer::Never(ours((5, 5, 0), &refusal.to_string())),
     }
 }
 
