@@ -90,7 +90,8 @@ fn which_mailboxes_are_searched() {
         ),
         ("subtree-one Work", &["Work ALL 1", "Work/Deep ALL 2"]),
         ("subtree-one (Gone Nowhere)", &["Gone/Child ALL 1"]),
-        ("subscribed", &["Work/Deep ALL 2"]),
+        // INBOX is so from the beginning.
+        ("subscribed", &["INBOX ALL 1,3", "Work/Deep ALL 2"]),
         (
             "subtree Work/Deep mailboxes Work",
             &["Work/Deep ALL 2", "Work/Deep/Er ALL 1", "Work ALL 1"],
@@ -301,7 +302,7 @@ fn mailboxes_of_others() {
         ],
     );
     for (mailbox, rights) in [
-        ("Read", "lrs"),
+        ("Read", "lrsw"),
         ("Read/Listed", "lr"),
         // Readable, but not listed.
         ("Read/Hidden", "r"),
@@ -346,7 +347,7 @@ fn mailboxes_of_others() {
         ),
         ("subtree-one \"Other Users\"".to_owned(), vec![]),
         ("personal".to_owned(), vec!["INBOX ALL 1".to_owned()]),
-        ("subscribed".to_owned(), vec![]),
+        ("subscribed".to_owned(), vec!["INBOX ALL 1".to_owned()]),
     ] {
         let command = format!("ESEARCH IN ({sources}) SUBJECT red");
         assert_eq!(found(&mut bob, &command), wanted, "{sources}");
@@ -365,7 +366,7 @@ fn mailboxes_of_others() {
     }
     assert_eq!(
         found(&mut bob, "ESEARCH IN (subscribed) SUBJECT red"),
-        [all("Read")]
+        ["INBOX ALL 1".to_owned(), all("Read")]
     );
     // Each reader has seen what it has seen.
     ann.ok("SELECT Read");
