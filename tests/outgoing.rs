@@ -102,9 +102,15 @@ fn noon() -> ManualClock {
     ManualClock::new("2026-11-28T12:00:00Z".parse().unwrap())
 }
 
+fn named(hostname: &str) -> Settings {
+    Settings {
+        hostname: hostname.into(),
+        ..Settings::default()
+    }
+}
+
 fn sending(port: u16) -> Settings {
-    let mut settings = Settings::default();
-    settings.hostname = "mail.here.test".into();
+    let mut settings = named("mail.here.test");
     settings.smtp_out.enable = true;
     settings.smtp_out.mx_port = port;
     settings
@@ -117,9 +123,7 @@ null.test.       MX 0 .
 ";
 
 async fn pair(clock: &ManualClock) -> (Server, Server) {
-    let mut settings = Settings::default();
-    settings.hostname = "mx.there.test".into();
-    let there = Server::new(settings, ZONE, clock, "bob@there.test").await;
+    let there = Server::new(named("mx.there.test"), ZONE, clock, "bob@there.test").await;
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = there
         .engine

@@ -76,8 +76,8 @@ impl Mailboxes {
     /// what the earlier ones copied is removed again.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox) if either is missing, [`Error::OverQuota`](super::Error::OverQuota) with
-    /// target 0, [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`] if either is missing, [`Error::OverQuota`] with
+    /// target 0, [`Error::Store`].
     pub async fn copy(
         &self,
         account: AccountId,
@@ -146,7 +146,7 @@ impl Mailboxes {
     /// fails, the earlier ones stay moved.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox) if either is missing, [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`] if either is missing, [`Error::Store`].
     pub async fn move_(
         &self,
         account: AccountId,

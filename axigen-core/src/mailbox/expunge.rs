@@ -25,7 +25,7 @@ impl Mailboxes {
     /// the others.
     ///
     /// # Errors
-    /// [`Error::Store`](super::Error::Store).
+    /// [`Error::Store`].
     pub async fn deleted(&self, account: AccountId, mailbox: MailboxId) -> Result<Vec<u32>> {
         self.scan_marks(account, keys::of_mailbox(keys::DELETED, mailbox))
             .await
@@ -37,8 +37,8 @@ impl Mailboxes {
     /// stays. Up to a thousand messages are one batch.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
-    /// [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`],
+    /// [`Error::Store`].
     pub async fn expunge(
         &self,
         account: AccountId,
@@ -59,8 +59,8 @@ impl Mailboxes {
     /// more, some may be gone after an error.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
-    /// [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`],
+    /// [`Error::Store`].
     pub async fn remove(
         &self,
         account: AccountId,

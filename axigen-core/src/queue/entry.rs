@@ -70,7 +70,7 @@ pub struct Entry {
     pub mail: String,
     /// Where notices go; empty for a message nobody is to be told of.
     pub sender: String,
-    /// Which way it goes: a lane of the queue, see [`Lanes`](super::Lanes).
+    /// Which way it goes: a lane of the queue, see [`route`](super::route).
     pub lane: String,
     /// Who has not got it yet.
     pub recipients: Vec<Recipient>,

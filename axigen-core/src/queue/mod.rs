@@ -7,7 +7,7 @@
 //! batch. So whatever happens, each recipient is either in the queue, or
 //! delivered, or the sender was told.
 //!
-//! Nothing is in memory that the rows do not say: the [`Dispatcher`] holds a
+//! Nothing is in memory that the rows do not say: the dispatcher holds a
 //! window of what is ready, of bounded size, and a step costs the same with a
 //! hundred entries and with a million. Entries whose lane is full or in trouble
 //! are *parked* beside the schedule, so they are not met again and again.
