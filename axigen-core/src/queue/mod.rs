@@ -20,6 +20,7 @@
 //! | [`schedule`] | when a try is repeated, when the sender is told, when it is over |
 //! | [`control`] | what an administrator does: list, hold, release, retry, drop |
 //! | [`route`] | which way mail goes |
+//! | `upkeep` | verify and repair |
 //! | `keys` | what the store sees |
 
 pub mod control;
@@ -31,6 +32,7 @@ pub mod route;
 pub mod schedule;
 #[cfg(test)]
 mod tests;
+pub(crate) mod upkeep;
 
 use std::collections::HashSet;
 use std::sync::Arc;

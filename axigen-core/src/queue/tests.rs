@@ -333,3 +333,48 @@ async fn the_window_is_bounded_and_everything_has_its_turn() {
     }
     assert_eq!(house.count().await, 0);
 }
+
+#[tokio::test]
+async fn verify_and_repair_know_the_queue() {
+    let house = house().await;
+    house.add(&["a.test", "b.test"]).await;
+    let store = &house.queue.inner.store;
+    let counted = async || {
+        let mut references = axigen_store::store::References::new();
+        upkeep::references(store, &mut references).await.unwrap();
+        let report = store.verify(&references, true, |_, _| {}).await.unwrap();
+        (references.values().sum::<u64>(), report.problem_count)
+    };
+    assert_eq!(counted().await, (2, 0));
+    assert!(upkeep::verify(store).await.unwrap().is_empty());
+    // A counter that is wrong, and an entry that nobody would ever look at.
+    let listing = house.queue.list(&Filter::default(), None, 1).await.unwrap();
+    let (id, entry) = listing.entries.first().unwrap().clone();
+    let damage = vec![
+        Op::Delete(keys::due(millis(entry.due), id)),
+        Op::Add {
+            key: keys::counter(Counter::Recipients),
+            delta: 5,
+            min: None,
+            max: None,
+            slot: None,
+        },
+    ];
+    house.queue.commit(damage, Vec::new()).await.unwrap();
+    let said = upkeep::verify(store).await.unwrap();
+    assert_eq!(said.len(), 2, "{said:?}");
+    upkeep::repair(store, &HashSet::new()).await.unwrap();
+    assert!(upkeep::verify(store).await.unwrap().is_empty());
+    let dispatcher = house.dispatcher();
+    dispatcher.fill().await.unwrap();
+    assert!(ready(&dispatcher, "a.test").is_some());
+    // What cannot be sent any more is named, and goes.
+    let lost = HashSet::from([entry.content.hash]);
+    let said = upkeep::repair(store, &lost).await.unwrap();
+    assert!(
+        said.iter().any(|line| line.contains("x@a.test")),
+        "{said:?}"
+    );
+    assert!(upkeep::verify(store).await.unwrap().is_empty());
+    assert_eq!(house.queue.stat().await.unwrap(), Stat::default());
+}
