@@ -184,7 +184,10 @@ async fn a_host_that_is_down_is_tried_again_and_given_up() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    let here = Server::new(sending(port), ZONE, &clock, "ann@here.test").await;
+    let mut settings = sending(port);
+    // One after the other, so that nobody still tries when the clock goes on.
+    settings.smtp_out.lane_sessions = 1;
+    let here = Server::new(settings, ZONE, &clock, "ann@here.test").await;
     here.engine.start_service("smtp_out").await.unwrap();
     for _ in 0..3 {
         here.send("bob@there.test").await;
@@ -200,12 +203,12 @@ async fn a_host_that_is_down_is_tried_again_and_given_up() {
             .entries
             .iter()
             .map(|(_, entry)| entry.attempts)
-            .max()
+            .sum::<u32>()
     };
-    until(async || tried().await == Some(1)).await;
+    until(async || tried().await == 1).await;
     // The domain rests; one of the three is tried first when it has rested.
     clock.advance(Duration::from_secs(6 * 60));
-    until(async || tried().await >= Some(2)).await;
+    until(async || tried().await >= 2).await;
     assert_eq!(here.queued().await, 3);
     assert!(here.inbox().await.is_empty());
     // Four hours later the sender is told once for each message.
