@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axigen_core::clock::ManualClock;
@@ -11,8 +13,10 @@ use axigen_core::directory::NewAccount;
 use axigen_core::dns::ZoneResolver;
 use axigen_core::engine::Engine;
 use axigen_core::mailbox::Row;
-use axigen_core::settings::{Settings, TlsMode};
-use axigen_core::store::{AccountId, Store};
+use axigen_core::settings::{AccountSettings, Settings, TlsMode};
+use axigen_core::store::pack::Packs;
+use axigen_core::store::{AccountId, Store, store};
+use axigen_tests::machine::{Fault, Kind, Machine};
 use bytes::Bytes;
 
 const MAIL: &str = "From: ann@here.test\r\nSubject: hello\r\n\r\nhello\r\n";
@@ -25,7 +29,18 @@ struct Server {
 
 impl Server {
     async fn new(settings: Settings, zone: &str, clock: &ManualClock, user: &str) -> Server {
-        let engine = Engine::builder(Store::memory().await.unwrap())
+        let store = Store::memory().await.unwrap();
+        Server::over(store, settings, zone, clock, user).await
+    }
+
+    async fn over(
+        store: Store,
+        settings: Settings,
+        zone: &str,
+        clock: &ManualClock,
+        user: &str,
+    ) -> Server {
+        let engine = Engine::builder(store)
             .settings(settings)
             .resolver(ZoneResolver::parse(zone).unwrap())
             .clock(clock.clone())
@@ -235,4 +250,85 @@ async fn a_host_that_is_down_is_tried_again_and_given_up() {
             "{text}"
         );
     }
+}
+
+/// What a host has taken is not sent to it again because it could not be noted
+/// here: the session keeps it in mind until it can.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_settled_at_once_is_not_sent_twice() {
+    let clock = noon();
+    let machine = Machine::with_directory(Path::new("/packs"));
+    let packs = Packs::open_on(machine.disk(), Path::new("/packs"), 1 << 20, 0).unwrap();
+    let mut options = store::Options::default();
+    // Nothing by itself: every step is one of a message.
+    options.upkeep = Duration::ZERO;
+    let store = Store::over(machine.rows(), Arc::new(packs), options)
+        .await
+        .unwrap();
+    let there = Server::new(named("mx.there.test"), ZONE, &clock, "bob@there.test").await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = there
+        .engine
+        .serve("smtp_in", socket, TlsMode::None)
+        .unwrap();
+    let settings = sending(address.port());
+    let here = Server::over(store, settings, ZONE, &clock, "ann@here.test").await;
+    here.engine.start_service("smtp_out").await.unwrap();
+    let before = machine.steps().len();
+    here.send("bob@there.test").await;
+    until(async || here.queued().await == 0).await;
+    let steps = machine.steps();
+    let commits = steps.iter().enumerate().skip(before);
+    let commits = commits.filter(|(_, kind)| **kind == Kind::Commit);
+    let last = commits.map(|(at, _)| at - before).last().unwrap();
+    machine.fail_at(machine.steps().len() + last, Fault::Full);
+    here.send("bob@there.test").await;
+    until(async || there.inbox().await.len() == 2).await;
+    assert_eq!(
+        here.queued().await,
+        1,
+        "the step that failed was another one"
+    );
+    until(async || here.queued().await == 0).await;
+    assert_eq!(there.inbox().await.len(), 2);
+    here.engine.shutdown().await.unwrap();
+}
+
+/// A host that says nothing holds up no shutdown, and nothing is lost by it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_host_does_not_hold_up_a_shutdown() {
+    let clock = noon();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = sending(silent.local_addr().unwrap().port());
+    settings.shutdown_timeout = "1s".parse().unwrap();
+    let here = Server::new(settings, ZONE, &clock, "ann@here.test").await;
+    here.engine.start_service("smtp_out").await.unwrap();
+    here.send("bob@there.test").await;
+    let met = tokio::task::spawn_blocking(move || silent.accept().unwrap());
+    let _connection = met.await.unwrap();
+    let start = Instant::now();
+    here.engine.stop("smtp_out").await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert_eq!(here.queued().await, 1);
+    here.engine.shutdown().await.unwrap();
+}
+
+/// A sender whose mailbox is full is told all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_mailbox_gets_notices() {
+    let clock = noon();
+    let (here, _there) = pair(&clock).await;
+    here.engine.start_service("smtp_out").await.unwrap();
+    let full = AccountSettings {
+        quota: Some("1".parse().unwrap()),
+        ..AccountSettings::default()
+    };
+    here.engine
+        .directory()
+        .set_account_settings("ann@here.test", &full)
+        .await
+        .unwrap();
+    here.send("nobody@there.test").await;
+    until(async || here.inbox().await.len() == 1).await;
+    assert_eq!(here.queued().await, 0);
 }

@@ -308,17 +308,21 @@ impl Engine {
                 bound.push((self.service(name)?, bind(name, common)?));
             }
         }
+        let sending = match settings.smtp_out.enable {
+            true => Some(self.sending()?),
+            false => None,
+        };
         for (service, sockets) in bound {
             self.run(service, sockets)?;
         }
-        if settings.smtp_out.enable {
-            self.start_sending()?;
+        match sending {
+            Some(sending) => self.start_sending(sending),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Starts SMTP Outgoing.
-    fn start_sending(&self) -> Result<(), Error> {
+    /// SMTP Outgoing, ready to be started.
+    fn sending(&self) -> Result<SmtpOut, Error> {
         self.may_start(SMTP_OUT)?;
         let inner = &self.inner;
         let settings = self.settings();
@@ -335,12 +339,16 @@ impl Engine {
             }
         };
         let context = &inner.context;
-        let service = SmtpOut::new(
+        SmtpOut::new(
             &inner.outgoing,
             context.delivery.clone(),
             context.filters.clone(),
             resolver,
-        )?;
+        )
+    }
+
+    fn start_sending(&self, service: SmtpOut) -> Result<(), Error> {
+        let settings = self.settings();
         let shared = Handle::try_current().map_err(std::io::Error::other)?;
         let mut entry = Running::new(SMTP_OUT, settings.smtp_out.threads)?;
         let runtime = match &entry.runtime {
@@ -348,8 +356,9 @@ impl Engine {
             None => shared,
         };
         let stop = entry.stop.subscribe();
-        entry.tasks.push(runtime.spawn(service.run(stop)));
-        inner.running.lock().insert(SMTP_OUT, entry);
+        let grace = settings.shutdown_timeout.0;
+        entry.tasks.push(runtime.spawn(service.run(stop, grace)));
+        self.inner.running.lock().insert(SMTP_OUT, entry);
         tracing::info!(service = SMTP_OUT, "sending");
         Ok(())
     }
@@ -362,7 +371,8 @@ impl Engine {
     /// [`SERVICES`]; [`Error::Bind`].
     pub async fn start_service(&self, name: &str) -> Result<(), Error> {
         if name == SMTP_OUT {
-            return self.start_sending();
+            let sending = self.sending()?;
+            return self.start_sending(sending);
         }
         let settings = self.settings();
         let service = self.service(name)?;

@@ -1,12 +1,14 @@
 //! An entry of the queue settled, and its sender told, in one batch.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
+use super::headers::date;
 use super::notice::Notice;
 use super::plan::Also;
-use super::{Accepted, Answers, Delivery, Envelope, Outgoing, Refused};
-use crate::delivery::headers::date;
+use super::{Accepted, Answers, Delivery, Envelope, Outcome, Outgoing, Refused};
 use crate::queue::entry::{Entry, EntryId, Fate, Notify};
+use crate::queue::schedule::later;
 use crate::queue::{self, Settled};
 
 /// How an entry is settled.
@@ -22,13 +24,27 @@ pub(crate) struct Conclusion<'c> {
     pub(crate) settled: Settled,
 }
 
+/// Whether a sender was told.
+enum Told {
+    /// In the batch that settled the entry.
+    Sender,
+    /// There is nobody to be told; nothing is settled yet.
+    Nobody,
+    /// It cannot be stored now; nothing is settled yet.
+    NotYet,
+}
+
 impl Delivery {
-    /// Settles an entry. Whoever is to be told gets the notice in the same
-    /// batch; if the notice cannot be stored, the entry keeps what is owed.
+    /// Settles an entry, and says when it is due again, if it is. Whoever is to
+    /// be told gets the notice in the same batch; if the notice cannot be stored
+    /// now, the entry keeps what is owed.
     ///
     /// # Errors
     /// Of the store; the entry is as it was.
-    pub(crate) async fn conclude(&self, conclusion: Conclusion<'_>) -> queue::Result<()> {
+    pub(crate) async fn conclude(
+        &self,
+        conclusion: Conclusion<'_>,
+    ) -> queue::Result<Option<Timestamp>> {
         let Conclusion {
             id,
             entry,
@@ -42,12 +58,60 @@ impl Delivery {
         let owed = entry.owed.iter().cloned();
         let wanted: Vec<Fate> = owed.chain(fates).filter(Fate::is_wanted).collect();
         let queue = &outgoing.queue;
-        if wanted.is_empty() || entry.sender.is_empty() {
+        let told = match wanted.is_empty() || entry.sender.is_empty() {
             // RFC 5321 §4.5.5: nobody is told of a notice's fate.
-            return queue.settle(id, entry, row, &settled).await;
-        }
+            true => Told::Nobody,
+            false => {
+                let (ops, unchanged) = queue.settling(id, entry, row, &settled)?;
+                let also = Also {
+                    ops,
+                    asserts: vec![unchanged],
+                    beyond_quota: true,
+                };
+                self.tell(outgoing, entry, &wanted, &also).await?
+            }
+        };
+        let schedule = outgoing.routes.load().schedule();
+        let now = queue.clock().now();
+        let settled = match told {
+            Told::Sender => return Ok(settled.due()),
+            Told::Nobody => settled,
+            Told::NotYet if now >= later(entry.expires, schedule.expire_notice) => {
+                tracing::error!(
+                    id = entry.mail,
+                    sender = entry.sender,
+                    "a sender could not be told for too long"
+                );
+                settled
+            }
+            Told::NotYet => {
+                let mut owing = match settled {
+                    Settled::Waits(waiting) => waiting,
+                    Settled::Gone => Box::new(Entry {
+                        recipients: Vec::new(),
+                        ..entry.clone()
+                    }),
+                };
+                owing.owed = wanted;
+                owing.due = later(now, schedule.wait(1, id.message));
+                Settled::Waits(owing)
+            }
+        };
+        queue.settle(id, entry, row, &settled).await?;
+        Ok(settled.due())
+    }
+
+    /// Tells the sender, and does the rest of the batch, if that can be.
+    async fn tell(
+        &self,
+        outgoing: &Outgoing,
+        entry: &Entry,
+        fates: &[Fate],
+        also: &Also,
+    ) -> queue::Result<Told> {
         let reader = match self.reader(&entry.sender).await {
             Ok(reader) => reader,
+            Err(Refused::Failed) => return Ok(Told::NotYet),
             Err(why) => {
                 tracing::warn!(
                     id = entry.mail,
@@ -55,40 +119,32 @@ impl Delivery {
                     ?why,
                     "a notice has no reader"
                 );
-                return queue.settle(id, entry, row, &settled).await;
+                return Ok(Told::Nobody);
             }
         };
-        let (ops, unchanged) = queue.settling(id, entry, row, &settled)?;
-        let original = queue.message(entry).await?;
-        let (raw, envelope) = self.written(outgoing, entry, &wanted, &original);
-        let also = Also {
-            ops,
-            asserts: vec![unchanged],
-            beyond_quota: true,
+        let original = match outgoing.queue.message(entry).await {
+            Ok(original) => original,
+            // Then its sender hears of it without seeing it again.
+            Err(error) if error.is_damage() => Bytes::new(),
+            Err(error) => return Err(error),
         };
-        let outcomes = self
-            .deliver_also(raw, &envelope, &[reader], Answers::One, &also)
-            .await;
-        match outcomes.first() {
-            Some(outcome) if outcome.is_taken() && *outcome != super::Outcome::Discarded => Ok(()),
-            // A filter of the reader's wants nothing of it.
-            Some(super::Outcome::Discarded | super::Outcome::Rejected(_)) => {
-                queue.settle(id, entry, row, &settled).await
-            }
-            _ => {
-                let mut later = match settled {
-                    Settled::Waits(later) => later,
-                    Settled::Gone => Box::new(Entry {
-                        recipients: Vec::new(),
-                        ..entry.clone()
-                    }),
-                };
-                later.owed = wanted;
-                let wait = outgoing.routes.load().schedule().wait(1, id.message);
-                later.due = queue::schedule::later(queue.clock().now(), wait);
-                queue.settle(id, entry, row, &Settled::Waits(later)).await
-            }
+        let recipients = [reader];
+        let whole = outgoing.routes.load().settings().notice_size.0;
+        // Where the whole is too much, the header will do.
+        for whole in [Some(whole), None] {
+            let (raw, envelope) = self.written(outgoing, entry, fates, &original, whole);
+            let outcomes = self
+                .deliver_also(raw, &envelope, &recipients, Answers::One, also)
+                .await;
+            return Ok(match outcomes.first() {
+                Some(Outcome::Delivered | Outcome::Queued) => Told::Sender,
+                // A filter of the reader's wants nothing of it.
+                Some(Outcome::Discarded | Outcome::Rejected(_)) => Told::Nobody,
+                Some(Outcome::AboveLimit | Outcome::TooLarge) if whole.is_some() => continue,
+                _ => Told::NotYet,
+            });
         }
+        Ok(Told::NotYet)
     }
 
     /// Who reads notices to a sender.
@@ -98,7 +154,7 @@ impl Delivery {
             .map(|(local, _)| unquoted(local))
             .unwrap_or_default();
         let domain = address.map(|(_, domain)| domain).unwrap_or_default();
-        let mut reader = self.accept(Some((&local, domain)), true, None).await?;
+        let mut reader = self.reachable(Some((&local, domain)), true).await?;
         // RFC 3461 §6.2: no notices about notices.
         reader.notify = Some(Notify::default());
         Ok(reader)
@@ -110,6 +166,7 @@ impl Delivery {
         entry: &Entry,
         fates: &[Fate],
         original: &Bytes,
+        whole: Option<u64>,
     ) -> (Bytes, Envelope) {
         let now = outgoing.queue.clock().now();
         let id = crate::service::smtp_in::message_id();
@@ -120,7 +177,7 @@ impl Delivery {
             entry,
             fates,
             original,
-            whole: outgoing.routes.load().settings().notice_size.0,
+            whole,
         };
         let trace = format!(
             "Return-Path: <>\r\nReceived: by {} id {id};\r\n\t{}\r\n",

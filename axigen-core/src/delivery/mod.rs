@@ -155,6 +155,20 @@ impl Delivery {
         authenticated: bool,
         size: Option<u64>,
     ) -> Result<Accepted, Refused> {
+        let accepted = self.reachable(address, authenticated).await?;
+        for delivery in &accepted.deliveries {
+            self.check_size(delivery, size).await?;
+        }
+        Ok(accepted)
+    }
+
+    /// The same, however full the accounts are: a notice that is not delivered
+    /// is a sender who waits for nothing.
+    async fn reachable(
+        &self,
+        address: Option<(&str, &str)>,
+        authenticated: bool,
+    ) -> Result<Accepted, Refused> {
         let resolved = match address {
             Some((local, domain)) => self.directory.resolve(local, domain).await,
             None => self.directory.resolve_postmaster().await,
@@ -176,9 +190,6 @@ impl Delivery {
                 return Err(Refused::Failed);
             }
         };
-        for delivery in &deliveries {
-            self.check_size(delivery, size).await?;
-        }
         let remote = remote
             .into_iter()
             .map(|address| self.remote(address))

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::headers::date;
 use crate::filter::header_fields;
-use crate::queue::entry::{Action, Entry, Fate};
+use crate::queue::entry::{Action, Body, Entry, Fate};
 
 /// As RFC 3464 §2.3.3 writes it.
 fn word_of(action: Action) -> &'static str {
@@ -39,8 +39,9 @@ pub struct Notice<'n> {
     pub fates: &'n [Fate],
     /// The message as it came.
     pub original: &'n Bytes,
-    /// A message longer than this, in bytes, is not returned whole.
-    pub whole: u64,
+    /// A message longer than this, in bytes, is not returned whole, unless its
+    /// sender asked for that; with `None` none is.
+    pub whole: Option<u64>,
 }
 
 impl Notice<'_> {
@@ -63,10 +64,15 @@ impl Notice<'_> {
     /// RFC 3461 §4.3: `RET` counts for failures; in other notices only the
     /// header comes back. Without it what is long stays here.
     fn returns_whole(&self) -> bool {
+        let Some(most) = self.whole else {
+            return false;
+        };
+        // A notice is made of lines, which a binary message need not be.
         self.action() == Action::Failed
+            && self.entry.body != Body::Binary
             && match self.entry.notices.full {
                 Some(full) => full,
-                None => self.original.len() as u64 <= self.whole,
+                None => self.original.len() as u64 <= most,
             }
     }
 
@@ -381,7 +387,7 @@ mod tests {
             entry,
             fates,
             original: &Bytes::copy_from_slice(original),
-            whole,
+            whole: Some(whole),
         };
         String::from_utf8(notice.compose().to_vec()).unwrap()
     }

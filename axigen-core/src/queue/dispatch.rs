@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use super::entry::{Entry, EntryId};
 use super::lane::{Lane, LaneLimits, Trouble};
 use super::schedule::{self, later};
-use super::{Claim, Queue, Result, keys, millis};
+use super::{Claim, FRESH_BYTES, Queue, Result, keys, millis};
 
 /// Most entries in the window.
 pub(crate) const WINDOW: usize = 20_000;
@@ -32,9 +32,11 @@ pub(crate) const LANE: usize = 1_000;
 const LANES: usize = 50_000;
 /// Rows read at a time.
 const PAGE: usize = 500;
+/// What could not be dealt with is looked at again after this long.
+const AGAIN: Duration = Duration::from_secs(60);
 /// The schedule is read from its beginning at least this often: the clock may
 /// have been set back.
-const BEGIN_AGAIN: Duration = Duration::from_secs(600);
+pub(crate) const BEGIN_AGAIN: Duration = Duration::from_secs(600);
 
 /// An entry that may be tried now.
 #[derive(Debug)]
@@ -49,10 +51,15 @@ pub(crate) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn fresh(id: EntryId, entry: Entry, raw: Bytes) -> Ready {
+    /// What it holds of its message.
+    fn bytes(&self) -> usize {
+        self.raw.as_ref().map_or(0, Bytes::len)
+    }
+
+    pub(super) fn fresh(id: EntryId, entry: Entry, raw: Option<Bytes>) -> Ready {
         Ready {
             id,
-            raw: Some(raw),
+            raw,
             due: millis(entry.due),
             deadline: millis(schedule::deadline(&entry)),
             priority: entry.priority,
@@ -113,6 +120,8 @@ struct State {
     lanes: HashMap<Arc<str>, Lane>,
     /// Entries in the window: ready, being sent, overdue.
     known: HashSet<EntryId>,
+    /// Bytes of messages that the lanes' entries hold.
+    bytes: usize,
     /// Lanes that may want another session.
     line: VecDeque<Arc<str>>,
     /// When the rest of which lane ends.
@@ -129,6 +138,8 @@ struct State {
     behind: bool,
     /// When the schedule was last read from its beginning.
     begun: Option<Timestamp>,
+    /// When what could not be dealt with is looked at again.
+    again: Option<Timestamp>,
     /// The first time in the schedule that has not come.
     next_due: Option<Timestamp>,
     /// Where the search for lanes with parked rows goes on.
@@ -190,6 +201,10 @@ impl Dispatcher {
             for lane in fresh.lanes {
                 state.wake(&lane);
             }
+            if state.again.is_some_and(|again| again <= now) {
+                state.again = None;
+                state.behind = true;
+            }
             if state
                 .begun
                 .is_none_or(|begun| now < begun || later(begun, BEGIN_AGAIN) <= now)
@@ -210,14 +225,12 @@ impl Dispatcher {
         self.load().await?;
         let state = self.state.lock();
         let rest = state.resting.first().map(|(until, _)| *until);
-        Ok(match (rest, state.next_due) {
-            (Some(rest), Some(due)) => Some(rest.min(due)),
-            (rest, due) => rest.or(due),
-        })
+        let times = [rest, state.next_due, state.again];
+        Ok(times.into_iter().flatten().min())
     }
 
     /// Puts an entry into the window, or on the pile of those to be parked.
-    fn admit(&self, state: &mut State, ready: Ready, parking: &mut Vec<Parking>) {
+    fn admit(&self, state: &mut State, mut ready: Ready, parking: &mut Vec<Parking>) {
         if state.known.contains(&ready.id) {
             return;
         }
@@ -242,6 +255,10 @@ impl Dispatcher {
             return;
         }
         state.known.insert(ready.id);
+        if state.bytes + ready.bytes() > FRESH_BYTES {
+            ready.raw = None;
+        }
+        state.bytes += ready.bytes();
         // RFC 6710 §5.1: what has priority goes first; the others keep their order.
         let before = |other: &Ready| other.priority >= ready.priority;
         match lane.ready.back() {
@@ -519,7 +536,9 @@ impl Dispatcher {
                 return Work::Rest;
             };
             let low = lane.ready.is_empty() || lane.ready.len() == LANE / 2;
-            if lane.parked && low {
+            let load = lane.parked && low;
+            state.bytes = state.bytes.saturating_sub(ready.bytes());
+            if load {
                 state.to_load.push(name.clone());
                 self.queue.inner.wake.notify_one();
             }
@@ -559,11 +578,15 @@ impl Dispatcher {
         }
     }
 
-    /// An entry could not be settled: its rows are as they were.
+    /// An entry could not be dealt with: its rows are as they were, and it is
+    /// looked at again in a while.
     pub(crate) fn unsettled(&self, id: EntryId) {
+        let again = later(self.queue.now(), AGAIN);
         let mut state = self.state.lock();
         state.known.remove(&id);
-        state.behind = true;
+        state.again = Some(state.again.map_or(again, |at| at.min(again)));
+        drop(state);
+        self.queue.inner.wake.notify_one();
     }
 
     /// A message arrived by this lane.
@@ -697,6 +720,7 @@ impl State {
         for ready in std::mem::take(&mut lane.ready) {
             lane.parked = true;
             self.known.remove(&ready.id);
+            self.bytes = self.bytes.saturating_sub(ready.bytes());
             // What was parked before has its row there already.
             if ready.due != i64::MAX {
                 parking.push(Parking {

@@ -47,7 +47,7 @@ use crate::clock::Clock;
 use entry::{Entry, EntryId};
 use keys::Counter;
 
-pub(crate) use dispatch::{Dispatcher, Ready, Work};
+pub(crate) use dispatch::{BEGIN_AGAIN, Dispatcher, Ready, Work};
 pub(crate) use lane::Trouble;
 
 /// Most entries of one message.
@@ -55,8 +55,11 @@ pub const ENTRIES_PER_MESSAGE: usize = u16::MAX as usize;
 
 /// Entries that came while the dispatcher was busy, kept for it in memory.
 const FRESH: usize = 10_000;
-/// Most bytes of their messages.
-const FRESH_BYTES: usize = 32 << 20;
+/// A message that is longer, in bytes, is read from the store when it is sent.
+const FRESH_MESSAGE: usize = 64 << 10;
+/// Most bytes of messages that wait in memory to be sent at once; those beyond
+/// are read from the store.
+pub(crate) const FRESH_BYTES: usize = 32 << 20;
 
 /// A failure of the queue.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,22 @@ pub enum Error {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] axigen_store::Error),
+}
+
+impl Error {
+    /// Whether somebody else was faster.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Error::Store(axigen_store::Error::Conflict { .. }))
+    }
+
+    /// Whether what is kept is damaged or lost: trying again does not help.
+    pub(crate) fn is_damage(&self) -> bool {
+        use axigen_store::Error as Store;
+        matches!(
+            self,
+            Error::Corrupt(..) | Error::Store(Store::Corrupt(_) | Store::NotFound)
+        )
+    }
 }
 
 /// A result of the queue.
@@ -126,12 +145,22 @@ impl Drop for Claim {
 }
 
 /// What becomes of an entry.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Settled {
     /// Nobody waits for it any more.
     Gone,
     /// It waits, in this form.
     Waits(Box<Entry>),
+}
+
+impl Settled {
+    /// When it is due again, if it is.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        match self {
+            Settled::Gone => None,
+            Settled::Waits(entry) => Some(entry.due),
+        }
+    }
 }
 
 impl Queue {
@@ -182,12 +211,21 @@ impl Queue {
     /// # Errors
     /// [`Error::Store`], also for damaged content.
     pub async fn message(&self, entry: &Entry) -> Result<Bytes> {
-        let blob = &entry.content;
-        let skip = u64::from(entry.skip).min(blob.len);
-        if skip == blob.len {
+        self.piece(entry, 0..entry.size()).await
+    }
+
+    /// A piece of the message of an entry, as it travels.
+    ///
+    /// # Errors
+    /// As [`message`](Queue::message).
+    pub async fn piece(&self, entry: &Entry, range: std::ops::Range<u64>) -> Result<Bytes> {
+        let (blob, skip) = (&entry.content, u64::from(entry.skip));
+        let from = skip.saturating_add(range.start).min(blob.len);
+        let to = skip.saturating_add(range.end).min(blob.len);
+        if from >= to {
             return Ok(Bytes::new());
         }
-        Ok(self.inner.store.read(blob, skip..blob.len).await?)
+        Ok(self.inner.store.read(blob, from..to).await?)
     }
 
     /// The right to work on an entry; `None` while somebody else has it.
@@ -255,12 +293,14 @@ impl Queue {
                 }
                 continue;
             }
-            if fresh.ready.len() >= FRESH || fresh.bytes + raw.len() > FRESH_BYTES {
+            if fresh.ready.len() >= FRESH {
                 fresh.more = true;
                 continue;
             }
-            fresh.bytes += raw.len();
-            fresh.ready.push(Ready::fresh(id, entry, raw.clone()));
+            let fits = raw.len() <= FRESH_MESSAGE && fresh.bytes + raw.len() <= FRESH_BYTES;
+            let raw = fits.then(|| raw.clone());
+            fresh.bytes += raw.as_ref().map_or(0, Bytes::len);
+            fresh.ready.push(Ready::fresh(id, entry, raw));
         }
         drop(fresh);
         self.inner.wake.notify_one();

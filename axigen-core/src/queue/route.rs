@@ -122,7 +122,10 @@ impl Routes {
         let login = of.filter(|of| !of.user.is_empty());
         Some(Route {
             to,
-            tls: of.and_then(|of| of.tls).unwrap_or(settings.tls),
+            tls: of.and_then(|of| of.tls).unwrap_or(match login {
+                Some(_) => TlsPolicy::Verify,
+                None => settings.tls,
+            }),
             hostname: first([own, &settings.hostname, &self.hostname]),
             source: source.unwrap_or(&settings.source).clone(),
             login: login.map(|of| (of.user.clone(), of.password_file.clone())),
@@ -221,6 +224,7 @@ mod tests {
         let relay = routes.route("=submission://relay.test:587").unwrap();
         assert_eq!(relay.hostname, "out.test");
         assert_eq!(relay.login.unwrap().0, "us");
+        assert_eq!(relay.tls, TlsPolicy::Verify);
         assert_eq!(routes.limits("=submission://relay.test:587").sessions, 3);
         let mx = routes.route("mx.example.org").unwrap();
         assert_eq!(

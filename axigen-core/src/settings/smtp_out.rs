@@ -161,7 +161,8 @@ pub struct RouteSettings {
     /// is not the usual one, or "lmtp:/path/of/a/socket".
     #[schemars(with = "String")]
     pub to: RouteTarget,
-    /// none, may, encrypt or verify; what smtp_out.tls says if it is not set.
+    /// none, may, encrypt or verify; what smtp_out.tls says if it is not set, and
+    /// verify where somebody logs in: a password is not for whoever answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsPolicy>,
     /// Who logs in at the host; empty logs in nobody. It is done under TLS only.
@@ -227,6 +228,9 @@ pub struct SmtpOutSettings {
     /// Shortest time between two messages to one domain or relay host; "0s" is no
     /// limit.
     pub pace: Span,
+    /// Most bytes of messages that filters look at on their way out at a time;
+    /// the others wait. Without filters messages are read as they are sent.
+    pub memory: Size,
     /// Most recipients of one transaction.
     pub recipients: usize,
     /// Most messages over one connection.
@@ -270,6 +274,7 @@ impl Default for SmtpOutSettings {
             sessions: 200,
             lane_sessions: 20,
             pace: Span(Duration::ZERO),
+            memory: Size(256 * 1024 * 1024),
             recipients: 100,
             session_messages: 100,
             idle_timeout: Span(Duration::from_secs(3)),

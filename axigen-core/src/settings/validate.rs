@@ -7,7 +7,9 @@ use axigen_proto::smtp::address::DomainName;
 
 use super::LoginSettings;
 use super::{AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings};
-use super::{Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode};
+use super::{
+    Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode, TlsPolicy,
+};
 use crate::dns;
 use crate::mailbox::names;
 use crate::net::tls;
@@ -164,6 +166,12 @@ fn outgoing(settings: &SmtpOutSettings, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(
                 format!("{place}.password_file"),
                 "user and password_file go together",
+            ));
+        }
+        if !route.user.is_empty() && route.tls == Some(TlsPolicy::None) {
+            problems.push(Problem::new(
+                format!("{place}.tls"),
+                "a login needs TLS: encrypt or verify",
             ));
         }
         if route.sessions == Some(0) {

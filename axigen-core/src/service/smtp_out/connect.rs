@@ -17,6 +17,10 @@ use crate::net::{Conn, Stream};
 use crate::queue::route::Route;
 use crate::settings::TlsPolicy;
 
+/// Addresses that are tried for one message, all hosts together: each may take
+/// as long as a connection may.
+const TRIES: usize = 8;
+
 /// A connection that is ready for a message.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -51,13 +55,15 @@ impl SmtpOut {
         let found = find(self.resolver.as_ref(), route, port).await;
         let hosts = found.map_err(|none| (None, none))?;
         let mut last = (None, "there is no host to try".to_owned());
+        let mut left = TRIES;
         for host in &hosts {
             let addresses = match &host.at {
                 At::Addresses(addresses) => addresses.as_slice(),
                 At::Socket(_) => &[],
             };
             let tries = addresses.len().max(1);
-            for at in 0..tries {
+            for at in 0..tries.min(left) {
+                left -= 1;
                 match self.reach(route, host, addresses.get(at)).await {
                     Ok(link) => return Ok(link),
                     Err(why) => {

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::delivery::{Delivery, Outgoing};
@@ -33,7 +33,8 @@ use crate::error::Error;
 use crate::filter::Chain;
 use crate::net::trust;
 use crate::queue::route::Routes;
-use crate::queue::{Dispatcher, Queue};
+use crate::queue::schedule::later;
+use crate::queue::{BEGIN_AGAIN, Dispatcher, Queue};
 
 /// How long a failing store is left alone.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -48,6 +49,9 @@ pub(crate) struct SmtpOut {
     routes: Arc<Routes>,
     dispatcher: Dispatcher,
     tls: Tls,
+    /// Room for messages that filters look at, in kilobytes.
+    room: Semaphore,
+    room_size: u32,
 }
 
 /// TLS by how much is wanted.
@@ -74,7 +78,11 @@ impl SmtpOut {
             trusted: trust::authorities(&routes.settings().authorities)?,
         };
         let queue = outgoing.queue.clone();
+        let kilobytes = (routes.settings().memory.0 / 1024).max(1);
+        let room_size = u32::try_from(kilobytes).unwrap_or(u32::MAX);
         Ok(SmtpOut {
+            room: Semaphore::new(room_size as usize),
+            room_size,
             dispatcher: Dispatcher::new(queue.clone(), Box::new(Arc::clone(&routes))),
             queue,
             delivery,
@@ -85,8 +93,9 @@ impl SmtpOut {
         })
     }
 
-    /// Sends until `stop` says so; what is on its way then is finished.
-    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+    /// Sends until `stop` says so; what is on its way then may finish in `grace`.
+    /// What does not is cut off, and sent anew after the next start.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>, grace: Duration) {
         let this = Arc::new(self);
         let most = this.routes.settings().sessions;
         let mut sessions = JoinSet::new();
@@ -95,12 +104,12 @@ impl SmtpOut {
                 Ok(next) => next,
                 Err(error) => {
                     tracing::error!(%error, "the queue could not be read");
-                    Some(crate::queue::schedule::later(
-                        this.queue.clock().now(),
-                        STORE_PAUSE,
-                    ))
+                    Some(later(this.queue.clock().now(), STORE_PAUSE))
                 }
             };
+            // The clock may be set back.
+            let again = later(this.queue.clock().now(), BEGIN_AGAIN);
+            let next = next.map_or(again, |next| next.min(again));
             while let Some((id, claim)) = this.dispatcher.overdue() {
                 this.overdue(id).await;
                 drop(claim);
@@ -110,15 +119,9 @@ impl SmtpOut {
             {
                 sessions.spawn(Arc::clone(&this).session(lane, stop.clone()));
             }
-            let sleep = async {
-                match next {
-                    Some(next) => this.queue.clock().sleep_until(next).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = this.dispatcher.woken() => {}
-                () = sleep => {}
+                () = this.queue.clock().sleep_until(next) => {}
                 Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
                     if let Err(error) = ended && error.is_panic() {
                         tracing::error!(%error, "a bug in SMTP Outgoing: the session is closed");
@@ -127,6 +130,14 @@ impl SmtpOut {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-        while sessions.join_next().await.is_some() {}
+        let rest = async { while sessions.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, rest).await.is_err() {
+            tracing::warn!(
+                service = "smtp_out",
+                sessions = sessions.len(),
+                "sessions did not end in time and were cut off"
+            );
+            sessions.shutdown().await;
+        }
     }
 }

@@ -13,6 +13,9 @@ use crate::queue::entry::{Action, Attempt, Entry, EntryId, Fate, Recipient, Said
 use crate::queue::schedule::later;
 use crate::queue::{self, Settled, Trouble};
 
+/// What a sender hears of a message that is damaged.
+const DAMAGED: &str = "the message was damaged on this server and has to be sent again";
+
 /// How a try ended.
 #[derive(Debug)]
 pub(super) enum Tried {
@@ -24,12 +27,14 @@ pub(super) enum Tried {
     Unreached(Trouble),
     /// There is no host, and there will be none.
     NoHost(Option<String>, EnhancedCode, String),
+    /// The message itself cannot be read any more.
+    Damaged,
     /// A filter sends it back.
     Refused(Reply),
     /// A filter throws it away.
     Discarded,
-    /// A filter wants it later.
-    Deferred(Duration),
+    /// This server wants it later, and why.
+    Deferred(Duration, &'static str),
     /// There is nothing to send, only something to tell.
     Told,
 }
@@ -64,7 +69,7 @@ impl SmtpOut {
         let attempts = entry.attempts.saturating_add(1);
         let mut wait = schedule.wait(attempts, queue::salt(&id.message.to_be_bytes()));
         let mut with_lane = false;
-        if let Tried::Deferred(by) = &tried {
+        if let Tried::Deferred(by, _) = &tried {
             wait = *by;
         }
         let last = attempt(&tried, now);
@@ -100,20 +105,27 @@ impl SmtpOut {
                 ..entry.clone()
             })),
         };
-        let due = match &settled {
-            Settled::Waits(entry) => Some(entry.due),
-            Settled::Gone => None,
-        };
         let told = entry_as_tried(entry, &settled, now);
-        let conclusion = Conclusion {
-            id,
-            entry: &told,
-            row,
-            fates: verdicts.fates,
-            settled,
-        };
-        self.delivery.conclude(conclusion).await?;
-        Ok(due)
+        loop {
+            let conclusion = Conclusion {
+                id,
+                entry: &told,
+                row,
+                fates: verdicts.fates.clone(),
+                settled: settled.clone(),
+            };
+            match self.delivery.conclude(conclusion).await {
+                Ok(due) => return Ok(due),
+                // Somebody else changed it: what they did stands.
+                Err(error) if error.is_conflict() => return Err(error),
+                // What a host has answered is not asked again while it can be kept
+                // here: to send once more would be a second copy.
+                Err(error) => {
+                    tracing::error!(entry = %id, %error, "an entry of the queue could not be settled");
+                    tokio::time::sleep(super::STORE_PAUSE).await;
+                }
+            }
+        }
     }
 
     /// An entry whose lane rests, and whose sender must be told something.
@@ -235,8 +247,9 @@ fn attempt(tried: &Tried, at: Timestamp) -> Option<Attempt> {
         Tried::Broken(host, why) => (Some(host.clone()), why.clone()),
         Tried::Unreached(trouble) => (trouble.host.clone(), trouble.what.clone()),
         Tried::NoHost(host, _, why) => (host.clone(), why.clone()),
+        Tried::Damaged => (None, DAMAGED.into()),
         Tried::Refused(reply) => (None, reply.to_string()),
-        Tried::Deferred(_) => (None, "a filter wants it later".into()),
+        Tried::Deferred(_, why) => (None, (*why).into()),
         Tried::Discarded | Tried::Told => return None,
     };
     Some(Attempt { at, host, what })
@@ -287,10 +300,7 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
             let said = ours((4, 4, 1), &trouble.what);
             verdicts.keep(recipients, &said);
         }
-        Tried::Deferred(_) => {
-            let said = ours((4, 7, 1), "a filter of this server wants it later");
-            verdicts.keep(recipients, &said);
-        }
+        Tried::Deferred(_, why) => verdicts.keep(recipients, &ours((4, 3, 0), why)),
         Tried::NoHost(host, status, why) => {
             let said = Said {
                 status,
@@ -298,6 +308,8 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
             };
             verdicts.fail(recipients, &said, host.as_deref());
         }
+        // RFC 3463 §3.4: X.3.0 is a failure of the mail system.
+        Tried::Damaged => verdicts.fail(recipients, &ours((5, 3, 0), DAMAGED), None),
         Tried::Refused(reply) => {
             let status = reply.enhanced.unwrap_or((5, 7, 1).into());
             let said = Said {

@@ -2,18 +2,31 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use bytes::Bytes;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use super::SmtpOut;
 use super::connect::Link;
 use super::hosts::NoHost;
 use super::outcome::{Host, Tried};
-use super::transaction::{Ended, send};
+use super::transaction::{Ended, Source, send};
 use crate::filter::{Disposition, Message, NextHop};
 use crate::queue::entry::{Entry, EntryId};
 use crate::queue::route::Route;
 use crate::queue::{self, Ready, Trouble, Work};
+
+/// Why a message waits though no host said so.
+const FILTER: &str = "a filter of this server wants it later";
+const UNREAD: &str = "this server could not read it";
+
+/// What filters made of a message.
+enum Filtered<'f> {
+    /// It is sent, from here.
+    Send(Source<'f>, Option<SemaphorePermit<'f>>),
+    /// It is not.
+    Tried(Tried),
+}
 
 /// Gives the session back to its lane, however it ends.
 struct Open<'o> {
@@ -115,6 +128,11 @@ impl SmtpOut {
         let (entry, row) = match self.queue.read(ready.id).await {
             Ok(read) => read,
             Err(queue::Error::NotFound(_)) => return Ok(None),
+            // It stays where it is, for whoever looks after the store.
+            Err(error) if error.is_damage() => {
+                tracing::error!(entry = %ready.id, %error, "an entry of the queue is damaged");
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         // Somebody has changed it since it was ready.
@@ -128,25 +146,13 @@ impl SmtpOut {
         let Some(route) = self.route(&entry) else {
             return self.detour(ready.id, &entry, &row).await;
         };
-        let raw = match &ready.raw {
-            Some(raw) => raw.slice((entry.skip as usize).min(raw.len())..),
-            None => self.queue.message(&entry).await?,
+        let fresh = ready.raw.as_ref();
+        let fresh = fresh.map(|raw| raw.slice((entry.skip as usize).min(raw.len())..));
+        let host = link.as_ref().map(|link| link.host.clone());
+        let (source, _room) = match self.filtered(&entry, fresh, host).await? {
+            Filtered::Send(source, room) => (source, room),
+            Filtered::Tried(how) => return tried(how).await,
         };
-        let mut message = Message::new(raw);
-        let mut hop = NextHop {
-            domain: entry.lane.clone(),
-            host: link.as_ref().map(|link| link.host.clone()),
-        };
-        match self.filters.pre_send(&mut message, &mut hop).await {
-            Disposition::Continue => {}
-            Disposition::Discard => return tried(Tried::Discarded).await,
-            Disposition::Bounce(reply) => return tried(Tried::Refused(reply)).await,
-            Disposition::Defer(wait) => return tried(Tried::Deferred(wait)).await,
-            other @ (Disposition::FileInto(_) | Disposition::Redirect(_)) => {
-                tracing::warn!(?other, "a filter wants what cannot be done on the way out");
-            }
-        }
-        let raw = message.raw().clone();
         // A connection that was kept may have been closed at the other end.
         let kept = link.is_some();
         for fresh in [false, true] {
@@ -167,7 +173,7 @@ impl SmtpOut {
             };
             let host = ready_link.host.clone();
             let lmtp = ready_link.lmtp;
-            match send(&mut ready_link, &entry, &raw).await {
+            match send(&mut ready_link, &entry, &source).await {
                 Ended::Answered(answers, notifies) => {
                     *link = Some(ready_link);
                     self.dispatcher.worked(lane);
@@ -191,9 +197,62 @@ impl SmtpOut {
                         .await;
                 }
                 Ended::Broken(why) => return tried(Tried::Broken(host, why)).await,
+                Ended::Unread(why, hope) => {
+                    tracing::error!(id = entry.mail, entry = %ready.id, why, "a message cannot be read");
+                    let how = match hope {
+                        true => Tried::Deferred(super::STORE_PAUSE, UNREAD),
+                        false => Tried::Damaged,
+                    };
+                    return tried(how).await;
+                }
             }
         }
         tried(Tried::Broken(String::new(), "no connection".into())).await
+    }
+
+    /// What filters make of a message on its way out, and where it is read from
+    /// then. What they change is held in memory, with the room it takes.
+    async fn filtered<'s>(
+        &'s self,
+        entry: &Entry,
+        fresh: Option<Bytes>,
+        host: Option<String>,
+    ) -> queue::Result<Filtered<'s>> {
+        if self.filters.is_empty() {
+            let source = fresh.map_or(Source::Stored(&self.queue), Source::Whole);
+            return Ok(Filtered::Send(source, None));
+        }
+        // One that is larger than all the room goes when there is no other.
+        let kilobytes = u32::try_from(entry.size() / 1024).unwrap_or(u32::MAX);
+        let wanted = kilobytes.saturating_add(1).min(self.room_size);
+        let room = self.room.acquire_many(wanted).await.ok();
+        let raw = match fresh {
+            Some(raw) => raw,
+            None => match self.queue.message(entry).await {
+                Ok(raw) => raw,
+                Err(error) if error.is_damage() => return Ok(Filtered::Tried(Tried::Damaged)),
+                Err(error) => return Err(error),
+            },
+        };
+        let mut message = Message::new(raw.clone());
+        let mut hop = NextHop {
+            domain: entry.lane.clone(),
+            host,
+        };
+        let tried = match self.filters.pre_send(&mut message, &mut hop).await {
+            Disposition::Continue => None,
+            Disposition::Discard => Some(Tried::Discarded),
+            Disposition::Bounce(reply) => Some(Tried::Refused(reply)),
+            Disposition::Defer(wait) => Some(Tried::Deferred(wait, FILTER)),
+            other @ (Disposition::FileInto(_) | Disposition::Redirect(_)) => {
+                tracing::warn!(?other, "a filter wants what cannot be done on the way out");
+                None
+            }
+        };
+        Ok(match tried {
+            Some(how) => Filtered::Tried(how),
+            None => Filtered::Send(Source::Whole(message.raw().clone()), room),
+        })
     }
 
     /// The whole lane has trouble: it rests, and the entry with it.

@@ -9,9 +9,35 @@ use bytes::Bytes;
 
 use super::connect::Link;
 use crate::queue::entry::{Body, Entry, Said};
+use crate::queue::{self, Queue};
 
-/// A message is handed over in pieces of this many bytes.
-const PIECE: usize = 64 * 1024;
+/// A message is read and handed over in pieces of this many bytes.
+const PIECE: u64 = 256 * 1024;
+
+/// Where the bytes of a message come from.
+#[derive(Debug)]
+pub(super) enum Source<'s> {
+    /// They are at hand.
+    Whole(Bytes),
+    /// They are read as they are sent.
+    Stored(&'s Queue),
+}
+
+impl Source<'_> {
+    fn size(&self, entry: &Entry) -> u64 {
+        match self {
+            Source::Whole(raw) => raw.len() as u64,
+            Source::Stored(_) => entry.size(),
+        }
+    }
+
+    async fn piece(&self, entry: &Entry, from: u64, to: u64) -> queue::Result<Bytes> {
+        match self {
+            Source::Whole(raw) => Ok(raw.slice(from as usize..to as usize)),
+            Source::Stored(queue) => queue.piece(entry, from..to).await,
+        }
+    }
+}
 
 /// What was said about a recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +63,14 @@ pub(super) enum Ended {
     Unheard(String),
     /// The connection broke in the middle: nothing is known.
     Broken(String),
+    /// The message could not be read to its end, and the host was not told that
+    /// it has one; whether there is any hope for it.
+    Unread(String, bool),
 }
 
 /// Sends a message.
-pub(super) async fn send(link: &mut Link, entry: &Entry, raw: &Bytes) -> Ended {
-    let envelope = match envelope(entry, raw) {
+pub(super) async fn send(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Ended {
+    let envelope = match envelope(entry, source.size(entry)) {
         Ok(envelope) => envelope,
         Err(said) => return all(entry, &Answer::Never(said)),
     };
@@ -68,8 +97,8 @@ pub(super) async fn send(link: &mut Link, entry: &Entry, raw: &Bytes) -> Ended {
             }
             Event::WantBody => {
                 heard = true;
-                if let Err(why) = body(link, raw).await {
-                    return Ended::Broken(why);
+                if let Err(ended) = body(link, entry, source).await {
+                    return ended;
                 }
             }
             Event::Sent { replies, omitted } => {
@@ -117,22 +146,29 @@ pub(super) async fn send(link: &mut Link, entry: &Entry, raw: &Bytes) -> Ended {
     }
 }
 
-async fn body(link: &mut Link, raw: &Bytes) -> Result<(), String> {
-    let bug = |misuse: axigen_proto::Misuse| misuse.to_string();
+async fn body(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Result<(), Ended> {
+    let bug = |misuse: axigen_proto::Misuse| Ended::Broken(misuse.to_string());
+    let size = source.size(entry);
     let mut at = 0;
-    while at < raw.len() {
-        let end = raw.len().min(at + PIECE);
-        link.conn.session().body(raw.slice(at..end)).map_err(bug)?;
+    while at < size {
+        let end = size.min(at + PIECE);
+        let unread = |why: String, hope| Ended::Unread(why, hope);
+        let piece = match source.piece(entry, at, end).await {
+            Ok(piece) if piece.len() as u64 == end - at => piece,
+            Ok(_) => return Err(unread("it is shorter than it was".into(), false)),
+            Err(error) => return Err(unread(error.to_string(), !error.is_damage())),
+        };
+        link.conn.session().body(piece).map_err(bug)?;
         // An answer before the end (a refusal) is read by the next event.
         if let Err(error) = link.conn.flush().await {
-            return Err(error.to_string());
+            return Err(Ended::Broken(error.to_string()));
         }
         at = end;
     }
     link.conn.session().finish().map_err(bug)
 }
 
-fn envelope(entry: &Entry, raw: &Bytes) -> Result<Envelope, Said> {
+fn envelope(entry: &Entry, size: u64) -> Result<Envelope, Said> {
     let bad = |address: &str| {
         ours(
             (5, 1, 3),
@@ -180,7 +216,7 @@ fn envelope(entry: &Entry, raw: &Bytes) -> Result<Envelope, Said> {
     let id = entry.notices.envelope_id.as_deref();
     envelope.envid = id.and_then(|id| EnvelopeId::new(id).ok());
     envelope.require_tls = entry.require_tls;
-    envelope.size = Some(raw.len() as u64);
+    envelope.size = Some(size);
     envelope.body = Some(match entry.body {
         Body::Seven => BodyType::SevenBit,
         Body::Eight => BodyType::EightBitMime,
