@@ -280,7 +280,7 @@ async fn what_cannot_be_settled_at_once_is_not_sent_twice() {
     let steps = machine.steps();
     let commits = steps.iter().enumerate().skip(before);
     let commits = commits.filter(|(_, kind)| **kind == Kind::Commit);
-    let last = commits.map(|(at, _)| at - before).last().unwrap();
+    let last = commits.map(|(at, _)| at - before).next_back().unwrap();
     machine.fail_at(machine.steps().len() + last, Fault::Full);
     here.send("bob@there.test").await;
     until(async || there.inbox().await.len() == 2).await;

@@ -21,6 +21,14 @@ fn login(house: &House, user: &str) -> Wire {
     Wire::imap_login(&house.addr(IMAP), &format!("{user}@example.test"), "demo")
 }
 
+fn three(house: &House) -> (Wire, Wire, Wire) {
+    (
+        login(house, "ann"),
+        login(house, "bob"),
+        login(house, "eve"),
+    )
+}
+
 fn rump(rest: &str) -> String {
     format!("imap://ann%40example.test@mail.example.test/{rest}")
 }
@@ -56,11 +64,7 @@ fn fetched(who: &mut Wire, url: &str) -> Option<String> {
 fn a_url_gives_what_it_names_to_whom_it_names() {
     let house = house();
     let mut served = house.serve();
-    let (mut ann, mut bob, mut eve) = (
-        login(&house, "ann"),
-        login(&house, "bob"),
-        login(&house, "eve"),
-    );
+    let (mut ann, mut bob, mut eve) = three(&house);
     let mut submit = login(&house, "submit");
     ann.append("INBOX", "", MAIL);
     let said = ann.ok("SELECT INBOX");
@@ -193,11 +197,7 @@ fn urls_lose_their_worth() {
 fn nobody_gives_away_what_is_not_theirs() {
     let house = house();
     let mut served = house.serve();
-    let (mut ann, mut bob, mut eve) = (
-        login(&house, "ann"),
-        login(&house, "bob"),
-        login(&house, "eve"),
-    );
+    let (mut ann, mut bob, mut eve) = three(&house);
     ann.ok("CREATE Work");
     ann.append("Work", "", MAIL);
     let of_bob = "imap://bob%40example.test@mail.example.test/Other%20Users/ann@example.test/Work/;UID=1/;SECTION=1;URLAUTH=authuser";

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
 
 use super::tls::{Error, certificates, provider, versions};
 use crate::settings::TlsVersion;
@@ -18,13 +20,21 @@ use crate::settings::TlsVersion;
 /// # Errors
 /// [`Error::Certificate`] if rustls refuses the configuration.
 pub fn anybody() -> Result<Arc<ClientConfig>, Error> {
+    let config = anybody_with(versions(TlsVersion::V1_2))?;
+    Ok(Arc::new(config))
+}
+
+/// The same, for these versions of TLS only.
+///
+/// # Errors
+/// [`Error::Certificate`] if rustls refuses the configuration.
+pub fn anybody_with(versions: &[&'static SupportedProtocolVersion]) -> Result<ClientConfig, Error> {
     let provider = provider();
-    let config = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(versions(TlsVersion::V1_2))?
+    Ok(ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(versions)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .with_no_client_auth())
 }
 
 /// A client that trusts the authorities in a PEM file, or, if the path is empty,
