@@ -309,8 +309,11 @@ fn curl_sends_appends_and_reads() {
             }
         }
     }
-    // APPEND keeps every byte, also without a line end.
-    for (k, mail) in mails::ordinary().iter().enumerate() {
+    // APPEND keeps every byte, also without a line end. curl does not say that it
+    // knows UTF-8, so it may bring none in a header (RFC 9755 §4).
+    let mut plain = mails::ordinary();
+    plain.retain(|mail| mail.name != "utf8-header");
+    for (k, mail) in plain.iter().enumerate() {
         let path = file(dir.path(), "append.eml", &mail.bytes);
         run(
             "curl",
@@ -418,12 +421,12 @@ fn mbsync_synchronises_both_ways() {
     let demo = server();
     let dir = TempDir::new().unwrap();
     let mut imap = Wire::imap_login(&demo.addr(Port::Imap), USER, "demo");
+    imap.ok("ENABLE UTF8=ACCEPT");
     let mails = line_ended(mails::ordinary());
     for mail in &mails {
         append(&mut imap, "INBOX", &mail.bytes);
     }
-    imap.imap("CREATE \"Projects/Größe\"");
-    imap.imap("CREATE \"Projects/Gr&APYA3w-e\"");
+    imap.ok("CREATE \"Projects/Größe\"");
     append(&mut imap, "Archive", &mails[0].bytes);
     let config = format!(
         "IMAPAccount a\nHost 127.0.0.1\nPort {}\nUser {USER}\nPass demo\nSSLType None\nAuthMechs LOGIN PLAIN\n\n\
@@ -617,6 +620,7 @@ fn fetchmail_empties_the_mailbox() {
         let demo = server();
         let dir = TempDir::new().unwrap();
         let mut imap = Wire::imap_login(&demo.addr(Port::Imap), USER, "demo");
+        imap.ok("ENABLE UTF8=ACCEPT");
         let mails = line_ended(mails::ordinary());
         for mail in &mails {
             append(&mut imap, "INBOX", &mail.bytes);

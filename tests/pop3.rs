@@ -369,6 +369,7 @@ fn utf8_and_languages() {
     house.add("jörg@example.test", "pässword");
     let _served = house.serve();
     let mut mail = imap(&house);
+    mail.ok("ENABLE UTF8=ACCEPT");
     let text = "Subject: Grüße\r\nFrom: Jörg <joerg@example.test>\r\n\r\nä\r\n";
     mail.append("INBOX", "", text);
     let mut pop = greeted(&house);

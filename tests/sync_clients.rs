@@ -299,6 +299,7 @@ impl Take for Command {
 fn getmail_fetches_each_mail_once() {
     let demo = server();
     let mut imap = login(&demo);
+    imap.ok("ENABLE UTF8=ACCEPT");
     let mut mails = mails::ordinary();
     mails.retain(|mail| mail.bytes.ends_with(b"\r\n"));
     for mail in &mails {

@@ -177,6 +177,8 @@ def ours():
     file = stream.makefile("rwb")
     client = Imap(file, file)
     client.ok(("LOGIN %s %s" % (os.environ["U"], os.environ["PW"])).encode())
+    # RFC 9755 4, 8: without it headers beyond ASCII neither come in nor go out.
+    client.ok(b"ENABLE UTF8=ACCEPT")
     return client
 
 
@@ -218,12 +220,15 @@ def main():
                 differ(name, item, *answers)
     for command in ["SEARCH " + key for key in SEARCHES] + ["SORT (%s) UTF-8 ALL" % key for key in SORTS] + \
             ["THREAD REFERENCES UTF-8 ALL", "THREAD ORDEREDSUBJECT UTF-8 ALL"]:
-        answers = []
+        answers, named = [], command
         for client in both:
+            if client is both[1]:
+                # RFC 9755 3: strings are UTF-8, and SEARCH names no charset.
+                command = command.replace("CHARSET UTF-8 ", "")
             lines, status = client.ask(command.encode())
             found = [parse(line[2:])[1:] for line in lines if line[2:].startswith(command.split(" ")[0].encode())]
             answers.append(found[0] if found else status.split(" ")[0])
-        theirs, of_us = answers
+        theirs, of_us, command = *answers, named
         if command.startswith("SEARCH") and isinstance(theirs, list) and isinstance(of_us, list):
             # By mail, so that the table says which.
             for number in sorted(set(theirs) ^ set(of_us), key=int):

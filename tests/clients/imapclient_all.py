@@ -23,7 +23,7 @@ one.subscribe_folder("Größe/日本")
 assert [name for _, _, name in one.list_sub_folders() if name.startswith("G")] == ["Größe/日本"]
 
 when = datetime.datetime(2026, 3, 2, 12, 30, 15)
-mail = "From: Ä <a@x.test>\r\nTo: b@x.test\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n{}\r\n"
+mail = "From: =?utf-8?q?=C3=84?= <a@x.test>\r\nTo: b@x.test\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n\r\n{}\r\n"
 for number in range(10):
     said = one.append("INBOX", mail.format("text %d" % number).encode(), [b"\\Flagged"] if number % 2 else (), when)
     assert b"APPENDUID" in said, said

@@ -24,6 +24,7 @@ use self::values::{
 };
 use super::command::name::Name;
 use super::command::{Command, Select, Store, StoreAction};
+use super::extensions::literal::announced;
 use super::extensions::{
     acl, compress, condstore, context, enable, esearch, id, list_extended, metadata, multiappend,
     multisearch, notify, quota, replace, sort, special_use, uidbatches, urlauth,
@@ -37,6 +38,8 @@ use super::types::{StatusItem, Tag, is_tag_char};
 pub struct Grammar {
     /// Whether IMAP4rev2 is enabled: mailbox names are then UTF-8.
     pub rev2: bool,
+    /// Whether UTF8=ACCEPT is enabled (RFC 9755): likewise.
+    pub utf8_accept: bool,
     /// How deep search keys may be nested.
     pub nesting: usize,
     /// What separates the levels of names.
@@ -47,9 +50,59 @@ impl Default for Grammar {
     fn default() -> Self {
         Grammar {
             rev2: false,
+            utf8_accept: false,
             nesting: 64,
             separator: Separator::Slash,
         }
+    }
+}
+
+impl Grammar {
+    /// Whether quoted strings and names are UTF-8.
+    pub(crate) fn utf8(&self) -> bool {
+        self.rev2 || self.utf8_accept
+    }
+
+    /// RFC 3501 §9: what is not in a literal is ASCII. UTF-8 in quoted strings
+    /// comes with IMAP4rev2 (RFC 9051 §9) or UTF8=ACCEPT (RFC 9755 §3); LOGIN,
+    /// which comes before both, has none (RFC 9755 §5).
+    pub(crate) fn check_ascii(&self, name: Name, input: &[u8]) -> Result<(), Status> {
+        if self.utf8() {
+            return Ok(());
+        }
+        let Some(at) = beyond_ascii(input) else {
+            return Ok(());
+        };
+        let column = at + 1;
+        Err(Status::bad(match name {
+            Name::Login => format!(
+                "A name or password beyond ASCII needs AUTHENTICATE, not LOGIN (column {column})"
+            ),
+            _ => format!("UTF-8 in a quoted string needs ENABLE UTF8=ACCEPT (column {column})"),
+        }))
+    }
+}
+
+/// Where the first byte beyond ASCII is that is not in a literal.
+fn beyond_ascii(input: &[u8]) -> Option<usize> {
+    if input.is_ascii() {
+        return None;
+    }
+    let mut at = 0;
+    loop {
+        let rest = input.get(at..)?;
+        let end = rest
+            .windows(2)
+            .position(|pair| pair == b"\r\n")
+            .unwrap_or(rest.len());
+        let line = rest.get(..end)?;
+        if let Some(found) = line.iter().position(|byte| !byte.is_ascii()) {
+            return Some(at + found);
+        }
+        let literal = announced(line).map_or(0, |literal| literal.size);
+        at = at
+            .checked_add(end + 2)?
+            .checked_add(usize::try_from(literal).ok()?)?;
     }
 }
 
@@ -145,6 +198,7 @@ pub(crate) fn arguments(
     input: &[u8],
     rest: &[u8],
 ) -> Result<Command, Status> {
+    grammar.check_ascii(name, input)?;
     let left = match body(grammar, name, rest) {
         Ok((b"", command)) => return Ok(command),
         Ok((left, _)) => expected(left, "the end of the command"),

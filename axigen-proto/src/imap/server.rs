@@ -517,11 +517,11 @@ impl Server {
     }
 
     fn say(&mut self, response: &Response) {
-        self.out.response(self.enabled.rev2, response);
+        self.out.response(self.enabled, response);
     }
 
     fn tagged(&mut self, tag: &Tag, status: &Status) {
-        self.out.tagged(self.enabled.rev2, tag, status);
+        self.out.tagged(self.enabled, tag, status);
     }
 
     /// Answers a command that was refused, and counts it if it was wrong.

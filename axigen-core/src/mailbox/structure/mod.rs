@@ -49,6 +49,11 @@ pub fn address_list(value: &[u8]) -> Vec<Address> {
     addresses::parse(value, &mut room)
 }
 
+/// Where the header of a message ends, its blank line included.
+pub fn header_end(message: &[u8]) -> usize {
+    walk::header_end(message, 0, message.len())
+}
+
 /// The structure of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Structure {

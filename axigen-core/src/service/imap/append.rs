@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::namespace::no_permission;
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, limit, status};
+use crate::mailbox::structure::header_end;
 use crate::mailbox::{
     Appended, FlagChange, Flags, NewMessage, Place, Quota, Replaces, Target, View,
 };
@@ -78,6 +79,14 @@ impl Coming {
             raw: BytesMut::new(),
             size: 0,
         })
+    }
+
+    /// Whether its header holds what RFC 5322 has not. A client may bring that once
+    /// it has enabled UTF-8
+    /// ([RFC 9755 §4](https://www.rfc-editor.org/rfc/rfc9755#section-4)).
+    fn has_utf8_header(&self) -> bool {
+        let end = header_end(&self.raw);
+        !self.raw.get(..end).unwrap_or_default().is_ascii()
     }
 
     fn message(self) -> (NewMessage, Flags) {
@@ -367,6 +376,11 @@ impl Talk<'_> {
         if messages.iter().any(|coming| coming.size == 0) {
             let status = Status::no("a message without content is not appended, so none is");
             conn.session().finish(&tag, status)?;
+            return Ok(());
+        }
+        if !conn.session().enabled().utf8() && messages.iter().any(Coming::has_utf8_header) {
+            let text = "a header beyond ASCII needs ENABLE UTF8=ACCEPT";
+            conn.session().finish(&tag, Status::no(text))?;
             return Ok(());
         }
         let mut seen = Vec::with_capacity(messages.len());

@@ -461,7 +461,10 @@ impl Encoder<'_> {
     fn client_search(&mut self, search: &Search) {
         self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
         self.returns(search.returns);
-        self.put(" CHARSET UTF-8");
+        // RFC 9755 §3: none behind UTF8=ACCEPT; RFC 9051 §6.4.4: UTF-8 needs none.
+        if !self.utf8 {
+            self.put(" CHARSET UTF-8");
+        }
         self.search_keys(&search.keys);
     }
 
@@ -620,7 +623,7 @@ impl Encoder<'_> {
     }
 
     fn client_mailbox(&mut self, name: &str) {
-        if self.rev2 {
+        if self.utf8 {
             self.client_string(name.as_bytes());
         } else {
             self.client_string(utf7::encode(name).as_bytes());
@@ -662,7 +665,7 @@ impl Encoder<'_> {
     }
 
     fn client_string(&mut self, text: &[u8]) {
-        let quotable = text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok();
+        let quotable = text.is_ascii() || self.utf8 && std::str::from_utf8(text).is_ok();
         if quotable && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
             return self.quoted(text);
         }

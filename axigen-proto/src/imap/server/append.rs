@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::commands::too_big_to_come_unasked;
 use super::{Event, Kind, Open, Phase, Server};
 use crate::imap::command::Append;
+use crate::imap::command::name::Name;
 use crate::imap::extensions::catenate;
 use crate::imap::extensions::literal::Literal;
 use crate::imap::extensions::multiappend::{AppendPiece, Inside, follow};
@@ -96,8 +97,14 @@ impl Server {
         let Some(literal) = literal else {
             return Ok(());
         };
-        if matches!(pieces.last(), Some(AppendPiece::Utf8)) && !literal.binary {
-            return Err(Status::bad("UTF8 needs a literal8"));
+        if matches!(pieces.last(), Some(AppendPiece::Utf8)) {
+            // RFC 6855 §4. RFC 9755 has it no more; clients of the one before still send it.
+            if !self.enabled.utf8_accept {
+                return Err(Status::bad("UTF8 needs ENABLE UTF8=ACCEPT before it"));
+            }
+            if !literal.binary {
+                return Err(Status::bad("UTF8 needs a literal8"));
+            }
         }
         let limit = self.append_limit();
         if literal.size > limit {
@@ -244,6 +251,7 @@ impl Server {
 
     /// Goes on with the text behind a literal.
     fn tail(&mut self, open: &Open, text: &[u8], literal: Option<Literal>) -> Result<(), Status> {
+        self.grammar().check_ascii(Name::Append, text)?;
         let read = follow(open.inside, open.single, text);
         let pieces = match read {
             Ok((b"", pieces)) => pieces,

@@ -39,7 +39,7 @@ impl Server {
         if self.identity.is_none() {
             return Err(Misuse("an untagged response before the login"));
         }
-        self.out.fetch_begin(self.enabled.rev2, seq)
+        self.out.fetch_begin(self.enabled, seq)
     }
 
     /// The same as UIDFETCH, for a client that has enabled UIDONLY
@@ -54,7 +54,7 @@ impl Server {
         if self.identity.is_none() {
             return Err(Misuse("an untagged response before the login"));
         }
-        self.out.uid_fetch_begin(self.enabled.rev2, uid)
+        self.out.uid_fetch_begin(self.enabled, uid)
     }
 
     /// One small item of a FETCH response begun with [`Server::fetch_begin`].
@@ -65,7 +65,7 @@ impl Server {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_item(self.enabled.rev2, item)
+        self.out.fetch_item(self.enabled, item)
     }
 
     /// An item of exactly `len` bytes, which follow by [`Server::body`].
@@ -79,7 +79,7 @@ impl Server {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_data(self.enabled.rev2, attribute, len)
+        self.out.fetch_data(self.enabled, attribute, len)
     }
 
     /// The next bytes announced by [`Server::fetch_data`], in pieces of any
