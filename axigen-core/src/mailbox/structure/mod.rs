@@ -10,8 +10,10 @@
 //! | `fields` | header fields, parameters |
 //! | `addresses` | address lists |
 //! | `record` | the compact record |
+//! | `binary` | NUL bytes |
 
 mod addresses;
+mod binary;
 mod fields;
 mod record;
 mod walk;
@@ -23,6 +25,7 @@ use axigen_proto::imap::structure::{
 };
 use bytes::Bytes;
 
+pub use binary::{NulOutsideOfParts, without_nul};
 pub use fields::{Field, header_fields};
 
 /// Deepest nesting of parts; deeper ones are opaque.

@@ -152,12 +152,14 @@ impl Source<'_> {
                 })?;
             }
             Data::Bytes(bytes) => {
-                conn.session().fetch_data(attribute, bytes.len() as u64)?;
+                let nul = memchr::memchr(0, &bytes).is_some();
+                conn.session()
+                    .fetch_data(attribute, bytes.len() as u64, nul)?;
                 conn.session().body(bytes)?;
             }
             Data::Range(range) => {
                 conn.session()
-                    .fetch_data(attribute, range.end - range.start)?;
+                    .fetch_data(attribute, range.end - range.start, true)?;
                 return self.stream(conn, range).await;
             }
         }

@@ -369,7 +369,7 @@ impl Talk<'_> {
             } => self.append_next(conn, &tag, (flags, date), size)?,
             Event::AppendText { tag, size } => self.append_text(conn, &tag, size)?,
             Event::AppendUrl { tag, url } => self.append_url(conn, &tag, &url).await?,
-            Event::AppendBody(bytes) => self.append_body(conn, bytes)?,
+            Event::AppendBody(bytes) => self.append_body(bytes),
             Event::AppendEnd { tag } => self.append_end(conn, tag).await?,
             Event::AppendAborted => self.appending = None,
             Event::IdleStart { .. } => {

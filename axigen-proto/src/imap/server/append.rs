@@ -45,6 +45,7 @@ impl Server {
                     Some(literal) if literal.size > 0 => Phase::AppendBody {
                         open,
                         left: literal.size,
+                        binary: literal.binary,
                     },
                     _ => Phase::AppendTail { open },
                 };
@@ -181,7 +182,7 @@ impl Server {
                 // The client waits, or has said all.
                 _ => return self.tagged(&open.tag, &status),
             },
-            Phase::AppendBody { open, left } => (open.tag, left),
+            Phase::AppendBody { open, left, .. } => (open.tag, left),
             Phase::AppendTail { open } => (open.tag, self.input.wanted() as u64),
             other => {
                 self.phase = other;
@@ -193,7 +194,7 @@ impl Server {
     }
 
     pub(super) fn read_message(&mut self) -> bool {
-        let Phase::AppendBody { open, left } = &mut self.phase else {
+        let Phase::AppendBody { open, left, binary } = &mut self.phase else {
             return false;
         };
         let bytes = self.input.message(*left);
@@ -201,6 +202,16 @@ impl Server {
             return false;
         }
         *left -= bytes.len() as u64;
+        // RFC 9051 §4.3: a literal has no NUL; a literal8 may (RFC 3516 §4.4).
+        if !*binary && memchr::memchr(0, &bytes).is_some() {
+            let (tag, left) = (open.tag.clone(), *left);
+            let status = Status::bad("A literal holds a NUL byte, which only a literal8 may");
+            let budget = self.discard_limit();
+            self.events.push_back(Event::AppendAborted);
+            self.phase = Phase::Command;
+            self.input.discard(Some(tag), status, left, budget);
+            return true;
+        }
         if *left == 0 {
             self.phase = Phase::AppendTail { open: open.clone() };
         }

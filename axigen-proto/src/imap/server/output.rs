@@ -93,9 +93,10 @@ impl Outbox {
         enabled: Enabled,
         attribute: &FetchAttribute,
         len: u64,
+        nul: bool,
     ) -> Result<(), Misuse> {
         self.separate()?;
-        self.encoder(enabled).fetch_literal(attribute, len);
+        self.encoder(enabled).fetch_literal(attribute, len, nul);
         if len > 0 {
             self.fetch = Fetch::Data { left: len };
         }

@@ -70,16 +70,23 @@ impl Server {
 
     /// An item of exactly `len` bytes, which follow by [`Server::body`].
     /// `attribute` is what the client asked for; it is answered by its response
-    /// name. Bytes of a partial have to be cut to it.
+    /// name. Bytes of a partial have to be cut to it. `nul` says that bytes of
+    /// BINARY may hold NUL
+    /// ([RFC 3516 §4.3](https://www.rfc-editor.org/rfc/rfc3516#section-4.3)).
     ///
     /// # Errors
     /// [`Misuse`] when no FETCH response is open, or bytes are missing from
     /// the item before.
-    pub fn fetch_data(&mut self, attribute: &FetchAttribute, len: u64) -> Result<(), Misuse> {
+    pub fn fetch_data(
+        &mut self,
+        attribute: &FetchAttribute,
+        len: u64,
+        nul: bool,
+    ) -> Result<(), Misuse> {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_data(self.enabled, attribute, len)
+        self.out.fetch_data(self.enabled, attribute, len, nul)
     }
 
     /// The next bytes announced by [`Server::fetch_data`], in pieces of any
