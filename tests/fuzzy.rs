@@ -15,6 +15,7 @@ fn what_is_nearly_so_is_found() {
         let _served = house.serve();
         let mut imap = Wire::imap_login(&house.addr(IMAP), USER, "demo");
         assert!(imap.ok("CAPABILITY").contains(" SEARCH=FUZZY "));
+        imap.ok("ENABLE UTF8=ACCEPT");
         for (subject, body) in [
             ("Quarterly invoice", "Please pay."),
             ("Quartely invoce", "Please pay."),

@@ -239,7 +239,7 @@ fn clients_that_do_not_know_it() {
         ("BODY.PEEK[HEADER.FIELDS.NOT (FROM)]", "Subject: =?utf-8?B?"),
         (
             "BODY.PEEK[1.MIME]",
-            "Content-Type: text/plain; name*=utf-8''Gr%C3%BCn.txt\r\n",
+            "Content-Type: text/plain;\r\n name*=utf-8''Gr%C3%BCn.txt\r\n",
         ),
     ] {
         let said = old.ok(&format!("FETCH 1 {item}"));

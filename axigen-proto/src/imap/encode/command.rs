@@ -119,7 +119,7 @@ impl Encoder<'_> {
                 }
                 self.put(")");
                 self.returns(Some(search.returns));
-                self.put(" CHARSET UTF-8");
+                self.client_charset();
                 self.search_keys(&search.keys);
             }
             Command::Sort(sort) => {
@@ -461,11 +461,15 @@ impl Encoder<'_> {
     fn client_search(&mut self, search: &Search) {
         self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
         self.returns(search.returns);
-        // RFC 9755 §3: none behind UTF8=ACCEPT; RFC 9051 §6.4.4: UTF-8 needs none.
+        self.client_charset();
+        self.search_keys(&search.keys);
+    }
+
+    /// RFC 9755 §3: none behind UTF8=ACCEPT; RFC 9051 §6.4.4: UTF-8 needs none.
+    fn client_charset(&mut self) {
         if !self.utf8 {
             self.put(" CHARSET UTF-8");
         }
-        self.search_keys(&search.keys);
     }
 
     fn returns(&mut self, returns: Option<SearchReturn>) {

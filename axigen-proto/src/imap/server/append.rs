@@ -203,10 +203,14 @@ impl Server {
         }
         *left -= bytes.len() as u64;
         // RFC 9051 §4.3: a literal has no NUL; a literal8 may (RFC 3516 §4.4).
-        if !*binary && memchr::memchr(0, &bytes).is_some() {
+        let nul = memchr::memchr(0, &bytes).filter(|_| !*binary);
+        if let Some(at) = nul {
             let (tag, left) = (open.tag.clone(), *left);
             let status = Status::bad("A literal holds a NUL byte, which only a literal8 may");
             let budget = self.discard_limit();
+            if at > 0 {
+                self.events.push_back(Event::AppendBody(bytes.slice(..at)));
+            }
             self.events.push_back(Event::AppendAborted);
             self.phase = Phase::Command;
             self.input.discard(Some(tag), status, left, budget);
