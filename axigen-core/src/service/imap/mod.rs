@@ -8,6 +8,7 @@
 //! | `limit` | MESSAGELIMIT: how many messages one command may be about |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
+//! | `old_name` | names that are kept in another spelling than they came in |
 //! | `notify` | NOTIFY: what is told of other mailboxes |
 //! | `quota` | QUOTA |
 //! | `namespace` | whose mailbox a name means, and what the user may do with it |
@@ -36,6 +37,7 @@ mod metadata;
 mod multisearch;
 mod namespace;
 mod notify;
+mod old_name;
 mod progress;
 mod quota;
 mod resync;
@@ -369,7 +371,7 @@ impl Talk<'_> {
             } => self.append_next(conn, &tag, (flags, date), size)?,
             Event::AppendText { tag, size } => self.append_text(conn, &tag, size)?,
             Event::AppendUrl { tag, url } => self.append_url(conn, &tag, &url).await?,
-            Event::AppendBody(bytes) => self.append_body(conn, bytes)?,
+            Event::AppendBody(bytes) => self.append_body(bytes),
             Event::AppendEnd { tag } => self.append_end(conn, tag).await?,
             Event::AppendAborted => self.appending = None,
             Event::IdleStart { .. } => {
@@ -443,6 +445,7 @@ impl Talk<'_> {
         // Commands about messages are about the account their mailbox is in.
         let open = self.selected.as_ref().map(|selected| selected.view.account);
         let of_open = open.unwrap_or(account);
+        let given = self.given_name(account, &command).await;
         let mut status = match command {
             Command::Noop | Command::Check | Command::Enable(_) => Status::ok("done"),
             Command::Select(select) => self.select(conn, &select, false).await?,
@@ -506,6 +509,11 @@ impl Talk<'_> {
             | Command::Compress
             | Command::Idle => Status::bad("not now"),
         };
+        if status.kind == StatusKind::Ok
+            && let Some((given, kept)) = given
+        {
+            self.tell_kept_name(conn, account, given, &kept).await?;
+        }
         if !leaves {
             let expunged = self.update(conn, expunge_allowed).await?;
             // RFC 7162 §3.2.7, §3.2.9; RFC 6851 §4.4

@@ -119,7 +119,7 @@ impl Encoder<'_> {
                 }
                 self.put(")");
                 self.returns(Some(search.returns));
-                self.put(" CHARSET UTF-8");
+                self.client_charset();
                 self.search_keys(&search.keys);
             }
             Command::Sort(sort) => {
@@ -461,8 +461,15 @@ impl Encoder<'_> {
     fn client_search(&mut self, search: &Search) {
         self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
         self.returns(search.returns);
-        self.put(" CHARSET UTF-8");
+        self.client_charset();
         self.search_keys(&search.keys);
+    }
+
+    /// RFC 9755 §3: none behind UTF8=ACCEPT; RFC 9051 §6.4.4: UTF-8 needs none.
+    fn client_charset(&mut self) {
+        if !self.utf8 {
+            self.put(" CHARSET UTF-8");
+        }
     }
 
     fn returns(&mut self, returns: Option<SearchReturn>) {
@@ -620,7 +627,7 @@ impl Encoder<'_> {
     }
 
     fn client_mailbox(&mut self, name: &str) {
-        if self.rev2 {
+        if self.utf8 {
             self.client_string(name.as_bytes());
         } else {
             self.client_string(utf7::encode(name).as_bytes());
@@ -662,7 +669,7 @@ impl Encoder<'_> {
     }
 
     fn client_string(&mut self, text: &[u8]) {
-        let quotable = text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok();
+        let quotable = text.is_ascii() || self.utf8 && std::str::from_utf8(text).is_ok();
         if quotable && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
             return self.quoted(text);
         }
