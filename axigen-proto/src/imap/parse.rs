@@ -168,7 +168,7 @@ pub(crate) fn arguments(
 pub(crate) fn saves(grammar: &Grammar, name: Name, rest: &[u8]) -> bool {
     let returns = match name {
         Name::Search | Name::UidSearch | Name::Sort | Name::UidSort => {
-            esearch::return_options(rest)
+            map(esearch::return_options, |(returns, _)| returns).parse(rest)
         }
         Name::Esearch => multisearch::return_options(grammar, rest),
         _ => return false,

@@ -52,7 +52,7 @@ use std::io;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
-use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
+use axigen_proto::imap::command::{Command, Fetch, FetchAttribute, SearchKey, Select};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::extensions::messagelimit::MessageLimit;
@@ -578,8 +578,8 @@ impl Talk<'_> {
                 for response in &update.responses {
                     conn.session().untagged(response)?;
                 }
-                self.tell_items(conn, update.new).await?;
-                self.tell_contexts(conn, &update.rows).await?;
+                self.tell_items(conn, &update.new).await?;
+                self.tell_contexts(conn, &update.rows, &update.new).await?;
                 return Ok(update.expunged);
             }
             Err(crate::mailbox::Error::NoSuchMailbox) => {
@@ -604,24 +604,37 @@ impl Talk<'_> {
     }
 
     /// What NOTIFY wants to be told of each new message.
-    async fn tell_items(&mut self, conn: &mut ImapConn, new: Vec<u32>) -> Done {
+    async fn tell_items(&mut self, conn: &mut ImapConn, new: &[u32]) -> Done {
         let (Some(notify), Some(selected)) = (&mut self.notify, &self.selected) else {
             return Ok(());
         };
         let open = (selected.view.account, selected.view.mailbox);
-        let new = notify.of_others(open, new);
+        let new = notify.of_others(open, new.to_vec());
         let attributes = notify.items().to_vec();
-        if new.is_empty() || attributes.is_empty() {
+        self.show(conn, new, &attributes).await
+    }
+
+    /// Shows these of messages without having been asked by FETCH.
+    async fn show(
+        &mut self,
+        conn: &mut ImapConn,
+        uids: Vec<u32>,
+        attributes: &[FetchAttribute],
+    ) -> Done {
+        let Some(selected) = &self.selected else {
+            return Ok(());
+        };
+        if uids.is_empty() || attributes.is_empty() {
             return Ok(());
         }
-        let ranges = new.into_iter().map(|uid| SequenceRange {
+        let ranges = uids.into_iter().map(|uid| SequenceRange {
             from: SequenceNumber::Number(uid),
             to: SequenceNumber::Number(uid),
         });
         let fetch = Fetch {
             uid: true,
             set: SequenceSet::Ranges(ranges.collect()),
-            attributes,
+            attributes: attributes.to_vec(),
             modifiers: FetchModifiers::default(),
         };
         let account = selected.view.account;

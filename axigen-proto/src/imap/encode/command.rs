@@ -118,13 +118,13 @@ impl Encoder<'_> {
                     self.client_filter(source);
                 }
                 self.put(")");
-                self.returns(Some(search.returns));
+                self.returns(Some(search.returns), &search.update_items);
                 self.client_charset();
                 self.search_keys(&search.keys);
             }
             Command::Sort(sort) => {
                 self.print(format_args!("{}SORT", uid_prefix(sort.uid)));
-                self.returns(sort.returns);
+                self.returns(sort.returns, &sort.update_items);
                 self.put(" (");
                 for (index, SortCriterion { reverse, by }) in sort.criteria.iter().enumerate() {
                     let space = if index > 0 { " " } else { "" };
@@ -460,7 +460,7 @@ impl Encoder<'_> {
 
     fn client_search(&mut self, search: &Search) {
         self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
-        self.returns(search.returns);
+        self.returns(search.returns, &search.update_items);
         self.client_charset();
         self.search_keys(&search.keys);
     }
@@ -472,7 +472,7 @@ impl Encoder<'_> {
         }
     }
 
-    fn returns(&mut self, returns: Option<SearchReturn>) {
+    fn returns(&mut self, returns: Option<SearchReturn>, update_items: &[FetchAttribute]) {
         if let Some(returns) = returns {
             let SearchReturn {
                 min,
@@ -494,11 +494,16 @@ impl Encoder<'_> {
                 (count, "COUNT"),
                 (save, "SAVE"),
                 (relevancy, "RELEVANCY"),
-                (update, "UPDATE"),
                 (context, "CONTEXT"),
                 (!partial.is_empty(), partial.as_str()),
+                (update, "UPDATE"),
             ];
-            self.print(format_args!(" RETURN ({})", words(&chosen)));
+            self.print(format_args!(" RETURN ({}", words(&chosen)));
+            if update && !update_items.is_empty() {
+                self.put(" ");
+                self.in_parentheses(update_items, Self::client_attribute);
+            }
+            self.put(")");
         }
     }
 

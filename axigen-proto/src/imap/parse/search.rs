@@ -19,10 +19,16 @@ use crate::imap::types::{Date, Flag};
 /// search = "SEARCH" [search-return-opts] SP search-program
 /// ```
 pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, returns) = opt(esearch::return_options).parse(input)?;
+    let (rest, (returns, update_items)) = esearch::returns(input)?;
     let (rest, keys) = program(grammar, rest)?;
     esearch::check_relevancy(input, returns, false, &keys)?;
-    Ok((rest, Command::Search(Search { uid, returns, keys })))
+    let search = Search {
+        uid,
+        returns,
+        update_items,
+        keys,
+    };
+    Ok((rest, Command::Search(search)))
 }
 
 /// `SP search-program`

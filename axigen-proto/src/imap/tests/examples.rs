@@ -175,6 +175,7 @@ fn what_they_mean() {
         Command::Search(Search {
             uid: false,
             returns: None,
+            update_items: vec![],
             keys: vec![
                 SearchKey::Flagged,
                 SearchKey::Since(Date::new(1994, 2, 1).unwrap()),
@@ -187,6 +188,7 @@ fn what_they_mean() {
         Command::Sort(Sort {
             uid: true,
             returns: None,
+            update_items: vec![],
             criteria: vec![
                 SortCriterion {
                     reverse: true,
@@ -217,6 +219,7 @@ fn what_they_mean() {
                 save: true,
                 ..SearchReturn::default()
             }),
+            update_items: vec![],
             keys: vec![SearchKey::Or(
                 Box::new(SearchKey::And(vec![
                     SearchKey::Sequence(set("1:3")),
@@ -367,6 +370,7 @@ fn what_condstore_and_qresync_mean() {
         Command::Search(Search {
             uid: false,
             returns: None,
+            update_items: vec![],
             keys: vec![SearchKey::Not(Box::new(SearchKey::ModSeq {
                 entry: Some(ModSeqEntry {
                     flag: Flag::Draft,
