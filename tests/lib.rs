@@ -11,6 +11,7 @@
 
 pub mod any_certificate;
 pub mod demo;
+pub mod engines;
 pub mod machine;
 pub mod mails;
 pub mod odd;

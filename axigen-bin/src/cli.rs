@@ -317,7 +317,7 @@ pub(crate) enum DomainCommand {
         name: String,
     },
     /// Set an option for all accounts of a domain
-    #[command(after_help = options("\n  postmaster        Where mail for postmaster goes if there is no account of that name."))]
+    #[command(after_help = options("\n  postmaster        Where mail for postmaster goes if there is no account of that name.\n  catch_all         Where mail goes that is for nobody of the domain; without it it is refused."))]
     Set {
         /// The domain
         name: String,

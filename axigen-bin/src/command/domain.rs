@@ -31,6 +31,11 @@ async fn execute(directory: &Directory, command: DomainCommand) -> Result<(), Fa
                 "postmaster",
                 domain.postmaster.as_deref().unwrap_or("-")
             ));
+            say(format!(
+                "{:17} {}",
+                "catch_all",
+                domain.catch_all.as_deref().unwrap_or("-")
+            ));
             options::set_here(&domain.settings);
         }
         DomainCommand::Set { name, option } => {
@@ -39,6 +44,10 @@ async fn execute(directory: &Directory, command: DomainCommand) -> Result<(), Fa
                 "postmaster" => {
                     let (local, at) = directory::normalise(&option.value)?;
                     domain.postmaster = Some(format!("{local}@{at}"));
+                }
+                "catch_all" => {
+                    let (local, at) = directory::normalise(&option.value)?;
+                    domain.catch_all = Some(format!("{local}@{at}"));
                 }
                 other => domain.settings.set(other, &option.value)?,
             }
@@ -52,6 +61,7 @@ async fn execute(directory: &Directory, command: DomainCommand) -> Result<(), Fa
             let mut domain = find(directory, &name).await?;
             match option.as_str() {
                 "postmaster" => domain.postmaster = None,
+                "catch_all" => domain.catch_all = None,
                 other => domain.settings.unset(other)?,
             }
             directory.set_domain(&domain).await?;

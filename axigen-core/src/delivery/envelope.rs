@@ -1,11 +1,14 @@
 //! What is known of a message beside its bytes.
 
-use axigen_store::BlobRef;
+use axigen_store::{AccountId, BlobRef};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Accepted, Outgoing};
-use crate::queue::entry::{Body, Entry, Notices, Recipient};
+use super::{Accepted, Delivery, Outgoing};
+use crate::directory;
+use crate::mailbox::Quota;
+use crate::queue::entry::{Action, Body, Entry, Fate, Notices, Notify, Recipient, Said};
+use crate::queue::route::HERE;
 
 /// What is known of a message beside its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Envelope {
     pub priority: i8,
     /// Not to be sent before (RFC 4865).
     pub not_before: Option<Timestamp>,
+    /// The account that wants a copy of what it sent, and what it may hold.
+    pub sent_copy: Option<(AccountId, Quota)>,
 }
 
 impl Envelope {
@@ -54,65 +59,171 @@ impl Envelope {
         }
     }
 
-    /// The queue's entries for recipients elsewhere, a lane and not too many
-    /// recipients each.
+    /// The queue's entries: for recipients elsewhere a lane, a sender and not too
+    /// many recipients each; and one for what its sender is to be told at once.
     pub(super) fn entries<'a>(
         &self,
         outgoing: &Outgoing,
         recipients: impl Iterator<Item = &'a Accepted>,
+        senders: &Senders,
+        told: &[Fate],
         raw: &Bytes,
         content: &BlobRef,
     ) -> Vec<Entry> {
         let routes = outgoing.routes.load();
-        let schedule = routes.schedule();
-        let now = outgoing.queue.clock().now();
-        let notice = self.sender.is_empty();
-        let body = self.body(raw);
-        let mut lanes: Vec<(&str, Vec<Recipient>)> = Vec::new();
+        let mut ways: Vec<(&str, &str, Vec<Recipient>)> = Vec::new();
         for accepted in recipients {
+            let sender = senders.of(accepted).unwrap_or(&self.sender);
             for remote in &accepted.remote {
                 let recipient = Recipient {
                     address: remote.address.clone(),
-                    notify: accepted.notify,
+                    notify: accepted.notify_elsewhere(),
                     original: accepted.original.clone(),
                     last: None,
                 };
-                match lanes.iter_mut().find(|(lane, _)| *lane == remote.lane) {
+                let same = |way: &&mut (&str, &str, Vec<Recipient>)| {
+                    (way.0, way.1) == (remote.lane.as_str(), sender)
+                };
+                match ways.iter_mut().find(same) {
                     // Two aliases may lead to one address: it gets the message once.
-                    Some((_, to)) if to.iter().any(|to| to.address == recipient.address) => {}
-                    Some((_, to)) => to.push(recipient),
-                    None => lanes.push((&remote.lane, vec![recipient])),
+                    Some((.., to)) if to.iter().any(|to| to.address == recipient.address) => {}
+                    Some((.., to)) => to.push(recipient),
+                    None => ways.push((&remote.lane, sender, vec![recipient])),
                 }
             }
         }
         let most = routes.settings().recipients.max(1);
-        let mut entries = Vec::with_capacity(lanes.len());
-        for (lane, recipients) in lanes {
+        let mut entries = Vec::with_capacity(ways.len());
+        for (lane, sender, recipients) in ways {
             for recipients in recipients.chunks(most) {
                 entries.push(Entry {
-                    mail: self.id.clone(),
-                    sender: self.sender.clone(),
+                    sender: sender.to_owned(),
                     lane: lane.to_owned(),
                     recipients: recipients.to_vec(),
-                    content: content.clone(),
-                    skip: u32::try_from(self.own).unwrap_or_default(),
-                    came: now,
-                    expires: schedule.expires(now, notice),
-                    due: self.not_before.map_or(now, |at| at.max(now)),
-                    attempts: 0,
-                    last: None,
-                    held: false,
-                    tell: schedule.tells(now, notice),
-                    body,
-                    utf8: self.utf8,
-                    notices: self.notices.clone(),
-                    user: self.user.clone(),
-                    require_tls: self.require_tls,
-                    priority: self.priority,
-                    owed: Vec::new(),
+                    ..self.entry(outgoing, raw, content)
                 });
             }
         }
+        if !told.is_empty() {
+            let entry = self.entry(outgoing, raw, content);
+            entries.push(Entry {
+                lane: HERE.to_owned(),
+                due: entry.came,
+                tell: None,
+                owed: told.to_vec(),
+                ..entry
+            });
+        }
         entries
+    }
+
+    /// An entry without recipients.
+    fn entry(&self, outgoing: &Outgoing, raw: &Bytes, content: &BlobRef) -> Entry {
+        let schedule = outgoing.routes.load().schedule();
+        let now = outgoing.queue.clock().now();
+        let notice = self.sender.is_empty();
+        Entry {
+            mail: self.id.clone(),
+            sender: self.sender.clone(),
+            lane: String::new(),
+            recipients: Vec::new(),
+            content: content.clone(),
+            skip: u32::try_from(self.own).unwrap_or_default(),
+            came: now,
+            expires: schedule.expires(now, notice),
+            due: self.not_before.map_or(now, |at| at.max(now)),
+            attempts: 0,
+            last: None,
+            held: false,
+            tell: schedule.tells(now, notice),
+            body: self.body(raw),
+            utf8: self.utf8,
+            notices: self.notices.clone(),
+            user: self.user.clone(),
+            require_tls: self.require_tls,
+            priority: self.priority,
+            owed: Vec::new(),
+        }
+    }
+}
+
+/// In whose name what is handed on travels, by the domain that hands it on.
+#[derive(Debug, Default)]
+pub(super) struct Senders(Vec<(String, String)>);
+
+impl Senders {
+    fn of(&self, accepted: &Accepted) -> Option<&str> {
+        let domain = accepted.hands_on.as_deref()?;
+        let known = self.0.iter().find(|(of, _)| of == domain);
+        known.map(|(_, sender)| sender.as_str())
+    }
+}
+
+impl Accepted {
+    /// What becomes of it at once, if its sender wants to know
+    /// ([RFC 3461 §5.2.7](https://www.rfc-editor.org/rfc/rfc3461#section-5.2.7)):
+    /// it is in all mailboxes, or an alias has made several of it. What one
+    /// address elsewhere makes of it is known later.
+    pub(super) fn fate(&self) -> Option<Fate> {
+        let (action, words) = match (self.deliveries.is_empty(), self.remote.len()) {
+            _ if !self.wants_success() => return None,
+            (true, 0 | 1) => return None,
+            (false, 0) => (Action::Delivered, "it is in the mailbox"),
+            _ => (Action::Expanded, "it went on to several addresses"),
+        };
+        Some(Fate {
+            recipient: Recipient {
+                address: self.address.clone(),
+                notify: self.notify,
+                original: self.original.clone(),
+                last: None,
+            },
+            action,
+            said: Said {
+                // RFC 3463 §3.2: X.1.5 is a destination address that is valid.
+                status: (2, 1, 5).into(),
+                words: words.to_owned(),
+                remote: false,
+            },
+            host: None,
+        })
+    }
+
+    /// Which notices other hosts are asked for. Of success, none where one
+    /// recipient has become several: their sender was told of that
+    /// (RFC 3461 §5.2.7.3).
+    fn notify_elsewhere(&self) -> Option<Notify> {
+        let several = self.accounts() > 1;
+        self.notify.map(|notify| Notify {
+            success: notify.success && !several,
+            ..notify
+        })
+    }
+}
+
+impl Delivery {
+    /// In whose name what is handed on travels. One of our own users' needs no
+    /// other: we may send in it.
+    pub(super) async fn senders<'a>(
+        &self,
+        outgoing: &Outgoing,
+        sender: &str,
+        recipients: impl Iterator<Item = &'a Accepted>,
+    ) -> directory::Result<Senders> {
+        let mut senders = Senders::default();
+        for domain in recipients.filter_map(|to| to.hands_on.as_deref()) {
+            if senders.0.iter().any(|(known, _)| known == domain) {
+                continue;
+            }
+            if self.is_ours(sender).await? {
+                break;
+            }
+            let now = outgoing.queue.clock().now();
+            match self.srs().await?.rewrite(sender, domain, now) {
+                Some(rewritten) => senders.0.push((domain.to_owned(), rewritten)),
+                None => tracing::warn!(sender, domain, "a sender is too long to be rewritten"),
+            }
+        }
+        Ok(senders)
     }
 }

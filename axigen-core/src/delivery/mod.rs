@@ -16,6 +16,7 @@
 //! | `plan` | the mailboxes, and the message into them |
 //! | `conclude` | an entry of the queue settled, its sender told in the same batch |
 //! | [`notice`] | what senders are told, in the standard's format |
+//! | `srs` | senders of mail that is handed on |
 //! | [`headers`] | trace headers, loops, what submission adds and removes |
 
 mod conclude;
@@ -23,19 +24,23 @@ mod envelope;
 pub mod headers;
 pub mod notice;
 mod plan;
+mod srs;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use srs::Srs;
+use tokio::sync::OnceCell;
 
 use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
 use crate::mailbox::{Mailboxes, Quota};
-use crate::queue::Queue;
+use crate::queue::control::Filter;
 use crate::queue::entry::Notify;
 use crate::queue::route::Routes;
+use crate::queue::{self, Queue};
 use crate::settings::{AccountSettings, OverQuota};
 
 pub(crate) use conclude::Conclusion;
@@ -56,6 +61,7 @@ pub struct Delivery {
     defaults: AccountSettings,
     /// How mail travels, if it does.
     outgoing: Option<Outgoing>,
+    srs: Arc<OnceCell<Srs>>,
 }
 
 /// How mail travels to other hosts.
@@ -104,6 +110,8 @@ pub struct Accepted {
     pub original: Option<String>,
     deliveries: Vec<directory::Delivery>,
     remote: Vec<Remote>,
+    /// One of our domains, where an alias or an account hands the message on.
+    hands_on: Option<String>,
 }
 
 /// An address elsewhere.
@@ -114,6 +122,11 @@ struct Remote {
 }
 
 impl Accepted {
+    /// Whether the sender is to be told when the message has arrived.
+    fn wants_success(&self) -> bool {
+        self.notify.is_some_and(|notify| notify.success)
+    }
+
     /// How many accounts and addresses elsewhere it leads to.
     pub fn accounts(&self) -> usize {
         self.deliveries.len() + self.remote.len()
@@ -134,7 +147,34 @@ impl Delivery {
             filters,
             defaults,
             outgoing: None,
+            srs: Arc::default(),
         }
+    }
+
+    /// Whether notices can be sent, which what asks for them relies on.
+    pub fn sends_notices(&self) -> bool {
+        self.outgoing.is_some()
+    }
+
+    /// Sends what waits for a domain now; whether anything does. `None` for a
+    /// domain that cannot be, or when nothing is sent to other hosts.
+    pub(crate) async fn send_waiting(&self, domain: &str) -> Option<queue::Result<bool>> {
+        let outgoing = self.outgoing.as_ref()?;
+        let lane = outgoing.routes.load().lane(domain).ok()?;
+        let filter = Filter {
+            lane: Some(lane.clone()),
+            held: Some(false),
+            ..Filter::default()
+        };
+        let queue = &outgoing.queue;
+        let waiting = match queue.list(&filter, None, 1).await {
+            Ok(listing) => !listing.entries.is_empty(),
+            Err(error) => return Some(Err(error)),
+        };
+        if waiting && let Err(error) = queue.retry_lane(&lane).await {
+            return Some(Err(error));
+        }
+        Some(Ok(waiting))
     }
 
     /// The same, and mail to other hosts is accepted from those who may send it.
@@ -169,17 +209,27 @@ impl Delivery {
         address: Option<(&str, &str)>,
         authenticated: bool,
     ) -> Result<Accepted, Refused> {
-        let resolved = match address {
-            Some((local, domain)) => self.directory.resolve(local, domain).await,
-            None => self.directory.resolve_postmaster().await,
+        let resolved = match (self.rewritten(address).await?, address) {
+            (Some(sender), _) => Ok(Resolution::Found {
+                local: Vec::new(),
+                remote: vec![sender],
+            }),
+            (None, Some((local, domain))) => self.directory.resolve(local, domain).await,
+            (None, None) => self.directory.resolve_postmaster().await,
         };
         let whole = address.map_or_else(
             || "postmaster".to_owned(),
             |(local, domain)| address_of(local, domain),
         );
+        let mut hands_on = None;
         let (deliveries, remote) = match resolved {
             // An alias may lead elsewhere as well.
-            Ok(Resolution::Found { local, remote }) => (local, remote),
+            Ok(Resolution::Found { local, remote }) => {
+                if !remote.is_empty() {
+                    hands_on = address.map(|(_, domain)| domain.to_lowercase());
+                }
+                (local, remote)
+            }
             Ok(Resolution::NoSuchUser) => return Err(Refused::NoSuchUser),
             Ok(Resolution::Disabled) => return Err(Refused::Disabled),
             Ok(Resolution::NotLocal) if authenticated => (Vec::new(), vec![whole.clone()]),
@@ -200,7 +250,45 @@ impl Delivery {
             original: None,
             deliveries,
             remote,
+            hands_on,
         })
+    }
+
+    /// Whom a name stands for that we have sent mail in: notices about it go there.
+    async fn rewritten(&self, address: Option<(&str, &str)>) -> Result<Option<String>, Refused> {
+        let (Some(outgoing), Some((local, domain))) = (&self.outgoing, address) else {
+            return Ok(None);
+        };
+        let is_ours = async || {
+            let ours = self.directory.domain(&domain.to_lowercase()).await;
+            ours.is_ok_and(|ours| ours.is_some())
+        };
+        if !srs::is_rewritten(local) || !is_ours().await {
+            return Ok(None);
+        }
+        let srs = self.srs().await.map_err(|error| {
+            tracing::error!(%error, "a rewritten sender could not be looked at");
+            Refused::Failed
+        })?;
+        Ok(srs.original(local, outgoing.queue.clock().now()))
+    }
+
+    /// Made with a secret of the store's.
+    async fn srs(&self) -> directory::Result<&Srs> {
+        let secret = async || Ok(Srs::new(self.directory.sender_secret().await?));
+        self.srs.get_or_try_init(secret).await
+    }
+
+    /// Whether a sender is one of ours: then nobody asks whether we may send in
+    /// its name.
+    async fn is_ours(&self, sender: &str) -> directory::Result<bool> {
+        match sender.rsplit_once('@') {
+            Some((_, domain)) => {
+                let domain = domain.to_lowercase();
+                Ok(self.directory.domain(&domain).await?.is_some())
+            }
+            None => Ok(true),
+        }
     }
 
     /// An address elsewhere, and the way there.

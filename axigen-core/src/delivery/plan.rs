@@ -7,11 +7,13 @@ use axigen_proto::smtp::reply::Reply;
 use axigen_store::{AccountId, BlobRef, Expect, Key, Op, Part};
 use bytes::Bytes;
 
+use super::envelope::Senders;
 use super::{Accepted, Delivery, Envelope};
 use crate::directory;
 use crate::filter::{Disposition, Message, Recipient};
-use crate::mailbox::{self, Flags, NewMessage, Place, Quota, Target, names};
+use crate::mailbox::{self, Flags, NewMessage, Place, Quota, SpecialUse, Target, names};
 use crate::queue;
+use crate::queue::entry::Fate;
 use crate::settings::OverQuota;
 
 /// How many answers the peer gets.
@@ -75,9 +77,25 @@ pub(super) struct Also {
 struct Letter<'l> {
     raw: &'l Bytes,
     envelope: &'l Envelope,
+    recipients: &'l [Accepted],
     /// Recipients that lead elsewhere too.
     travels: Vec<&'l Accepted>,
+    senders: Senders,
     also: &'l Also,
+}
+
+impl Letter<'_> {
+    /// What the sender is told at once of recipients whose outcome is open: they
+    /// get the message now.
+    fn told(&self, outcomes: &[Option<Outcome>]) -> Vec<Fate> {
+        if self.envelope.sender.is_empty() {
+            return Vec::new();
+        }
+        let open = self.recipients.iter().zip(outcomes);
+        open.filter(|(_, outcome)| outcome.is_none())
+            .filter_map(|(to, _)| to.fate())
+            .collect()
+    }
 }
 
 /// An account that is to get the message, and which recipients lead to it.
@@ -113,7 +131,7 @@ impl Delivery {
         answers: Answers,
         also: &Also,
     ) -> Vec<Outcome> {
-        let (plan, mut outcomes) = self.plan(&raw, recipients, answers).await;
+        let (mut plan, mut outcomes) = self.plan(&raw, recipients, answers).await;
         // Whose outcome is open has local mailboxes, addresses elsewhere, or both.
         let travels: Vec<&Accepted> = recipients
             .iter()
@@ -121,12 +139,32 @@ impl Delivery {
             .filter(|(to, outcome)| !to.remote.is_empty() && outcome.is_none())
             .map(|(to, _)| to)
             .collect();
+        let senders = match &self.outgoing {
+            Some(outgoing) => {
+                let travel = travels.iter().copied();
+                match self.senders(outgoing, &envelope.sender, travel).await {
+                    Ok(senders) => senders,
+                    Err(error) => {
+                        tracing::error!(%error, "senders could not be rewritten");
+                        return vec![Outcome::Failed; recipients.len()];
+                    }
+                }
+            }
+            None => Senders::default(),
+        };
         let letter = Letter {
             raw: &raw,
             envelope,
+            recipients,
             travels,
+            senders,
             also,
         };
+        if outcomes.iter().any(Option::is_none)
+            && let Some((account, quota)) = envelope.sent_copy
+        {
+            plan.extend(self.sent_copy(account, quota).await);
+        }
         self.append(&letter, plan, &mut outcomes).await;
         for (to, outcome) in recipients.iter().zip(&mut outcomes) {
             if *outcome == Some(Outcome::Delivered) && !to.remote.is_empty() {
@@ -255,7 +293,8 @@ impl Delivery {
         let mut to_inbox = false;
         while !plan.is_empty() || !letter.travels.is_empty() {
             let targets: Vec<Target> = plan.iter().map(|planned| planned.target.clone()).collect();
-            let error = match self.commit(letter, &message, &targets).await {
+            let told = letter.told(outcomes);
+            let error = match self.commit(letter, &message, &targets, &told).await {
                 Ok(()) => {
                     for planned in plan {
                         set(outcomes, &planned.wanted, &Outcome::Delivered);
@@ -309,10 +348,12 @@ impl Delivery {
         letter: &Letter<'_>,
         message: &NewMessage,
         targets: &[Target],
+        told: &[Fate],
     ) -> mailbox::Result<()> {
         let raw = letter.raw;
+        let alone = letter.travels.is_empty() && letter.also.ops.is_empty() && told.is_empty();
         let outgoing = match &self.outgoing {
-            Some(outgoing) if !letter.travels.is_empty() || !letter.also.ops.is_empty() => outgoing,
+            Some(outgoing) if !alone => outgoing,
             _ => {
                 self.mailboxes.append(message.clone(), targets).await?;
                 return Ok(());
@@ -320,7 +361,10 @@ impl Delivery {
         };
         let entries = |content: &BlobRef| {
             let recipients = letter.travels.iter().copied();
-            letter.envelope.entries(outgoing, recipients, raw, content)
+            let senders = &letter.senders;
+            letter
+                .envelope
+                .entries(outgoing, recipients, senders, told, raw, content)
         };
         let asserts = letter.also.asserts.clone();
         if targets.is_empty() {
@@ -379,6 +423,31 @@ impl Delivery {
             }
         }
         plan.retain(|planned| !full.contains(&planned.target.account));
+    }
+
+    /// A copy for who sent it, if there is room for one.
+    async fn sent_copy(&self, account: AccountId, quota: Quota) -> Option<Planned> {
+        let all = match self.mailboxes.list(account).await {
+            Ok(all) => all,
+            Err(error) => {
+                tracing::error!(%error, "the mailbox for sent mail was not found");
+                return None;
+            }
+        };
+        let sent = all
+            .iter()
+            .find(|of| of.special_use == Some(SpecialUse::Sent));
+        let sent = sent.map_or_else(|| Place::Named("Sent".into()), |of| Place::Id(of.id));
+        Some(Planned {
+            target: Target {
+                account,
+                mailbox: sent,
+                flags: Flags::new(Flags::SEEN, Vec::new()),
+                quota,
+            },
+            wanted: Vec::new(),
+            over_quota: OverQuota::default(),
+        })
     }
 
     /// The mailbox an account's copy goes into, or why there is none.

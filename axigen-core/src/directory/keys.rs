@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 pub(super) const NEXT_ID: &[u8] = b"dir/next";
 pub(super) const DECOY_SECRET: &[u8] = b"dir/decoy";
+pub(super) const SENDER_SECRET: &[u8] = b"dir/srs";
 
 pub(super) fn domain(name: &str) -> Key {
     join(b"dir/d/", name.as_bytes())

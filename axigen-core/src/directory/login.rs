@@ -128,7 +128,7 @@ impl Directory {
         let secret = *self
             .shared
             .decoy_secret
-            .get_or_try_init(|| self.decoy_secret())
+            .get_or_try_init(|| self.secret(keys::DECOY_SECRET))
             .await?;
         match self.record(user).await {
             Ok((_, record, _)) => Ok(record.scram.into()),
@@ -139,9 +139,17 @@ impl Directory {
         }
     }
 
-    /// The secret is the store's, so that decoys outlive a restart.
-    async fn decoy_secret(&self) -> Result<[u8; 32]> {
-        let key = Bytes::from_static(keys::DECOY_SECRET);
+    /// What the names of rewritten senders are made with.
+    ///
+    /// # Errors
+    /// [`Error::Random`], [`Error::Store`].
+    pub(crate) async fn sender_secret(&self) -> Result<[u8; 32]> {
+        self.secret(keys::SENDER_SECRET).await
+    }
+
+    /// A secret is the store's, so that it outlives a restart.
+    async fn secret(&self, key: &'static [u8]) -> Result<[u8; 32]> {
+        let key = Bytes::from_static(key);
         let fresh: [u8; 32] = random()?;
         let ops = vec![Op::Set {
             key: key.clone().into(),
@@ -152,7 +160,7 @@ impl Directory {
             .await?;
         let kept = self.read(key).await?.unwrap_or_default();
         <[u8; 32]>::try_from(kept.as_ref())
-            .map_err(|error| Error::Corrupt("unknown users".into(), error.to_string()))
+            .map_err(|error| Error::Corrupt("a secret".into(), error.to_string()))
     }
 
     /// What a login is remembered by. The stored hash is part of it, so a new

@@ -18,6 +18,9 @@ pub struct Domain {
     /// alias of that name; without it, to the oldest account of the domain,
     /// failing that of the server.
     pub postmaster: Option<String>,
+    /// Where mail goes that is for nobody of the domain; without it it is
+    /// refused, which is what its senders are helped by.
+    pub catch_all: Option<String>,
     /// What the domain's accounts inherit.
     pub settings: AccountSettings,
 }

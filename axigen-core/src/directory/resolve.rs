@@ -104,6 +104,9 @@ impl Directory {
                 });
             }
         }
+        if found.is_nothing() && !found.disabled {
+            found = self.catch_all(&home).await?;
+        }
         Ok(match (found.is_nothing(), found.disabled) {
             (false, _) => Resolution::Found {
                 local: found.local,
@@ -112,6 +115,14 @@ impl Directory {
             (true, true) => Resolution::Disabled,
             (true, false) => Resolution::NoSuchUser,
         })
+    }
+
+    /// Who gets what is for nobody of a domain, if that is set.
+    async fn catch_all(&self, home: &Domain) -> Result<Found> {
+        match split(home.catch_all.as_deref().unwrap_or_default()) {
+            Some((local, domain)) => self.follow(local, domain).await,
+            None => Ok(Found::default()),
+        }
     }
 
     /// Follows aliases to their ends. A loop ends by itself: each address is
@@ -124,6 +135,8 @@ impl Directory {
         }]);
         let mut seen = BTreeSet::new();
         let mut found = Found::default();
+        // Accounts that keep nothing, should nothing take it.
+        let mut empty_handed = Vec::new();
         while let Some(step) = queue.pop_front() {
             let Step { local, domain, .. } = &step;
             let handed_on = step.detail.clone();
@@ -141,14 +154,28 @@ impl Directory {
             let detail = detail.or(handed_on);
             match entry {
                 Entry::Account(id, record) if record.enabled => {
-                    if found.local.iter().all(|known| known.account != id) {
-                        let settings = self.settings_of(&record, &home).await?;
-                        found.local.push(Delivery {
-                            account: id,
-                            address: record.address,
-                            detail,
-                            settings,
+                    if found.local.iter().any(|known| known.account == id) {
+                        continue;
+                    }
+                    let settings = self.settings_of(&record, &home).await?;
+                    let on = settings.forward.clone().unwrap_or_default().0;
+                    let keeps = on.is_empty() || settings.forward_keep.unwrap_or(true);
+                    for (local, domain) in on.iter().filter_map(|target| split(target)) {
+                        queue.push_back(Step {
+                            local: local.to_owned(),
+                            domain: domain.to_lowercase(),
+                            detail: None,
                         });
+                    }
+                    let delivery = Delivery {
+                        account: id,
+                        address: record.address,
+                        detail,
+                        settings,
+                    };
+                    match keeps {
+                        true => found.local.push(delivery),
+                        false => empty_handed.push(delivery),
                     }
                 }
                 Entry::Account(..) => found.disabled = true,
@@ -166,6 +193,9 @@ impl Directory {
                 }
                 Entry::Nothing => {}
             }
+        }
+        if found.is_nothing() {
+            found.local = empty_handed;
         }
         Ok(found)
     }

@@ -13,6 +13,10 @@ use super::schedule::Schedule;
 use crate::dns;
 use crate::settings::{RouteSettings, RouteTarget, SmtpOutSettings, TlsPolicy};
 
+/// The lane of what does not leave this server: notices that are owed to
+/// senders. No target of a route is called so.
+pub const HERE: &str = "=here";
+
 /// The ways that settings name.
 #[derive(Debug, Clone)]
 pub struct Routes {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Problem;
 use super::file::closest;
-use super::values::{Retention, Size, Span};
+use super::values::{Addresses, Retention, Size, Span};
 use crate::mailbox::{Quota, names};
 
 /// What the sender of a mail is told when the account is full.
@@ -54,6 +54,23 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 32)]
     pub submission_connections: Option<u32>,
+    /// Addresses the account may send as besides its own and the aliases that
+    /// lead to it, with commas between them; "@example.org" is all of a domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"sales@example.org, @example.net")]
+    pub send_as: Option<Addresses>,
+    /// Whether what the account submits is put into its mailbox for sent mail,
+    /// read. Not for people whose mail programs do that themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_copy: Option<bool>,
+    /// Addresses that all mail of the account is sent on to, with commas between
+    /// them. Not for the server as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"ann@example.net")]
+    pub forward: Option<Addresses>,
+    /// Whether the account keeps a copy of what is sent on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_keep: Option<bool>,
     /// Whether mail to user+Folder goes into the folder of that name when it
     /// exists; otherwise into INBOX.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +147,14 @@ pub struct Effective {
     pub submission: bool,
     /// Most submission connections.
     pub submission_connections: u32,
+    /// What else the account may send as.
+    pub send_as: Vec<String>,
+    /// Whether a copy of what it submits is kept.
+    pub sent_copy: bool,
+    /// Where its mail is sent on to.
+    pub forward: Vec<String>,
+    /// Whether a copy of that is kept.
+    pub forward_keep: bool,
     /// Whether user+Folder goes into a folder.
     pub plus_folders: bool,
     /// Most IMAP connections.
@@ -166,6 +191,10 @@ impl AccountSettings {
             imap: self.imap.or(parent.imap),
             pop3: self.pop3.or(parent.pop3),
             submission: self.submission.or(parent.submission),
+            send_as: self.send_as.or_else(|| parent.send_as.clone()),
+            sent_copy: self.sent_copy.or(parent.sent_copy),
+            forward: self.forward.or_else(|| parent.forward.clone()),
+            forward_keep: self.forward_keep.or(parent.forward_keep),
             plus_folders: self.plus_folders.or(parent.plus_folders),
             imap_connections: self.imap_connections.or(parent.imap_connections),
             imap_command_size: self.imap_command_size.or(parent.imap_command_size),
@@ -196,6 +225,10 @@ impl AccountSettings {
             imap: all.imap.unwrap_or(true),
             pop3: all.pop3.unwrap_or(true),
             submission: all.submission.unwrap_or(true),
+            send_as: all.send_as.unwrap_or_default().0,
+            sent_copy: all.sent_copy.unwrap_or(false),
+            forward: all.forward.unwrap_or_default().0,
+            forward_keep: all.forward_keep.unwrap_or(true),
             plus_folders: all.plus_folders.unwrap_or(true),
             imap_connections: all.imap_connections.unwrap_or(32),
             imap_command_size: limit(all.imap_command_size),
@@ -307,6 +340,10 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
         imap: Some(built_in.imap),
         pop3: Some(built_in.pop3),
         submission: Some(built_in.submission),
+        send_as: Some(Addresses(built_in.send_as)),
+        sent_copy: Some(built_in.sent_copy),
+        forward: Some(Addresses(built_in.forward)),
+        forward_keep: Some(built_in.forward_keep),
         plus_folders: Some(built_in.plus_folders),
         imap_connections: Some(built_in.imap_connections),
         imap_command_size: size(built_in.imap_command_size),
@@ -405,6 +442,7 @@ mod tests {
             ("pop3_expire", "30d"),
             ("pop3_mailbox", "New mail"),
             ("pop3_lock", "shared"),
+            ("forward", "a@x.test,b@y.test"),
         ] {
             settings.set(option, value).unwrap();
         }
@@ -418,6 +456,7 @@ mod tests {
             pop3_expire: Some(Retention::Days(30)),
             pop3_mailbox: Some("New mail".into()),
             pop3_lock: Some(Pop3Lock::Shared),
+            forward: Some(Addresses(vec!["a@x.test".into(), "b@y.test".into()])),
             ..Default::default()
         };
         assert_eq!(settings, want);

@@ -14,6 +14,7 @@ mod mailboxes;
 mod render;
 mod search;
 mod service;
+mod smtp_in;
 mod smtp_out;
 mod store;
 mod validate;
@@ -32,11 +33,12 @@ pub use render::render;
 pub use search::SearchSettings;
 pub use service::{
     AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Language,
-    Pop3Settings, SmtpSettings, TlsMode, default_connection_limits,
+    Pop3Settings, TlsMode, default_connection_limits,
 };
+pub use smtp_in::{SmtpSettings, Told};
 pub use smtp_out::{RouteSettings, RouteTarget, SmtpOutSettings, TlsPolicy};
 pub use store::{StoreEngine, StoreSettings};
-pub use values::{Retention, Size, Span};
+pub use values::{Addresses, Retention, Size, Span};
 
 /// The certificate and its key.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

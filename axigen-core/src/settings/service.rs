@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axigen_proto::imap::extensions::messagelimit::MessageLimit;
-use axigen_proto::limits::{ImapLimits, Pop3Limits, SmtpLimits};
+use axigen_proto::limits::{ImapLimits, Pop3Limits};
 use axigen_proto::pop3::text::Language;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -192,54 +192,6 @@ impl Default for Common {
             auth_failures: 5,
             limits: ConnectionLimits::default(),
             listeners: Vec::new(),
-        }
-    }
-}
-
-/// SMTP Incoming, submission or LMTP.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct SmtpSettings {
-    /// What all services have in common.
-    #[serde(flatten)]
-    pub common: Common,
-    /// Largest message, announced with SIZE.
-    pub message_size: Size,
-    /// Most recipients of one message.
-    pub recipients: usize,
-    /// Longest wait for the next command.
-    pub command_timeout: Span,
-    /// Longest wait for the next piece of a message.
-    pub data_timeout: Span,
-    /// Most Received headers before a message is refused as looping.
-    pub received_headers: usize,
-}
-
-impl Default for SmtpSettings {
-    fn default() -> SmtpSettings {
-        let limits = SmtpLimits::default();
-        SmtpSettings {
-            common: Common::default(),
-            message_size: Size(limits.message_size),
-            recipients: limits.recipients,
-            command_timeout: Span(limits.command_timeout),
-            data_timeout: Span(limits.data_timeout),
-            received_headers: 30,
-        }
-    }
-}
-
-impl SmtpSettings {
-    /// The session's limits.
-    pub fn session_limits(&self) -> SmtpLimits {
-        SmtpLimits {
-            message_size: self.message_size.0,
-            recipients: self.recipients,
-            errors: self.common.errors,
-            auth_failures: self.common.auth_failures,
-            command_timeout: self.command_timeout.0,
-            data_timeout: self.data_timeout.0,
-            ..SmtpLimits::default()
         }
     }
 }

@@ -34,6 +34,20 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     store(&settings.store, &mut problems);
     search(&settings.search, &mut problems);
     mailboxes(&settings.mailboxes, &mut problems);
+    if settings.accounts.forward.is_some() {
+        let why =
+            "all mail of the server cannot be sent on; set it for a domain, a class or an account";
+        problems.push(Problem::new("accounts.forward", why));
+    }
+    for (name, of) in [
+        ("smtp_in", &settings.smtp_in),
+        ("submission", &settings.submission),
+        ("lmtp", &settings.lmtp),
+    ] {
+        if let Err(why) = of.refused_solicitation() {
+            problems.push(Problem::new(format!("{name}.no_soliciting"), why));
+        }
+    }
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
     let mut taken = HashMap::new();
     for (name, common) in settings.services() {

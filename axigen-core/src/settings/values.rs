@@ -1,10 +1,11 @@
-//! Sizes and times as a person writes them: `50MB`, `5m`.
+//! Sizes, times and addresses as a person writes them: `50MB`, `5m`.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axigen_proto::smtp::address::{DomainName, Mailbox};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -26,6 +27,14 @@ pub enum Retention {
     /// So many days.
     Days(u32),
 }
+
+/// Mail addresses with commas between them; where it is about senders,
+/// `@example.org` stands for all of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses(pub Vec<String>);
+
+/// Most addresses in one option.
+const MOST_ADDRESSES: usize = 100;
 
 const SIZES: [(&str, u64); 5] = [
     ("TB", 1 << 40),
@@ -123,6 +132,60 @@ impl<'de> Deserialize<'de> for Retention {
 impl JsonSchema for Retention {
     fn schema_name() -> Cow<'static, str> {
         "Retention".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+impl FromStr for Addresses {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Addresses, String> {
+        let mut addresses = Vec::new();
+        for word in text
+            .split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+        {
+            let domain = word.strip_prefix('@');
+            let known = match domain {
+                Some(domain) => DomainName::new(domain).is_ok(),
+                None => word.parse::<Mailbox>().is_ok(),
+            };
+            if !known {
+                return Err(format!("{word:?} is no address"));
+            }
+            addresses.push(word.to_owned());
+        }
+        match addresses.len() > MOST_ADDRESSES {
+            true => Err(format!("more than {MOST_ADDRESSES} addresses")),
+            false => Ok(Addresses(addresses)),
+        }
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+impl Serialize for Addresses {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Addresses, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Addresses {
+    fn schema_name() -> Cow<'static, str> {
+        "Addresses".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string" })
@@ -230,6 +293,14 @@ mod tests {
             assert_eq!(text.parse(), Ok(Span(Duration::from_secs(value))));
         }
         assert_eq!(Span(Duration::from_secs(300)).to_string(), "5m");
+        assert_eq!(
+            " a@b.test,@c.test ".parse(),
+            Ok(Addresses(vec!["a@b.test".into(), "@c.test".into()]))
+        );
+        assert_eq!("".parse(), Ok(Addresses::default()));
+        for bad in ["a", "a@", "@", "a@b.test c@d.test"] {
+            assert!(bad.parse::<Addresses>().is_err(), "{bad}");
+        }
         for (text, value) in [
             ("never", Retention::Never),
             ("0d", Retention::Days(0)),

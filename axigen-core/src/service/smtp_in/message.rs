@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use axigen_proto::smtp::command::{BodyType, Mail};
+use axigen_proto::smtp::dsn::Ret;
 use axigen_proto::smtp::reply::Reply;
 use axigen_proto::smtp::server::Role;
 use axigen_proto::smtp::standard;
@@ -13,6 +14,7 @@ use super::talk::Talk;
 use crate::delivery::headers::{Trace, received_count, submitted};
 use crate::delivery::{Accepted, Answers, Envelope, Outcome};
 use crate::filter::{Message, Transaction, Verdict};
+use crate::queue::entry::Notices;
 use crate::service::{InFlight, Share};
 
 /// Of what the client declares, this much room is made before it comes.
@@ -177,9 +179,29 @@ impl Talk<'_> {
             own: incoming.own,
             binary: incoming.mail.body == Some(BodyType::BinaryMime),
             utf8: incoming.mail.smtputf8,
+            notices: Notices {
+                envelope_id: incoming
+                    .mail
+                    .envid
+                    .as_ref()
+                    .map(|id| id.as_str().to_owned()),
+                full: incoming.mail.ret.map(|ret| ret == Ret::Full),
+            },
+            require_tls: incoming.mail.require_tls,
+            priority: self.priority(&incoming.mail),
+            sent_copy: self.sent_copy.and_then(|quota| {
+                let login = self.login.as_ref();
+                login.map(|login| (login.account.id, quota))
+            }),
             user: incoming.tx.connection.authenticated.clone(),
             ..Envelope::new(incoming.tx.id.clone(), incoming.tx.sender.clone())
         }
+    }
+
+    /// RFC 6710 §4.1: who is not known may not push ahead.
+    fn priority(&self, mail: &Mail) -> i8 {
+        let most = if self.login.is_some() { i8::MAX } else { 0 };
+        mail.priority.map_or(0, |priority| priority.get().min(most))
     }
 
     /// The trace headers, once all recipients are known.

@@ -8,9 +8,11 @@
 //! | this | the service and its loop |
 //! | `talk` | one connection: what the service says to each event |
 //! | `message` | one message: its bytes, and what happens at its end |
+//! | `questions` | VRFY, EXPN and ETRN |
 //! | `replies` | what decisions and failures sound like |
 
 mod message;
+mod questions;
 mod replies;
 mod talk;
 #[cfg(test)]
@@ -19,7 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use axigen_proto::smtp::server::{Config, Event, Role, Server, StartTls};
+use axigen_proto::smtp::server::{Config, Event, Lookups, Role, Server, StartTls};
 use axigen_proto::smtp::standard;
 use tracing::Instrument;
 
@@ -28,7 +30,7 @@ use super::{Context, Peer, Service, nonce};
 use crate::filter::Connection;
 use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
-use crate::settings::{SmtpSettings, TlsMode};
+use crate::settings::{SmtpSettings, TlsMode, Told};
 pub(crate) use message::message_id;
 use talk::Talk;
 
@@ -77,6 +79,24 @@ impl SmtpIn {
             TlsMode::Starttls if peer.tls.is_some() => StartTls::Offered,
             _ => StartTls::Unavailable,
         };
+        let asked = |told: Told| match (told, self.role) {
+            (Told::Everybody, _) | (Told::Users, Role::Submission) => Lookups::Ask,
+            (Told::Nobody | Told::Users, _) => Lookups::Evade,
+        };
+        config.vrfy = asked(settings.vrfy);
+        config.expn = asked(settings.expn);
+        let travels = self.context.delivery.sends_notices();
+        let from = peer.addr.ip().to_canonical();
+        let may_etrn = settings.etrn_peers.iter().any(|net| net.contains(&from));
+        let extensions = &mut config.extensions;
+        extensions.dsn = settings.dsn && travels;
+        extensions.requiretls = settings.requiretls && travels;
+        extensions.limits = settings.limits_announced;
+        extensions.mt_priority = settings.mt_priority.then_some(None);
+        // Checked when the settings were read.
+        let refused = settings.refused_solicitation().unwrap_or_default();
+        extensions.no_soliciting = refused.map(Some);
+        extensions.etrn = may_etrn && travels;
         if self.role == Role::Submission {
             config.auth_tls = self.context.logins.mechanisms();
             if peer.listener.plaintext_login {

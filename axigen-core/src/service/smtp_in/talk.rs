@@ -9,10 +9,12 @@ use axigen_proto::smtp::server::{Event, Role, Server};
 use axigen_proto::smtp::standard;
 
 use super::message::{Incoming, message_id};
-use super::replies;
+use super::{questions, replies};
 use crate::delivery::ACCOUNTS_PER_MESSAGE;
 use crate::directory::{Login, Resolution};
 use crate::filter::{Connection, Recipient, Transaction, Verdict};
+use crate::mailbox::Quota;
+use crate::queue::entry::Notify;
 use crate::service::Context;
 use crate::service::counted::{Connections, Counted};
 use crate::service::guesses::Guesses;
@@ -30,6 +32,10 @@ pub(super) struct Talk<'c> {
     counted: Option<Counted>,
     /// Largest message of whoever has logged in; `None` is the service's limit.
     pub(super) own_limit: Option<u64>,
+    /// What else the account may send as.
+    send_as: Vec<String>,
+    /// Whether it wants a copy of what it sends, and what it may hold.
+    pub(super) sent_copy: Option<Quota>,
     /// EHLO instead of HELO.
     pub(super) extended: bool,
     guesses: Guesses,
@@ -61,6 +67,8 @@ impl<'c> Talk<'c> {
             open,
             counted: None,
             own_limit: None,
+            send_as: Vec::new(),
+            sent_copy: None,
             extended: true,
             discard: false,
             incoming: None,
@@ -100,10 +108,18 @@ impl<'c> Talk<'c> {
                 let reply = self.rcpt(rcpt).await;
                 session.reply(reply)
             }
-            // Never asked for by this service's configuration.
-            Event::Vrfy(_) => session.reply(standard::CANNOT_VRFY.into()),
-            Event::Expn(_) => session.reply(standard::CANNOT_EXPN.into()),
-            Event::Etrn(_) => session.reply(standard::NODE_NOT_ALLOWED.into()),
+            Event::Vrfy(who) => {
+                let reply = questions::vrfy(self.context, &who).await;
+                session.reply(reply)
+            }
+            Event::Expn(list) => {
+                let reply = questions::expn(self.context, &list).await;
+                session.reply(reply)
+            }
+            Event::Etrn(node) => {
+                let reply = questions::etrn(self.context, &node).await;
+                session.reply(reply)
+            }
             Event::Data => {
                 let reply = self.data().await;
                 session.reply(reply)
@@ -147,6 +163,8 @@ impl<'c> Talk<'c> {
             self.login = None;
             self.counted = None;
             self.own_limit = None;
+            self.send_as = Vec::new();
+            self.sent_copy = None;
             self.connection.authenticated = None;
         }
         let verdict = self.context.filters.helo(&mut self.connection).await;
@@ -189,6 +207,8 @@ impl<'c> Talk<'c> {
         tracing::info!(user = address, "logged in");
         self.connection.authenticated = Some(address.clone());
         self.own_limit = settings.message_size;
+        self.sent_copy = settings.sent_copy.then_some(settings.quota);
+        self.send_as = settings.send_as;
         self.login = Some(login);
         yes
     }
@@ -229,7 +249,8 @@ impl<'c> Talk<'c> {
     }
 
     /// RFC 6409 §6.1: only in one's own name, which is the account's address,
-    /// with or without a detail, or an alias that leads to it. The null sender
+    /// with or without a detail, an alias that leads to it, or one it may send as
+    /// by its settings. The null sender
     /// is for receipts (RFC 8098 §2.1 wants it for them).
     async fn may_send_as(&self, sender: &ReversePath) -> Result<bool, Reply> {
         let Some(login) = &self.login else {
@@ -239,6 +260,14 @@ impl<'c> Talk<'c> {
             return Ok(true);
         };
         let domain = mailbox.domain().to_string();
+        let written = mailbox.to_string().to_lowercase();
+        let allowed = |known: &String| match known.strip_prefix('@') {
+            Some(known) => known.eq_ignore_ascii_case(&domain),
+            None => known.to_lowercase() == written,
+        };
+        if self.send_as.iter().any(allowed) {
+            return Ok(true);
+        }
         match self
             .context
             .directory
@@ -275,10 +304,16 @@ impl<'c> Talk<'c> {
             tracing::info!(id = incoming.tx.id, recipient = %rcpt.to, %reply, "a recipient was refused");
             reply
         };
-        let accepted = match taken {
+        let mut accepted = match taken {
             Ok(accepted) => accepted,
             Err(why) => return refused(replies::recipient(why)),
         };
+        accepted.notify = rcpt.notify.map(|wanted| Notify {
+            success: wanted.success,
+            failure: wanted.failure,
+            delay: wanted.delay,
+        });
+        accepted.original = rcpt.orcpt.as_ref().map(ToString::to_string);
         let accounts = incoming.accounts() + accepted.accounts();
         if accounts > ACCOUNTS_PER_MESSAGE && !incoming.accepted.is_empty() {
             return refused(standard::TOO_MANY_RECIPIENTS.into());

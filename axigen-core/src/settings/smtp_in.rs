@@ -1,0 +1,118 @@
+//! What can be set for SMTP Incoming, submission and LMTP.
+
+use axigen_proto::limits::SmtpLimits;
+use axigen_proto::smtp::solicit::Solicitation;
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::service::{Common, networks};
+use super::values::{Size, Span};
+
+/// SMTP Incoming, submission or LMTP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SmtpSettings {
+    /// What all services have in common.
+    #[serde(flatten)]
+    pub common: Common,
+    /// Largest message, announced with SIZE.
+    pub message_size: Size,
+    /// Most recipients of one message.
+    pub recipients: usize,
+    /// Longest wait for the next command.
+    pub command_timeout: Span,
+    /// Longest wait for the next piece of a message.
+    pub data_timeout: Span,
+    /// Most Received headers before a message is refused as looping.
+    pub received_headers: usize,
+    /// Whether senders may ask for notices (DSN). Offered while mail is sent to
+    /// other hosts (smtp_out): without it no notice could reach them.
+    pub dsn: bool,
+    /// Whether senders may ask that a message travels under verified TLS only
+    /// (REQUIRETLS). Offered inside TLS, while mail is sent to other hosts.
+    pub requiretls: bool,
+    /// Whether the limits on recipients are announced (LIMITS).
+    pub limits_announced: bool,
+    /// Whether senders may say how urgent a message is (MT-PRIORITY), which
+    /// decides who goes first in the queue. Who has not logged in may only be
+    /// less urgent than others.
+    pub mt_priority: bool,
+    /// The classes of solicitation that are refused (NO-SOLICITING), as
+    /// "org.example:ADV"; none are by default.
+    pub no_soliciting: Vec<String>,
+    /// Who is told by VRFY whether an address exists: "nobody" (252, which says
+    /// nothing), "users" (who has logged in) or "everybody".
+    pub vrfy: Told,
+    /// Who is told by EXPN where an alias leads to: "nobody", "users" or
+    /// "everybody".
+    pub expn: Told,
+    /// Peers that may have what waits for a domain sent at once (ETRN):
+    /// addresses or networks. Without any it is refused.
+    #[schemars(with = "Vec<String>")]
+    #[serde(deserialize_with = "networks")]
+    pub etrn_peers: Vec<IpNet>,
+}
+
+/// Who is told something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Told {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// Who has logged in.
+    Users,
+    /// Everybody.
+    Everybody,
+}
+
+impl Default for SmtpSettings {
+    fn default() -> SmtpSettings {
+        let limits = SmtpLimits::default();
+        SmtpSettings {
+            common: Common::default(),
+            message_size: Size(limits.message_size),
+            recipients: limits.recipients,
+            command_timeout: Span(limits.command_timeout),
+            data_timeout: Span(limits.data_timeout),
+            received_headers: 30,
+            dsn: true,
+            requiretls: true,
+            limits_announced: true,
+            mt_priority: false,
+            no_soliciting: Vec::new(),
+            vrfy: Told::Nobody,
+            expn: Told::Nobody,
+            etrn_peers: Vec::new(),
+        }
+    }
+}
+
+impl SmtpSettings {
+    /// The classes of solicitation that are refused.
+    ///
+    /// # Errors
+    /// Why one is none.
+    pub fn refused_solicitation(&self) -> Result<Option<Solicitation>, String> {
+        if self.no_soliciting.is_empty() {
+            return Ok(None);
+        }
+        let words = self.no_soliciting.join(":");
+        let parsed = words.parse().map_err(|error| format!("{words:?}: {error}"));
+        parsed.map(Some)
+    }
+
+    /// The session's limits.
+    pub fn session_limits(&self) -> SmtpLimits {
+        SmtpLimits {
+            message_size: self.message_size.0,
+            recipients: self.recipients,
+            errors: self.common.errors,
+            auth_failures: self.common.auth_failures,
+            command_timeout: self.command_timeout.0,
+            data_timeout: self.data_timeout.0,
+            ..SmtpLimits::default()
+        }
+    }
+}

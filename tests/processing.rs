@@ -1,0 +1,450 @@
+//! What happens to mail between the door and the mailbox: notices that senders ask
+//! for, mail that is handed on, who may send as whom, and who may ask what.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::{SocketAddr, TcpListener};
+
+use axigen_core::clock::ManualClock;
+use axigen_core::directory::{Directory, NewAccount};
+use axigen_core::engine::Engine;
+use axigen_core::settings::{AccountSettings, Settings, TlsMode, Told};
+use axigen_core::store::AccountId;
+use axigen_tests::engines::{Server, named, noon, sending, until};
+use axigen_tests::wire::Wire;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+const ZONE: &str = "
+far.test.        MX 10 mx.far.test.
+mx.far.test.     A 127.0.0.2
+here.test.       MX 10 mx.here.test.
+mx.here.test.    A 127.0.0.3
+there.test.      MX 10 mx.there.test.
+mx.there.test.   A 127.0.0.4
+";
+
+/// Three servers that know one another.
+struct Hosts {
+    far: Server,
+    here: Server,
+    there: Server,
+    /// Where `here` takes mail.
+    door: SocketAddr,
+}
+
+/// One port that is free on all of their addresses.
+fn sockets() -> [TcpListener; 3] {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.2:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        let others = ["127.0.0.3", "127.0.0.4"].map(|ip| TcpListener::bind((ip, port)));
+        if let [Ok(second), Ok(third)] = others {
+            return [first, second, third];
+        }
+    }
+    panic!("no port is free on three addresses");
+}
+
+async fn hosts(clock: &ManualClock, change: impl FnOnce(&mut Settings)) -> Hosts {
+    let [a, b, c] = sockets();
+    let door = b.local_addr().unwrap();
+    let settings = |name: &str| Settings {
+        hostname: name.into(),
+        ..sending(door.port())
+    };
+    let far = Server::new(settings("mx.far.test"), ZONE, clock, "ann@far.test").await;
+    let mut ours = settings("mx.here.test");
+    change(&mut ours);
+    let here = Server::new(ours, ZONE, clock, "carl@here.test").await;
+    let there = Server::new(settings("mx.there.test"), ZONE, clock, "bob@there.test").await;
+    for (server, socket) in [(&far, a), (&here, b), (&there, c)] {
+        let engine = &server.engine;
+        engine.serve("smtp_in", socket, TlsMode::None).unwrap();
+        engine.start_service("smtp_out").await.unwrap();
+    }
+    Hosts {
+        far,
+        here,
+        there,
+        door,
+    }
+}
+
+impl Hosts {
+    fn directory(&self) -> &Directory {
+        self.here.engine.directory()
+    }
+
+    async fn alias(&self, name: &str, targets: &[&str]) {
+        let targets: Vec<String> = targets.iter().map(|to| (*to).to_owned()).collect();
+        self.directory().add_alias(name, &targets).await.unwrap();
+    }
+
+    async fn set(&self, account: &str, options: &[(&str, &str)]) {
+        let mut settings = AccountSettings::default();
+        for (option, value) in options {
+            settings.set(option, value).unwrap();
+        }
+        let set = self.directory().set_account_settings(account, &settings);
+        set.await.unwrap();
+    }
+
+    /// A message from far away to somebody here; the last reply.
+    fn knock(&self, mail: &str, rcpts: &[&str]) -> String {
+        let address = self.door.to_string();
+        tokio::task::block_in_place(|| {
+            let mut wire = Wire::connect(&address);
+            wire.smtp_reply();
+            wire.smtp("EHLO mx.far.test");
+            let said = wire.smtp(&format!("MAIL FROM:<ann@far.test>{mail}"));
+            assert!(said.starts_with("250"), "{said}");
+            for rcpt in rcpts {
+                let said = wire.smtp(&format!("RCPT TO:{rcpt}"));
+                if !said.starts_with("250") {
+                    return said;
+                }
+            }
+            wire.smtp("DATA");
+            let said = wire.smtp("Subject: hello\r\nFrom: ann@far.test\r\n\r\nhello\r\n.");
+            wire.smtp("QUIT");
+            said
+        })
+    }
+
+    /// The next notice that Ann gets.
+    async fn notice(&self) -> String {
+        until(async || !self.far.inbox().await.is_empty()).await;
+        let mut inbox = self.far.inbox().await;
+        assert_eq!(inbox.len(), 1, "{inbox:?}");
+        inbox.remove(0)
+    }
+}
+
+async fn account(engine: &Engine, address: &str) -> AccountId {
+    let new = NewAccount {
+        address: address.into(),
+        password: "secret".into(),
+        ..NewAccount::default()
+    };
+    engine.directory().add_account(new).await.unwrap().id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_handed_on_travels_in_our_name() {
+    let hosts = hosts(&noon(), |_| ()).await;
+    hosts.alias("bob@here.test", &["bob@there.test"]).await;
+    assert!(hosts.knock("", &["<bob@here.test>"]).starts_with("250"));
+    until(async || hosts.there.inbox().await.len() == 1).await;
+    let text = hosts.there.inbox().await.remove(0);
+    let sender = text.lines().next().unwrap();
+    assert!(
+        sender.starts_with("Return-Path: <SRS0=") && sender.ends_with("=far.test=ann@here.test>"),
+        "{text}"
+    );
+    // One of our own users sends in its own name.
+    let address = Some(("bob", "here.test"));
+    let delivery = hosts.here.engine.delivery();
+    let accepted = delivery.accept(address, false, None).await.unwrap();
+    let envelope = axigen_core::delivery::Envelope::new("i", "carl@here.test");
+    let raw = bytes::Bytes::from_static(b"Subject: x\r\n\r\nx\r\n");
+    let one = axigen_core::delivery::Answers::One;
+    delivery.deliver(raw, &envelope, &[accepted], one).await;
+    until(async || hosts.there.inbox().await.len() == 2).await;
+    let text = hosts.there.inbox().await.pop().unwrap();
+    assert!(
+        text.starts_with("Return-Path: <carl@here.test>\r\n"),
+        "{text}"
+    );
+}
+
+/// The notice comes to us, and goes on to who sent the message.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_behind_an_alias_finds_its_sender() {
+    let hosts = hosts(&noon(), |_| ()).await;
+    hosts.alias("gone@here.test", &["gone@there.test"]).await;
+    assert!(hosts.knock("", &["<gone@here.test>"]).starts_with("250"));
+    let text = hosts.notice().await;
+    assert!(
+        text.contains("Action: failed\r\nStatus: 5.1.1\r\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Final-Recipient: rfc822;gone@there.test\r\n"),
+        "{text}"
+    );
+    // Nobody can make such a name up, and it stands for nobody else.
+    for made_up in [
+        "SRS0=aaaaaaaa=aa=far.test=ann@here.test",
+        "srs1=x=y=z@here.test",
+    ] {
+        let said = hosts.knock("", &[&format!("<{made_up}>")]);
+        assert!(said.starts_with("550 5.1.1"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_may_ask_to_be_told() {
+    let hosts = hosts(&noon(), |_| ()).await;
+    hosts.alias("bob@here.test", &["bob@there.test"]).await;
+    hosts
+        .alias("all@here.test", &["bob@there.test", "carl@here.test"])
+        .await;
+    let ask = " RET=HDRS ENVID=QQ314";
+    for (rcpt, says) in [
+        (
+            "<carl@here.test> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;Carl+40here.test",
+            "Original-Recipient: rfc822;Carl@here.test\r\nFinal-Recipient: rfc822;carl@here.test\r\nAction: delivered\r\nStatus: 2.1.5\r\n",
+        ),
+        (
+            "<all@here.test> NOTIFY=SUCCESS",
+            "Final-Recipient: rfc822;all@here.test\r\nAction: expanded\r\n",
+        ),
+        // The last of three hosts tells it, through the second.
+        (
+            "<bob@here.test> NOTIFY=SUCCESS ORCPT=rfc822;bob+40here.test",
+            "Original-Recipient: rfc822;bob@here.test\r\nFinal-Recipient: rfc822;bob@there.test\r\nAction: delivered\r\n",
+        ),
+    ] {
+        let said = hosts.knock(ask, &[rcpt]);
+        assert!(said.starts_with("250"), "{rcpt}: {said}");
+        let text = hosts.notice().await;
+        assert!(text.contains(says), "{rcpt}: {text}");
+        assert!(text.contains("Original-Envelope-Id: QQ314\r\n"), "{text}");
+        assert!(
+            text.contains("\r\nContent-Type: text/rfc822-headers\r\n"),
+            "{text}"
+        );
+        let mailboxes = hosts.far.engine.mailboxes();
+        let inbox = mailboxes.find(hosts.far.user, "INBOX").await.unwrap();
+        let uids: Vec<u32> = (1..inbox.uid_next).collect();
+        let gone = mailboxes.remove(hosts.far.user, inbox.id, &uids).await;
+        assert_eq!(gone.unwrap().len(), 1);
+    }
+    until(async || hosts.here.queued().await == 0 && hosts.there.queued().await == 0).await;
+    // Whoever does not ask, or asks for none, is told nothing.
+    for rcpt in [
+        "<carl@here.test>",
+        "<carl@here.test> NOTIFY=NEVER",
+        "<carl@here.test> NOTIFY=FAILURE",
+    ] {
+        assert!(hosts.knock("", &[rcpt]).starts_with("250"));
+    }
+    assert_eq!(hosts.here.queued().await, 0);
+    assert!(hosts.far.inbox().await.is_empty());
+}
+
+/// Without a queue no notice could be sent, so none can be asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_kept_is_not_offered() {
+    let server = Server::new(named("mx.here.test"), ZONE, &noon(), "carl@here.test").await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let door = server
+        .engine
+        .serve("smtp_in", socket, TlsMode::None)
+        .unwrap();
+    tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(&door.to_string());
+        wire.smtp_reply();
+        let offered = wire.smtp("EHLO x.test");
+        assert!(
+            !offered.contains("DSN") && !offered.contains("ETRN"),
+            "{offered}"
+        );
+        assert!(offered.contains("LIMITS RCPTMAX=100"), "{offered}");
+        let said = wire.smtp("MAIL FROM:<a@x.test> RET=HDRS");
+        assert!(said.starts_with("555"), "{said}");
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_hand_on_and_domains_catch() {
+    let hosts = hosts(&noon(), |_| ()).await;
+    let dora = account(&hosts.here.engine, "dora@here.test").await;
+    let counts = async || {
+        let carl = hosts.here.inbox().await.len();
+        let dora = hosts.here.mailbox(dora, "INBOX").await.len();
+        (carl, dora, hosts.there.inbox().await.len())
+    };
+    hosts
+        .set(
+            "carl@here.test",
+            &[("forward", "bob@there.test, dora@here.test")],
+        )
+        .await;
+    assert!(hosts.knock("", &["<carl@here.test>"]).starts_with("250"));
+    until(async || counts().await == (1, 1, 1)).await;
+    // Nothing stays, and nobody gets it twice.
+    let on = [("forward", "bob@there.test"), ("forward_keep", "false")];
+    hosts.set("carl@here.test", &on).await;
+    hosts
+        .alias("both@here.test", &["carl@here.test", "bob@there.test"])
+        .await;
+    assert!(hosts.knock("", &["<both@here.test>"]).starts_with("250"));
+    until(async || counts().await == (1, 1, 2)).await;
+    // Around in a circle: where nothing would stay, everything does.
+    hosts
+        .set(
+            "carl@here.test",
+            &[("forward", "dora@here.test"), ("forward_keep", "false")],
+        )
+        .await;
+    hosts
+        .set(
+            "dora@here.test",
+            &[("forward", "carl@here.test"), ("forward_keep", "false")],
+        )
+        .await;
+    assert!(hosts.knock("", &["<carl@here.test>"]).starts_with("250"));
+    until(async || counts().await == (2, 2, 2)).await;
+
+    let said = hosts.knock("", &["<nobody@here.test>"]);
+    assert!(said.starts_with("550 5.1.1"), "{said}");
+    hosts.set("dora@here.test", &[]).await;
+    let mut domain = hosts
+        .directory()
+        .domain("here.test")
+        .await
+        .unwrap()
+        .unwrap();
+    domain.catch_all = Some("dora@here.test".into());
+    hosts.directory().set_domain(&domain).await.unwrap();
+    assert!(hosts.knock("", &["<nobody@here.test>"]).starts_with("250"));
+    until(async || counts().await == (2, 3, 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_as_whom() {
+    let hosts = hosts(&noon(), |_| ()).await;
+    hosts.alias("sales@here.test", &["carl@here.test"]).await;
+    let options = [
+        ("send_as", "boss@here.test, @partner.test"),
+        ("sent_copy", "true"),
+    ];
+    hosts.set("carl@here.test", &options).await;
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let engine = &hosts.here.engine;
+    let door = engine.serve("submission", socket, TlsMode::None).unwrap();
+    let plain = STANDARD.encode("\0carl@here.test\0secret");
+    tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(&door.to_string());
+        wire.smtp_reply();
+        assert!(wire.smtp("EHLO x.test").contains("DSN"));
+        assert!(wire.smtp(&format!("AUTH PLAIN {plain}")).starts_with("235"));
+        for (sender, code) in [
+            ("carl@here.test", "250"),
+            ("carl+x@here.test", "250"),
+            ("sales@here.test", "250"),
+            ("Boss@Here.test", "250"),
+            ("anybody@partner.test", "250"),
+            ("other@here.test", "553"),
+            ("x@sub.partner.test", "553"),
+            ("ann@far.test", "553"),
+        ] {
+            let said = wire.smtp(&format!("MAIL FROM:<{sender}>"));
+            assert!(said.starts_with(code), "{sender}: {said}");
+            wire.smtp("RSET");
+        }
+        wire.smtp("MAIL FROM:<boss@here.test>");
+        wire.smtp("RCPT TO:<bob@there.test>");
+        wire.smtp("RCPT TO:<carl@here.test>");
+        wire.smtp("DATA");
+        let said = wire.smtp("Subject: one\r\nBcc: x@y.test\r\n\r\nhello\r\n.");
+        assert!(said.starts_with("250"), "{said}");
+    });
+    let sent = hosts.here.mailbox(hosts.here.user, "Sent").await;
+    assert!(
+        sent.len() == 1 && sent[0].contains("Subject: one"),
+        "{sent:?}"
+    );
+    assert!(!sent[0].contains("Bcc"), "{sent:?}");
+    assert_eq!(hosts.here.inbox().await.len(), 1);
+    until(async || hosts.there.inbox().await.len() == 1).await;
+    let mailboxes = engine.mailboxes();
+    let info = mailboxes.find(hosts.here.user, "Sent").await.unwrap();
+    assert_eq!((info.messages, info.unseen), (1, 0));
+    // A full account sends all the same, and keeps no copy.
+    let options = [
+        ("send_as", "boss@here.test"),
+        ("sent_copy", "true"),
+        ("quota", "1B"),
+    ];
+    hosts.set("carl@here.test", &options).await;
+    tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(&door.to_string());
+        wire.smtp_reply();
+        wire.smtp("EHLO x.test");
+        wire.smtp(&format!("AUTH PLAIN {plain}"));
+        wire.smtp("MAIL FROM:<carl@here.test>");
+        wire.smtp("RCPT TO:<bob@there.test>");
+        wire.smtp("DATA");
+        let said = wire.smtp("Subject: two\r\n\r\nhello\r\n.");
+        assert!(said.starts_with("250"), "{said}");
+    });
+    until(async || hosts.there.inbox().await.len() == 2).await;
+    assert_eq!(hosts.here.mailbox(hosts.here.user, "Sent").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_ask_what() {
+    let asked = |settings: &mut Settings| {
+        settings.smtp_in.vrfy = Told::Everybody;
+        settings.smtp_in.expn = Told::Everybody;
+        settings.smtp_in.etrn_peers = vec!["127.0.0.0/8".parse().unwrap()];
+        settings.smtp_in.no_soliciting = vec!["org.example:ADV".into()];
+        settings.smtp_in.mt_priority = true;
+    };
+    let clock = noon();
+    let hosts = hosts(&clock, asked).await;
+    hosts
+        .alias("all@here.test", &["carl@here.test", "bob@there.test"])
+        .await;
+    // It waits: nobody is there yet.
+    hosts.there.engine.stop("smtp_in").await.unwrap();
+    hosts.here.send("bob@there.test").await;
+    until(async || {
+        let queue = hosts.here.engine.queue();
+        let listing = queue.list(&Default::default(), None, 9).await.unwrap();
+        listing.entries.iter().any(|(_, entry)| entry.attempts > 0)
+    })
+    .await;
+    let again = TcpListener::bind(("127.0.0.4", hosts.door.port())).unwrap();
+    hosts
+        .there
+        .engine
+        .serve("smtp_in", again, TlsMode::None)
+        .unwrap();
+    let address = hosts.door.to_string();
+    tokio::task::block_in_place(|| {
+        let mut wire = Wire::connect(&address);
+        wire.smtp_reply();
+        let offered = wire.smtp("EHLO x.test");
+        for word in [
+            "DSN",
+            "ETRN",
+            "EXPN",
+            "MT-PRIORITY",
+            "NO-SOLICITING org.example:ADV",
+        ] {
+            assert!(offered.contains(word), "{word}: {offered}");
+        }
+        for (command, says) in [
+            ("VRFY <carl@here.test>", "250 2.1.5 <carl@here.test>"),
+            ("VRFY all@here.test", "250 2.1.5 <all@here.test>"),
+            ("VRFY nobody@here.test", "550 5.1.1"),
+            ("VRFY bob@there.test", "252"),
+            ("VRFY carl", "553 5.1.3"),
+            ("EXPN all@here.test", "250-2.1.5 <carl@here.test>"),
+            ("EXPN carl@here.test", "550 5.2.4"),
+            ("ETRN #all", "459"),
+            ("ETRN nothing.test", "251"),
+            ("MAIL FROM:<a@x.test> SOLICIT=org.example:ADV", "550"),
+            ("MAIL FROM:<a@x.test> MT-PRIORITY=9", "250"),
+            ("RSET", "250"),
+            ("ETRN there.test", "250 2.0.0"),
+        ] {
+            let said = wire.smtp(command);
+            assert!(said.starts_with(says), "{command}: {said}");
+        }
+    });
+    until(async || hosts.there.inbox().await.len() == 1).await;
+}
