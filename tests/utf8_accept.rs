@@ -150,9 +150,7 @@ fn messages_come_in_every_form() {
         format!("APPEND INBOX {wrapped}"),
         format!("APPEND INBOX (\\Seen) {wrapped} (\\Flagged) {wrapped}"),
         format!("APPEND INBOX CATENATE ({part})"),
-        format!(
-            "APPEND INBOX CATENATE (UTF8 (~{{13+}}\r\nSubject: ä\r\n) TEXT {{5+}}\r\n\r\nx\r\n)"
-        ),
+        "APPEND INBOX CATENATE (UTF8 (~{13+}\r\nSubject: ä\r\n) TEXT {5+}\r\n\r\nx\r\n)".into(),
     ] {
         imap.ok(&command);
     }

@@ -196,7 +196,7 @@ impl Delivery {
 }
 
 /// A local part without its quotes, as the directory knows it.
-fn unquoted(local: &str) -> String {
+pub(super) fn unquoted(local: &str) -> String {
     match local
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))

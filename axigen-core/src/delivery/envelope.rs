@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Accepted, Delivery, Outgoing};
 use crate::directory;
 use crate::mailbox::Quota;
-use crate::queue::entry::{Action, Body, Entry, Fate, Notices, Notify, Recipient, Said};
+use crate::queue::entry::{Action, Body, By, Entry, Fate, Notices, Notify, Recipient, Said};
 use crate::queue::route::HERE;
 
 /// What is known of a message beside its bytes.
@@ -35,6 +35,8 @@ pub struct Envelope {
     pub priority: i8,
     /// Not to be sent before (RFC 4865).
     pub not_before: Option<Timestamp>,
+    /// By when it must be there (RFC 2852).
+    pub by: Option<By>,
     /// The account that wants a copy of what it sent, and what it may hold.
     pub sent_copy: Option<(AccountId, Quota)>,
 }
@@ -72,7 +74,18 @@ impl Envelope {
     ) -> Vec<Entry> {
         let routes = outgoing.routes.load();
         let mut ways: Vec<(&str, &str, Vec<Recipient>)> = Vec::new();
+        let later = self.waits(outgoing);
+        let mut entries = Vec::new();
         for accepted in recipients {
+            // Where it leads is seen when it goes on.
+            if later && !accepted.deliveries.is_empty() {
+                entries.push(Entry {
+                    lane: HERE.to_owned(),
+                    recipients: vec![accepted.recipient()],
+                    ..self.entry(outgoing, raw, content)
+                });
+                continue;
+            }
             let sender = senders.of(accepted).unwrap_or(&self.sender);
             for remote in &accepted.remote {
                 let recipient = Recipient {
@@ -93,7 +106,6 @@ impl Envelope {
             }
         }
         let most = routes.settings().recipients.max(1);
-        let mut entries = Vec::with_capacity(ways.len());
         for (lane, sender, recipients) in ways {
             for recipients in recipients.chunks(most) {
                 entries.push(Entry {
@@ -117,11 +129,25 @@ impl Envelope {
         entries
     }
 
+    /// Whether it is held before it goes to anybody (RFC 4865).
+    pub(super) fn waits(&self, outgoing: &Outgoing) -> bool {
+        let now = outgoing.queue.clock().now();
+        self.not_before.is_some_and(|at| at > now)
+    }
+
     /// An entry without recipients.
     fn entry(&self, outgoing: &Outgoing, raw: &Bytes, content: &BlobRef) -> Entry {
         let schedule = outgoing.routes.load().schedule();
         let now = outgoing.queue.clock().now();
         let notice = self.sender.is_empty();
+        let due = self.not_before.map_or(now, |at| at.max(now));
+        let (mut expires, mut tell) = (schedule.expires(due, notice), schedule.tells(due, notice));
+        match self.by {
+            Some(by) if by.returns => expires = expires.min(by.at),
+            // RFC 2852 §4.1.4: told when the time is over, and not before.
+            Some(by) if !notice => tell = Some(by.at),
+            _ => {}
+        }
         Entry {
             mail: self.id.clone(),
             sender: self.sender.clone(),
@@ -130,18 +156,19 @@ impl Envelope {
             content: content.clone(),
             skip: u32::try_from(self.own).unwrap_or_default(),
             came: now,
-            expires: schedule.expires(now, notice),
-            due: self.not_before.map_or(now, |at| at.max(now)),
+            expires,
+            due,
             attempts: 0,
             last: None,
             held: false,
-            tell: schedule.tells(now, notice),
+            tell,
             body: self.body(raw),
             utf8: self.utf8,
             notices: self.notices.clone(),
             user: self.user.clone(),
             require_tls: self.require_tls,
             priority: self.priority,
+            by: self.by,
             owed: Vec::new(),
         }
     }
@@ -172,12 +199,7 @@ impl Accepted {
             _ => (Action::Expanded, "it went on to several addresses"),
         };
         Some(Fate {
-            recipient: Recipient {
-                address: self.address.clone(),
-                notify: self.notify,
-                original: self.original.clone(),
-                last: None,
-            },
+            recipient: self.recipient(),
             action,
             said: Said {
                 // RFC 3463 §3.2: X.1.5 is a destination address that is valid.
@@ -187,6 +209,16 @@ impl Accepted {
             },
             host: None,
         })
+    }
+
+    /// As it was given, in the queue.
+    fn recipient(&self) -> Recipient {
+        Recipient {
+            address: self.address.clone(),
+            notify: self.notify,
+            original: self.original.clone(),
+            last: None,
+        }
     }
 
     /// Which notices other hosts are asked for. Of success, none where one

@@ -14,11 +14,13 @@
 //! | this | recipients |
 //! | `envelope` | what is known of a message beside its bytes |
 //! | `plan` | the mailboxes, and the message into them |
+//! | `arrive` | what was held, into mailboxes |
 //! | `conclude` | an entry of the queue settled, its sender told in the same batch |
 //! | [`notice`] | what senders are told, in the standard's format |
 //! | `srs` | senders of mail that is handed on |
 //! | [`headers`] | trace headers, loops, what submission adds and removes |
 
+mod arrive;
 mod conclude;
 mod envelope;
 pub mod headers;
@@ -31,6 +33,7 @@ mod tests;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use srs::Srs;
 use tokio::sync::OnceCell;
 
@@ -154,6 +157,14 @@ impl Delivery {
     /// Whether notices can be sent, which what asks for them relies on.
     pub fn sends_notices(&self) -> bool {
         self.outgoing.is_some()
+    }
+
+    /// The time by which mail is held and sent.
+    pub(crate) fn now(&self) -> Timestamp {
+        match &self.outgoing {
+            Some(outgoing) => outgoing.queue.clock().now(),
+            None => Timestamp::now(),
+        }
     }
 
     /// Sends what waits for a domain now; whether anything does. `None` for a

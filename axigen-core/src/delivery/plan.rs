@@ -81,6 +81,8 @@ struct Letter<'l> {
     /// Recipients that lead elsewhere too.
     travels: Vec<&'l Accepted>,
     senders: Senders,
+    /// Nobody gets it now.
+    waits: bool,
     also: &'l Also,
 }
 
@@ -88,7 +90,7 @@ impl Letter<'_> {
     /// What the sender is told at once of recipients whose outcome is open: they
     /// get the message now.
     fn told(&self, outcomes: &[Option<Outcome>]) -> Vec<Fate> {
-        if self.envelope.sender.is_empty() {
+        if self.envelope.sender.is_empty() || self.waits {
             return Vec::new();
         }
         let open = self.recipients.iter().zip(outcomes);
@@ -131,12 +133,17 @@ impl Delivery {
         answers: Answers,
         also: &Also,
     ) -> Vec<Outcome> {
-        let (mut plan, mut outcomes) = self.plan(&raw, recipients, answers).await;
+        let outgoing = self.outgoing.as_ref();
+        let waits = outgoing.is_some_and(|outgoing| envelope.waits(outgoing));
+        let (mut plan, mut outcomes) = match waits {
+            true => (Vec::new(), vec![None; recipients.len()]),
+            false => self.plan(&raw, recipients, answers).await,
+        };
         // Whose outcome is open has local mailboxes, addresses elsewhere, or both.
         let travels: Vec<&Accepted> = recipients
             .iter()
             .zip(&outcomes)
-            .filter(|(to, outcome)| !to.remote.is_empty() && outcome.is_none())
+            .filter(|(to, outcome)| (waits || !to.remote.is_empty()) && outcome.is_none())
             .map(|(to, _)| to)
             .collect();
         let senders = match &self.outgoing {
@@ -158,6 +165,7 @@ impl Delivery {
             recipients,
             travels,
             senders,
+            waits,
             also,
         };
         if outcomes.iter().any(Option::is_none)
@@ -167,7 +175,7 @@ impl Delivery {
         }
         self.append(&letter, plan, &mut outcomes).await;
         for (to, outcome) in recipients.iter().zip(&mut outcomes) {
-            if *outcome == Some(Outcome::Delivered) && !to.remote.is_empty() {
+            if *outcome == Some(Outcome::Delivered) && (waits || !to.remote.is_empty()) {
                 *outcome = Some(Outcome::Queued);
             }
         }

@@ -118,9 +118,24 @@ pub struct Entry {
     /// −9 to 9, what is higher goes first (RFC 6710).
     #[serde(default)]
     pub priority: i8,
+    /// By when it must be there (RFC 2852).
+    #[serde(default)]
+    pub by: Option<By>,
     /// What its sender could not be told yet: the notice was not to be stored.
     #[serde(default)]
     pub owed: Vec<Fate>,
+}
+
+/// By when a message must be there
+/// ([RFC 2852](https://www.rfc-editor.org/rfc/rfc2852)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// That moment.
+    pub at: Timestamp,
+    /// Whether it comes back then; otherwise its sender is told that it is late.
+    pub returns: bool,
+    /// Whether its sender is told of each host that it goes through.
+    pub trace: bool,
 }
 
 /// What became of a message for a recipient
@@ -372,6 +387,7 @@ pub(crate) mod tests {
             user: None,
             require_tls: false,
             priority: 0,
+            by: None,
             owed: Vec::new(),
         }
     }

@@ -214,6 +214,15 @@ impl Queue {
         self.piece(entry, 0..entry.size()).await
     }
 
+    /// The message of an entry with what does not travel, as it was stored.
+    ///
+    /// # Errors
+    /// As [`message`](Queue::message).
+    pub(crate) async fn whole(&self, entry: &Entry) -> Result<Bytes> {
+        let blob = &entry.content;
+        Ok(self.inner.store.read(blob, 0..blob.len).await?)
+    }
+
     /// A piece of the message of an entry, as it travels.
     ///
     /// # Errors

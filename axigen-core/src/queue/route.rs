@@ -14,7 +14,8 @@ use crate::dns;
 use crate::settings::{RouteSettings, RouteTarget, SmtpOutSettings, TlsPolicy};
 
 /// The lane of what does not leave this server: notices that are owed to
-/// senders. No target of a route is called so.
+/// senders, and mail that is held before it goes into mailboxes. No target of a
+/// route is called so.
 pub const HERE: &str = "=here";
 
 /// The ways that settings name.
@@ -63,6 +64,11 @@ impl Routes {
     /// The settings they come from.
     pub fn settings(&self) -> &SmtpOutSettings {
         &self.settings
+    }
+
+    /// The server's own name.
+    pub fn hostname(&self) -> &str {
+        &self.hostname
     }
 
     /// The times of the queue.

@@ -1,6 +1,7 @@
 //! What can be set for SMTP Incoming, submission and LMTP.
 
 use axigen_proto::limits::SmtpLimits;
+use axigen_proto::smtp::future_release::{FutureRelease, Interval, Moment};
 use axigen_proto::smtp::solicit::Solicitation;
 use ipnet::IpNet;
 use schemars::JsonSchema;
@@ -8,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::service::{Common, networks};
 use super::values::{Size, Span};
+
+/// Longest time a message can be held, in seconds: nine digits (RFC 4865 §3).
+const MAX_HOLD: u64 = 999_999_999;
 
 /// SMTP Incoming, submission or LMTP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +42,13 @@ pub struct SmtpSettings {
     /// decides who goes first in the queue. Who has not logged in may only be
     /// less urgent than others.
     pub mt_priority: bool,
+    /// Whether senders may say by when a message must be there (DELIVERBY).
+    /// Offered while mail is sent to other hosts.
+    pub deliver_by: bool,
+    /// Longest time that users may have a message held before it goes on
+    /// (FUTURERELEASE, submission only); "0s" holds none. Held mail is in the
+    /// queue, also that for this server's mailboxes.
+    pub future_release: Span,
     /// The classes of solicitation that are refused (NO-SOLICITING), as
     /// "org.example:ADV"; none are by default.
     pub no_soliciting: Vec<String>,
@@ -81,6 +92,8 @@ impl Default for SmtpSettings {
             requiretls: true,
             limits_announced: true,
             mt_priority: false,
+            deliver_by: true,
+            future_release: Span::default(),
             no_soliciting: Vec::new(),
             vrfy: Told::Nobody,
             expn: Told::Nobody,
@@ -90,6 +103,17 @@ impl Default for SmtpSettings {
 }
 
 impl SmtpSettings {
+    /// How long a message may be held, seen from now.
+    pub fn longest_hold(&self, now: jiff::Timestamp) -> Option<FutureRelease> {
+        let seconds = self.future_release.0.as_secs().min(MAX_HOLD);
+        let interval = Interval::new(u32::try_from(seconds).ok()?).ok()?;
+        let until = now.as_second().saturating_add_unsigned(seconds);
+        Some(FutureRelease {
+            interval,
+            until: Moment::from_unix(until).ok()?,
+        })
+    }
+
     /// The classes of solicitation that are refused.
     ///
     /// # Errors

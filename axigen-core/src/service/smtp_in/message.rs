@@ -3,24 +3,56 @@
 use std::net::IpAddr;
 
 use axigen_proto::smtp::command::{BodyType, Mail};
+use axigen_proto::smtp::deliver_by::ByMode;
 use axigen_proto::smtp::dsn::Ret;
+use axigen_proto::smtp::future_release::Hold;
 use axigen_proto::smtp::reply::Reply;
 use axigen_proto::smtp::server::Role;
 use axigen_proto::smtp::standard;
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 
 use super::replies;
 use super::talk::Talk;
 use crate::delivery::headers::{Trace, received_count, submitted};
 use crate::delivery::{Accepted, Answers, Envelope, Outcome};
 use crate::filter::{Message, Transaction, Verdict};
-use crate::queue::entry::Notices;
+use crate::queue::entry::{By, Notices};
 use crate::service::{InFlight, Share};
 
 /// Of what the client declares, this much room is made before it comes.
 const DECLARED_ROOM: u64 = 64 * 1024;
 /// Recipients that are named in the log; beyond it they are counted.
 const LOGGED_RECIPIENTS: usize = 20;
+
+/// When a message is to go on, counted from MAIL.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Times {
+    /// Not before (RFC 4865).
+    pub(super) not_before: Option<Timestamp>,
+    /// To be there by then (RFC 2852).
+    pub(super) by: Option<By>,
+}
+
+impl Times {
+    pub(super) fn of(mail: &Mail, now: Timestamp) -> Times {
+        let at = |seconds: i64| Timestamp::from_second(seconds).ok();
+        let after = |seconds: i64| at(now.as_second().saturating_add(seconds));
+        Times {
+            not_before: mail.hold.and_then(|hold| match hold {
+                Hold::For(interval) => after(interval.seconds().into()),
+                Hold::Until(moment) => at(moment.unix()),
+            }),
+            by: mail.by.and_then(|by| {
+                Some(By {
+                    at: after(by.seconds().into())?,
+                    returns: by.mode() == ByMode::Return,
+                    trace: by.trace(),
+                })
+            }),
+        }
+    }
+}
 
 /// A transaction that is open.
 pub(super) struct Incoming {
@@ -29,6 +61,7 @@ pub(super) struct Incoming {
     /// A filter wants it thrown away.
     pub(super) discard: bool,
     mail: Mail,
+    times: Times,
     /// The trace headers, then the message as it came: in most cases these
     /// bytes are what is stored, without another copy.
     bytes: BytesMut,
@@ -41,12 +74,19 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(tx: Transaction, mail: Mail, discard: bool, share: Share) -> Incoming {
+    pub(super) fn new(
+        tx: Transaction,
+        mail: Mail,
+        times: Times,
+        discard: bool,
+        share: Share,
+    ) -> Incoming {
         Incoming {
             tx,
             accepted: Vec::new(),
             discard,
             mail,
+            times,
             bytes: BytesMut::new(),
             trace: 0,
             own: 0,
@@ -189,6 +229,8 @@ impl Talk<'_> {
             },
             require_tls: incoming.mail.require_tls,
             priority: self.priority(&incoming.mail),
+            not_before: incoming.times.not_before,
+            by: incoming.times.by,
             sent_copy: self.sent_copy.and_then(|quota| {
                 let login = self.login.as_ref();
                 login.map(|login| (login.account.id, quota))

@@ -13,7 +13,7 @@
 
 mod message;
 mod questions;
-mod replies;
+pub(crate) mod replies;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -92,6 +92,11 @@ impl SmtpIn {
         extensions.dsn = settings.dsn && travels;
         extensions.requiretls = settings.requiretls && travels;
         extensions.limits = settings.limits_announced;
+        extensions.deliver_by = (settings.deliver_by && travels).then_some(0);
+        extensions.future_release = match travels {
+            true => settings.longest_hold(self.context.delivery.now()),
+            false => None,
+        };
         extensions.mt_priority = settings.mt_priority.then_some(None);
         // Checked when the settings were read.
         let refused = settings.refused_solicitation().unwrap_or_default();

@@ -31,7 +31,7 @@ pub(super) fn verdict(verdict: Verdict) -> Reply {
 }
 
 /// A recipient that was not taken.
-pub(super) fn recipient(refused: Refused) -> Reply {
+pub(crate) fn recipient(refused: Refused) -> Reply {
     match refused {
         Refused::NoSuchUser => standard::NO_SUCH_USER.into(),
         Refused::Disabled => Reply::new(550, (5, 2, 1), "this account takes no mail"),
@@ -52,7 +52,7 @@ pub(super) fn recipient(refused: Refused) -> Reply {
 }
 
 /// The end of a message. Whoever gets a 250 may rely on it.
-pub(super) fn outcome(outcome: &Outcome, id: &str) -> Reply {
+pub(crate) fn outcome(outcome: &Outcome, id: &str) -> Reply {
     match outcome {
         Outcome::Delivered | Outcome::Queued | Outcome::Discarded => taken(id),
         Outcome::Rejected(reply) if reply.is_negative() => reply.clone(),

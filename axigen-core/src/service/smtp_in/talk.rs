@@ -8,7 +8,7 @@ use axigen_proto::smtp::reply::Reply;
 use axigen_proto::smtp::server::{Event, Role, Server};
 use axigen_proto::smtp::standard;
 
-use super::message::{Incoming, message_id};
+use super::message::{Incoming, Times, message_id};
 use super::{questions, replies};
 use crate::delivery::ACCOUNTS_PER_MESSAGE;
 use crate::directory::{Login, Resolution};
@@ -227,6 +227,13 @@ impl<'c> Talk<'c> {
                 return standard::MESSAGE_TOO_LARGE.into();
             }
         }
+        let times = Times::of(&mail, self.context.delivery.now());
+        // RFC 4865 §4.2: held until it is too late.
+        if let (Some(held), Some(by)) = (times.not_before, times.by)
+            && held >= by.at
+        {
+            return standard::HELD_BEYOND_BY.into();
+        }
         let sender = mail.from.mailbox().map(ToString::to_string);
         let sender = sender.unwrap_or_default();
         let mut tx = Transaction::new(self.connection.clone(), message_id(), sender);
@@ -239,7 +246,7 @@ impl<'c> Talk<'c> {
             return reply;
         }
         let share = self.context.in_flight.share();
-        self.incoming = Some(Incoming::new(tx, mail, discard, share));
+        self.incoming = Some(Incoming::new(tx, mail, times, discard, share));
         standard::SENDER_OK.into()
     }
 

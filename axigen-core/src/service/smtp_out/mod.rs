@@ -12,8 +12,10 @@
 //! | `hosts` | which hosts a lane leads to, in which order |
 //! | `connect` | a connection to one of them, ready for a message |
 //! | `transaction` | one message over a connection, and what was said |
+//! | `arrive` | mail that stays here, and was held |
 //! | `outcome` | what becomes of an entry after a try |
 
+mod arrive;
 mod connect;
 mod hosts;
 mod outcome;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::SmtpOut;
 use super::transaction::{Answer, ours};
 use crate::delivery::Conclusion;
-use crate::queue::entry::{Action, Attempt, Entry, EntryId, Fate, Recipient, Said};
+use crate::queue::entry::{Action, Attempt, Entry, EntryId, Fate, Notify, Recipient, Said};
 use crate::queue::schedule::later;
 use crate::queue::{self, Settled, Trouble};
 
@@ -275,6 +275,7 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
                         {
                             notify.success = false;
                         }
+                        trace(entry, &mut recipient, host.lmtp);
                         (taken, said)
                     }
                     Answer::Never(said) => (Action::Failed, said),
@@ -321,6 +322,20 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
         Tried::Discarded | Tried::Told => {}
     }
     verdicts
+}
+
+/// RFC 2852 §4.1.4.3: who wants a trace is told of each relay, unless no notice at
+/// all is wanted.
+fn trace(entry: &Entry, recipient: &mut Recipient, lmtp: bool) {
+    let traced = entry.by.is_some_and(|by| by.trace) && !lmtp;
+    let never = recipient.notify == Some(Notify::default());
+    if traced && !never {
+        let notify = recipient.notify.get_or_insert(Notify {
+            failure: true,
+            ..Notify::default()
+        });
+        notify.success = true;
+    }
 }
 
 impl Verdicts {

@@ -13,7 +13,7 @@ use super::outcome::{Host, Tried};
 use super::transaction::{Ended, Source, send};
 use crate::filter::{Disposition, Message, NextHop};
 use crate::queue::entry::{Entry, EntryId};
-use crate::queue::route::Route;
+use crate::queue::route::{HERE, Route};
 use crate::queue::{self, Ready, Trouble, Work};
 
 /// Why a message waits though no host said so.
@@ -143,6 +143,9 @@ impl SmtpOut {
         if entry.recipients.is_empty() {
             return tried(Tried::Told).await;
         }
+        if entry.lane == HERE {
+            return self.arrive(ready.id, &entry, &row).await;
+        }
         let Some(route) = self.route(&entry) else {
             return self.detour(ready.id, &entry, &row).await;
         };
@@ -173,7 +176,7 @@ impl SmtpOut {
             };
             let host = ready_link.host.clone();
             let lmtp = ready_link.lmtp;
-            match send(&mut ready_link, &entry, &source).await {
+            match send(&mut ready_link, &entry, &source, self.queue.clock().now()).await {
                 Ended::Answered(answers, notifies) => {
                     *link = Some(ready_link);
                     self.dispatcher.worked(lane);

@@ -3,12 +3,15 @@
 use axigen_proto::smtp::address::{ForwardPath, Mailbox, ReversePath};
 use axigen_proto::smtp::client::{Envelope, Event, Failure, Refusal};
 use axigen_proto::smtp::command::{BodyType, Rcpt};
+use axigen_proto::smtp::deliver_by::{ByMode, DeliverBy};
 use axigen_proto::smtp::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+use axigen_proto::smtp::priority::Priority;
 use axigen_proto::smtp::reply::{EnhancedCode, Reply};
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::connect::Link;
-use crate::queue::entry::{Body, Entry, Said};
+use crate::queue::entry::{Body, By, Entry, Said};
 use crate::queue::{self, Queue};
 
 /// A message is read and handed over in pieces of this many bytes.
@@ -69,8 +72,13 @@ pub(super) enum Ended {
 }
 
 /// Sends a message.
-pub(super) async fn send(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Ended {
-    let envelope = match envelope(entry, source.size(entry)) {
+pub(super) async fn send(
+    link: &mut Link,
+    entry: &Entry,
+    source: &Source<'_>,
+    now: Timestamp,
+) -> Ended {
+    let envelope = match envelope(entry, source.size(entry), now) {
         Ok(envelope) => envelope,
         Err(said) => return all(entry, &Answer::Never(said)),
     };
@@ -168,7 +176,19 @@ async fn body(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Result<(),
     link.conn.session().finish().map_err(bug)
 }
 
-fn envelope(entry: &Entry, size: u64) -> Result<Envelope, Said> {
+/// What of the time is left (RFC 2852 §4.1.4).
+fn left(by: By, now: Timestamp) -> Option<DeliverBy> {
+    let seconds = by.at.as_second().saturating_sub(now.as_second());
+    let most = 999_999_999;
+    let seconds = i32::try_from(seconds.clamp(-most, most)).ok()?;
+    let mode = match by.returns {
+        true => ByMode::Return,
+        false => ByMode::Notify,
+    };
+    DeliverBy::new(seconds, mode, by.trace).ok()
+}
+
+fn envelope(entry: &Entry, size: u64, now: Timestamp) -> Result<Envelope, Said> {
     let bad = |address: &str| {
         ours(
             (5, 1, 3),
@@ -216,6 +236,10 @@ fn envelope(entry: &Entry, size: u64) -> Result<Envelope, Said> {
     let id = entry.notices.envelope_id.as_deref();
     envelope.envid = id.and_then(|id| EnvelopeId::new(id).ok());
     envelope.require_tls = entry.require_tls;
+    envelope.priority = Some(entry.priority)
+        .filter(|&priority| priority != 0)
+        .and_then(|priority| Priority::new(priority).ok());
+    envelope.by = entry.by.and_then(|by| left(by, now));
     envelope.size = Some(size);
     envelope.body = Some(match entry.body {
         Body::Seven => BodyType::SevenBit,
@@ -261,7 +285,7 @@ fn said(reply: &Reply) -> Said {
     }
 }
 
-fn of(reply: &Reply) -> Answer {
+pub(super) fn of(reply: &Reply) -> Answer {
     let said = said(reply);
     match reply.code / 100 {
         2 => Answer::Taken(said),
@@ -295,6 +319,10 @@ fn refused(refusal: &Refusal) -> Answer {
         }
         Refusal::NeedsRequireTls { tls: true } => {
             Answer::Never(ours((5, 7, 30), &refusal.to_string()))
+        }
+        // RFC 2852 §4.1.4.1: it would not be there in time.
+        Refusal::NeedsDeliverBy | Refusal::DeliverByTooSoon(_) => {
+            Answer::Never(ours((5, 4, 7), &refusal.to_string()))
         }
         _ => Answer::Never(ours((5, 5, 0), &refusal.to_string())),
     }
