@@ -16,6 +16,7 @@ pub mod machine;
 pub mod mails;
 pub mod odd;
 pub mod served;
+pub mod sink;
 pub mod tool;
 pub mod verify;
 pub mod wire;

@@ -47,7 +47,7 @@ async fn mail_travels_by_mx() {
     assert!(text.ends_with(MAIL), "{text}");
     until(async || here.queued().await == 0).await;
     let stat = here.engine.queue().stat().await.unwrap();
-    assert_eq!(stat, axigen_core::queue::control::Stat::default());
+    assert_eq!(stat, axigen_core::queue::list::Stat::default());
     assert!(here.inbox().await.is_empty());
     here.engine.shutdown().await.unwrap();
     there.engine.shutdown().await.unwrap();
@@ -101,7 +101,7 @@ async fn a_host_that_is_down_is_tried_again_and_given_up() {
         listing
             .entries
             .iter()
-            .map(|(_, entry)| entry.attempts)
+            .map(|listed| listed.entry.attempts)
             .sum::<u32>()
     };
     until(async || tried().await == 1).await;

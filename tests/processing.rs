@@ -404,7 +404,7 @@ async fn who_may_ask_what() {
     until(async || {
         let queue = hosts.here.engine.queue();
         let listing = queue.list(&Default::default(), None, 9).await.unwrap();
-        listing.entries.iter().any(|(_, entry)| entry.attempts > 0)
+        listing.entries.iter().any(|at| at.entry.attempts > 0)
     })
     .await;
     let again = TcpListener::bind(("127.0.0.4", hosts.door.port())).unwrap();

@@ -1,10 +1,14 @@
 //! What the command line takes.
 
+mod queue;
+
 use std::path::PathBuf;
 
 use axigen_core::settings::AccountSettings;
 use axigen_core::store::store::Engine;
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use queue::{Change, Queue, QueueCommand, Where, Which};
 
 /// A mail server: SMTP, LMTP, IMAP and POP3 over one durable store.
 #[derive(Debug, Parser)]
@@ -53,6 +57,8 @@ pub(crate) enum Command {
     Alias(Alias),
     /// Public folders of a domain: add, list, grant, rename, remove (while the server is stopped)
     Public(Public),
+    /// The queue of mail to other hosts (while the server runs): list, show, retry, hold, send back
+    Queue(Queue),
     /// The store itself (while the server is stopped)
     Store(Store),
 }

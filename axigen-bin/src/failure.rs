@@ -60,6 +60,12 @@ impl From<axigen_core::error::Error> for Failure {
     }
 }
 
+impl From<axigen_core::control::client::Error> for Failure {
+    fn from(error: axigen_core::control::client::Error) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
 impl From<axigen_core::settings::Problem> for Failure {
     fn from(problem: axigen_core::settings::Problem) -> Failure {
         Failure(problem.to_string())

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock::{Clock, SystemClock};
+use crate::control::server::ControlServer;
+use crate::control::{self, Registry};
 use crate::delivery::{Delivery, Outgoing};
 use crate::directory::Directory;
 use crate::dns::{self, Resolver, SystemResolver};
@@ -172,6 +174,7 @@ impl Builder {
                 resolver: self.resolver,
                 running: Mutex::default(),
                 feeding: Mutex::default(),
+                control: Mutex::default(),
             }),
         })
     }
@@ -192,6 +195,7 @@ struct Inner {
     running: Mutex<HashMap<&'static str, Running>>,
     /// What keeps the search index up to date, from the first service on.
     feeding: Mutex<Option<Feeding>>,
+    control: Mutex<Option<ControlServer>>,
 }
 
 /// A service that runs. Dropped, it stops: its connections are given the time
@@ -295,11 +299,12 @@ impl Engine {
         &self.inner.context
     }
 
-    /// Starts every service that the settings enable, on their listeners.
-    /// All sockets are bound before any service starts.
+    /// Starts every service that the settings enable, on their listeners, and the
+    /// control socket. All sockets are bound before any service starts.
     ///
     /// # Errors
-    /// [`Error::Bind`] naming service and address; nothing runs then.
+    /// [`Error::Bind`] naming service and address, [`Error::Control`]; nothing
+    /// runs then.
     pub async fn start(&self) -> Result<(), Error> {
         let settings = self.settings();
         let mut bound = Vec::new();
@@ -313,6 +318,9 @@ impl Engine {
             true => Some(self.sending()?),
             false => None,
         };
+        if settings.control.enable && self.inner.store.directory().is_some() {
+            self.start_control()?;
+        }
         for (service, sockets) in bound {
             self.run(service, sockets)?;
         }
@@ -320,6 +328,37 @@ impl Engine {
             Some(sending) => self.start_sending(sending),
             None => Ok(()),
         }
+    }
+
+    /// Opens the [control socket](crate::control), whether or not the settings
+    /// enable it. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Control`], also for a store that is in no directory while the
+    /// settings name no path.
+    pub fn start_control(&self) -> Result<(), Error> {
+        let settings = self.settings();
+        let mut control = self.inner.control.lock();
+        if control.is_some() {
+            return Ok(());
+        }
+        let directory = self.inner.store.directory();
+        if directory.is_none() && settings.control.socket.as_os_str().is_empty() {
+            return Err(Error::Control(std::io::Error::new(
+                std::io::ErrorKind::InvalidInput,
+                "the store is in no directory: name a path ([control] socket)",
+            )));
+        }
+        let path = settings.control.path(&directory.unwrap_or_default());
+        let mut registry = Registry::default();
+        registry.add(control::of_queue(
+            &self.inner.outgoing,
+            &self.inner.context.delivery,
+        ));
+        let grace = settings.shutdown_timeout.0;
+        let started = ControlServer::start(&path, registry, &settings.control, grace);
+        *control = Some(started.map_err(Error::Control)?);
+        Ok(())
     }
 
     /// SMTP Outgoing, ready to be started.
@@ -562,6 +601,10 @@ impl Engine {
     /// # Errors
     /// [`Error::Store`].
     pub async fn shutdown(&self) -> Result<(), Error> {
+        let control = self.inner.control.lock().take();
+        if let Some(control) = control {
+            control.end().await;
+        }
         let all: Vec<Running> = self
             .inner
             .running

@@ -17,6 +17,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The control socket cannot be made.
+    #[error("the control socket cannot be made: {0}")]
+    Control(io::Error),
     /// A service that does not exist, or that runs already.
     #[error("{0}")]
     Service(String),

@@ -5,6 +5,7 @@
 //! [`proto`], the store is in [`store`]; both are usable alone.
 
 pub mod clock;
+pub mod control;
 pub mod delivery;
 pub mod directory;
 pub mod dns;

@@ -9,6 +9,7 @@ pub(crate) mod domain;
 pub(crate) mod init;
 mod options;
 pub(crate) mod public;
+pub(crate) mod queue;
 pub(crate) mod serve;
 pub(crate) mod store;
 

@@ -19,7 +19,11 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
                     .iter()
                     .map(ToString::to_string)
                     .collect();
-                say(format!("{name} listens on {}", addresses.join(", ")));
+                say(match addresses.is_empty() {
+                    // The one that listens nowhere.
+                    true => format!("{name} sends"),
+                    false => format!("{name} listens on {}", addresses.join(", ")),
+                });
             }
             say("ready");
             stop.told().await;

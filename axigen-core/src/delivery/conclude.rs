@@ -7,7 +7,7 @@ use super::headers::date;
 use super::notice::Notice;
 use super::plan::Also;
 use super::{Accepted, Answers, Delivery, Envelope, Outcome, Outgoing, Refused};
-use crate::queue::entry::{Entry, EntryId, Fate, Notify};
+use crate::queue::entry::{Action, Entry, EntryId, Fate, Notify, Said};
 use crate::queue::schedule::later;
 use crate::queue::{self, Settled};
 
@@ -34,7 +34,57 @@ enum Told {
     NotYet,
 }
 
+/// What a sender hears of mail that an administrator sends back, if nothing
+/// else is said.
+const SENT_BACK: &str = "an administrator of this server has taken it out of the queue";
+
+/// Longest reason of an administrator's, in bytes.
+pub const LONGEST_REASON: usize = 500;
+
 impl Delivery {
+    /// Sends an entry back now: its sender is told, in the standard's form, that
+    /// it failed for all who have not got it, and it is gone. Whoever asked for
+    /// no notices gets none. `why` stands in the notice, cut at
+    /// [`LONGEST_REASON`]. Gives the entry as it was.
+    ///
+    /// # Errors
+    /// [`queue::Error::NotFound`], [`queue::Error::Busy`], [`queue::Error::Store`];
+    /// [`queue::Error::NotSending`] where mail does not go out at all.
+    pub async fn bounce(&self, id: EntryId, why: Option<&str>) -> queue::Result<Entry> {
+        let outgoing = self.outgoing.as_ref().ok_or(queue::Error::NotSending)?;
+        let queue = &outgoing.queue;
+        let claim = queue.take(id)?;
+        let (entry, row) = queue.read(id).await?;
+        let why = why.unwrap_or(SENT_BACK);
+        let end = why.floor_char_boundary(LONGEST_REASON);
+        let said = Said {
+            // RFC 3463 §3.1: X.0.0 where only the class is known.
+            status: (5, 0, 0).into(),
+            words: why.get(..end).unwrap_or_default().to_owned(),
+            remote: false,
+        };
+        let fates = entry.recipients.iter().map(|recipient| Fate {
+            recipient: recipient.clone(),
+            action: Action::Failed,
+            said: said.clone(),
+            host: None,
+        });
+        let conclusion = Conclusion {
+            id,
+            entry: &entry,
+            row: &row,
+            fates: fates.collect(),
+            settled: Settled::Gone,
+        };
+        let due = self.conclude(conclusion).await;
+        drop(claim);
+        // Also if it stays, or what is owed: who dispatches may have passed it by.
+        queue.stir();
+        due?;
+        tracing::info!(id = entry.mail, entry = %id, sender = entry.sender, why, "a message was sent back");
+        Ok(entry)
+    }
+
     /// Settles an entry, and says when it is due again, if it is. Whoever is to
     /// be told gets the notice in the same batch; if the notice cannot be stored
     /// now, the entry keeps what is owed.

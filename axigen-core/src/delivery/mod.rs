@@ -40,13 +40,14 @@ use tokio::sync::OnceCell;
 use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
 use crate::mailbox::{Mailboxes, Quota};
-use crate::queue::control::Filter;
 use crate::queue::entry::Notify;
+use crate::queue::list::Filter;
 use crate::queue::route::Routes;
 use crate::queue::{self, Queue};
 use crate::settings::{AccountSettings, OverQuota};
 
 pub(crate) use conclude::Conclusion;
+pub use conclude::LONGEST_REASON;
 pub use envelope::Envelope;
 pub use plan::{Answers, Outcome};
 
@@ -174,13 +175,23 @@ impl Delivery {
         let lane = outgoing.routes.load().lane(domain).ok()?;
         let filter = Filter {
             lane: Some(lane.clone()),
-            held: Some(false),
             ..Filter::default()
         };
         let queue = &outgoing.queue;
-        let waiting = match queue.list(&filter, None, 1).await {
-            Ok(listing) => !listing.entries.is_empty(),
-            Err(error) => return Some(Err(error)),
+        let mut from = None;
+        let waiting = loop {
+            let page = match queue.list(&filter, from, 100).await {
+                Ok(page) => page,
+                Err(error) => return Some(Err(error)),
+            };
+            // What an administrator holds is not for others to ask for.
+            if page.entries.iter().any(|listed| !listed.entry.held) {
+                break true;
+            }
+            match page.next {
+                Some(next) => from = Some(next),
+                None => break false,
+            }
         };
         if waiting && let Err(error) = queue.retry_lane(&lane).await {
             return Some(Err(error));

@@ -1,177 +1,78 @@
-//! What an administrator does with the queue, as library calls.
+//! What an administrator does with the queue, as library calls: hold, release,
+//! retry, drop, one entry or many in one batch. What sends a notice too is in
+//! [`Delivery`](crate::delivery::Delivery::bounce); what only looks is in
+//! [`list`](super::list).
 //!
 //! All of it works on entries as they are on disk, also while nothing is sent.
 //! An entry that is being sent at this moment cannot be changed
 //! ([`Error::Busy`]): what the other host is about to decide would be lost.
 
-use axigen_store::{AccountId, Range};
+use std::collections::BTreeSet;
+
+use axigen_store::AccountId;
+use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::entry::{Entry, EntryId};
-use super::keys::{self, Counter};
-use super::{Claim, Error, Queue, Result, Settled};
+use super::list::{Filter, PAGE};
+use super::{Claim, Error, Queue, Result, Settled, State, keys};
 
-/// Rows that are looked at in one step.
-const PAGE: usize = 500;
-
-/// What the queue holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stat {
-    /// Entries.
-    pub entries: u64,
-    /// Of these, those that are held.
-    pub held: u64,
-    /// Recipients.
-    pub recipients: u64,
-    /// Bytes of the entries' messages; a message to several hops counts for each.
-    pub bytes: u64,
+/// What is done to an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It is not tried until it is released. It expires neither.
+    Hold,
+    /// What was held is tried, at once.
+    Release,
+    /// It is tried now instead of when it is due. A held one stays held.
+    Retry,
+    /// It is removed; nobody is told.
+    Drop,
 }
 
-/// Which entries are meant. What is left open fits all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Our id of the message.
-    pub mail: Option<String>,
-    /// The lane: a domain, or the name of a route.
-    pub lane: Option<String>,
-    /// The sender: an address, or `@domain`; empty for notices.
-    pub sender: Option<String>,
-    /// A recipient that is still waited for: an address, or `@domain`.
-    pub recipient: Option<String>,
-    /// Held, or not.
-    pub held: Option<bool>,
-}
+impl Change {
+    /// What becomes of an entry.
+    fn apply(self, entry: &Entry, now: Timestamp) -> Settled {
+        let mut new = entry.clone();
+        match self {
+            Change::Hold => new.held = true,
+            Change::Release => {
+                new.held = false;
+                new.due = now;
+            }
+            Change::Retry => new.due = now,
+            Change::Drop => return Settled::Gone,
+        }
+        Settled::Waits(Box::new(new))
+    }
 
-impl Filter {
-    /// Whether an entry is meant.
-    pub fn matches(&self, entry: &Entry) -> bool {
-        let same = |wanted: &Option<String>, value: &str| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
-        };
-        let is_address = |wanted: &Option<String>, value: &str| {
-            wanted.as_ref().is_none_or(|wanted| {
-                let value = value.to_lowercase();
-                let wanted = wanted.to_lowercase();
-                match wanted.starts_with('@') {
-                    true => value.ends_with(&wanted),
-                    false => value == wanted,
-                }
-            })
-        };
-        let mut recipients = entry.recipients.iter();
-        same(&self.mail, &entry.mail)
-            && same(&self.lane, &entry.lane)
-            && is_address(&self.sender, &entry.sender)
-            && self.held.is_none_or(|held| held == entry.held)
-            && (self.recipient.is_none()
-                || recipients.any(|to| is_address(&self.recipient, &to.address)))
+    /// Whether there is nothing to do.
+    fn is_done(self, entry: &Entry) -> bool {
+        match self {
+            Change::Hold => entry.held,
+            Change::Release => !entry.held,
+            Change::Retry | Change::Drop => false,
+        }
     }
 }
 
-/// Some entries, in the order they came.
-#[derive(Debug, Clone, Default)]
-pub struct Listing {
-    /// The entries.
-    pub entries: Vec<(EntryId, Entry)>,
-    /// Where to go on; `None` at the end.
-    pub next: Option<EntryId>,
+/// An entry that is to be changed, as it was read.
+struct Taken {
+    id: EntryId,
+    entry: Entry,
+    row: Bytes,
+    settled: Settled,
+    _claim: Claim,
 }
 
 impl Queue {
-    /// What the queue holds; costs the same however much that is.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn stat(&self) -> Result<Stat> {
-        let wanted = [
-            Counter::Entries,
-            Counter::Held,
-            Counter::Recipients,
-            Counter::Bytes,
-        ]
-        .map(keys::counter);
-        let got = self.inner.store.get(AccountId::SYSTEM, &wanted).await?;
-        let mut counts = got.into_iter().map(|value| {
-            let bytes = value.as_ref().and_then(|value| value.first_chunk::<8>());
-            bytes.map_or(0, |bytes| i64::from_be_bytes(*bytes).max(0) as u64)
-        });
-        let mut next = || counts.next().unwrap_or_default();
-        Ok(Stat {
-            entries: next(),
-            held: next(),
-            recipients: next(),
-            bytes: next(),
-        })
-    }
-
-    /// At most `limit` entries that fit, from one on.
-    ///
-    /// # Errors
-    /// [`Error::Store`]; an entry that cannot be read is left out and logged.
-    pub async fn list(
-        &self,
-        filter: &Filter,
-        from: Option<EntryId>,
-        limit: usize,
-    ) -> Result<Listing> {
-        let (start, to) = keys::all(keys::ENTRY);
-        let mut range = Range {
-            account: AccountId::SYSTEM,
-            from: from.map_or(start, keys::entry),
-            to,
-            limit: PAGE,
-            reverse: false,
-            keys_only: false,
-        };
-        let mut listing = Listing::default();
-        loop {
-            let page = self.inner.store.range(range.clone()).await?;
-            for (key, value) in &page.rows {
-                let Some(id) = keys::id_of(key) else { continue };
-                let entry = match Entry::decode(id, value) {
-                    Ok(entry) => entry,
-                    Err(error) => {
-                        tracing::error!(%error, "the queue holds what cannot be read");
-                        continue;
-                    }
-                };
-                if !filter.matches(&entry) {
-                    continue;
-                }
-                if listing.entries.len() >= limit {
-                    listing.next = Some(id);
-                    return Ok(listing);
-                }
-                listing.entries.push((id, entry));
-            }
-            match page.next {
-                Some(next) => range.from = next,
-                None => return Ok(listing),
-            }
-        }
-    }
-
-    /// The entries of a message, by our id of it.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn of_message(&self, mail: &str) -> Result<Vec<EntryId>> {
-        let (from, to) = keys::all_of_mail(mail);
-        let rows = self.inner.store.scan(AccountId::SYSTEM, from, to).await?;
-        Ok(rows
-            .iter()
-            .filter_map(|(key, _)| keys::id_of(key))
-            .collect())
-    }
-
     /// Keeps an entry from being tried until it is released. It expires
     /// neither.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Busy`], [`Error::Store`].
     pub async fn hold(&self, id: EntryId) -> Result<()> {
-        self.change(id, |entry| entry.held = true).await
+        self.change(id, Change::Hold).await.map(drop)
     }
 
     /// Lets a held entry be tried, at once.
@@ -179,21 +80,108 @@ impl Queue {
     /// # Errors
     /// As [`hold`](Queue::hold).
     pub async fn release(&self, id: EntryId) -> Result<()> {
-        let now = self.now();
-        self.change(id, |entry| {
-            entry.held = false;
-            entry.due = now;
-        })
-        .await
+        self.change(id, Change::Release).await.map(drop)
     }
 
-    /// Tries an entry now instead of when it is due. A held one stays held.
+    /// Tries an entry now instead of when it is due, also if its lane rests. A
+    /// held one stays held.
     ///
     /// # Errors
     /// As [`hold`](Queue::hold).
     pub async fn retry(&self, id: EntryId) -> Result<()> {
+        self.change(id, Change::Retry).await.map(drop)
+    }
+
+    /// Removes an entry; nobody is told.
+    ///
+    /// # Errors
+    /// As [`hold`](Queue::hold).
+    pub async fn drop_entry(&self, id: EntryId) -> Result<Entry> {
+        self.change(id, Change::Drop).await
+    }
+
+    /// Changes an entry; gives it as it was.
+    ///
+    /// # Errors
+    /// As [`hold`](Queue::hold).
+    pub async fn change(&self, id: EntryId, change: Change) -> Result<Entry> {
+        let changed = self.change_all(&[id], change).await?;
+        let (_, changed) = changed.into_iter().next().ok_or(Error::NotFound(id))?;
+        changed
+    }
+
+    /// Changes entries in one batch: all of those that are there and that nobody
+    /// sends at this moment. Gives each as it was, or why it was left alone, in
+    /// their order.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; nothing was changed then.
+    pub async fn change_all(
+        &self,
+        ids: &[EntryId],
+        change: Change,
+    ) -> Result<Vec<(EntryId, Result<Entry>)>> {
+        let changed = self.changed(ids, change).await;
+        // Also what was left as it is: who dispatches may have passed it by.
+        self.stir();
+        changed
+    }
+
+    async fn changed(
+        &self,
+        ids: &[EntryId],
+        change: Change,
+    ) -> Result<Vec<(EntryId, Result<Entry>)>> {
         let now = self.now();
-        self.change(id, |entry| entry.due = now).await
+        // Named twice, it is changed once.
+        let mut named = BTreeSet::new();
+        let ids: Vec<EntryId> = ids.iter().copied().filter(|id| named.insert(*id)).collect();
+        let claims: Vec<Option<Claim>> = ids.iter().map(|id| self.claim(*id)).collect();
+        let wanted: Vec<_> = ids.iter().map(|id| keys::entry(*id)).collect();
+        let rows = self.inner.store.get(AccountId::SYSTEM, &wanted).await?;
+        let mut taken = Vec::with_capacity(ids.len());
+        for ((id, claim), row) in ids.iter().copied().zip(claims).zip(rows) {
+            taken.push(match (claim, row) {
+                (None, _) => Err((id, Error::Busy(id))),
+                (_, None) => Err((id, Error::NotFound(id))),
+                (Some(claim), Some(row)) => match Entry::decode(id, &row) {
+                    Ok(entry) => Ok(Taken {
+                        id,
+                        settled: change.apply(&entry, now),
+                        entry,
+                        row,
+                        _claim: claim,
+                    }),
+                    Err(error) => Err((id, error)),
+                },
+            });
+        }
+        let (mut ops, mut asserts) = (Vec::new(), Vec::new());
+        for taken in taken.iter().flatten() {
+            if change.is_done(&taken.entry) {
+                continue;
+            }
+            let (some, unchanged) =
+                self.settling(taken.id, &taken.entry, &taken.row, &taken.settled)?;
+            ops.extend(some);
+            asserts.push(unchanged);
+        }
+        if !ops.is_empty() {
+            self.commit(ops, asserts).await?;
+        }
+        let mut lanes = BTreeSet::new();
+        let done = taken.into_iter().map(|taken| match taken {
+            Ok(taken) => {
+                if change == Change::Retry && !taken.entry.held {
+                    lanes.insert(taken.entry.lane.clone());
+                }
+                (taken.id, Ok(taken.entry))
+            }
+            Err((id, error)) => (id, Err(error)),
+        });
+        let done = done.collect();
+        self.wake_lanes(lanes);
+        Ok(done)
     }
 
     /// Tries everything of a lane now, also if it rests because its hosts could
@@ -205,62 +193,41 @@ impl Queue {
     pub async fn retry_lane(&self, lane: &str) -> Result<u64> {
         let filter = Filter {
             lane: Some(lane.to_owned()),
-            held: Some(false),
             ..Filter::default()
         };
         let (mut from, mut count) = (None, 0);
         loop {
             let listing = self.list(&filter, from, PAGE).await?;
-            for (id, entry) in listing.entries {
-                if entry.due <= self.now() {
-                    continue;
-                }
-                match self.retry(id).await {
-                    Ok(()) => count += 1,
-                    // It is being tried, or it was.
-                    Err(Error::Busy(_) | Error::NotFound(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            let now = self.now();
+            let later = listing
+                .entries
+                .iter()
+                .filter(|listed| listed.state == State::Deferred && listed.entry.due > now);
+            let ids: Vec<EntryId> = later.map(|listed| listed.id).collect();
+            // What is left alone is being tried, or it was.
+            let changed = self.change_all(&ids, Change::Retry).await?;
+            count += changed.iter().filter(|(_, done)| done.is_ok()).count() as u64;
             match listing.next {
                 Some(next) => from = Some(next),
                 None => break,
             }
         }
-        let mut fresh = self.inner.fresh.lock();
-        if fresh.wanted {
-            fresh.lanes.push(lane.to_owned());
-        }
-        drop(fresh);
-        self.inner.wake.notify_one();
+        self.wake_lane(lane);
         Ok(count)
     }
 
-    /// Removes an entry; nobody is told.
-    ///
-    /// # Errors
-    /// As [`hold`](Queue::hold).
-    pub async fn drop_entry(&self, id: EntryId) -> Result<Entry> {
-        let _claim = self.take(id)?;
-        let (entry, row) = self.read(id).await?;
-        self.settle(id, &entry, &row, &Settled::Gone).await?;
-        Ok(entry)
+    /// Lets a lane be tried that rests because its hosts could not be reached;
+    /// what failed before is forgotten.
+    pub fn wake_lane(&self, lane: &str) {
+        self.wake_lanes(BTreeSet::from([lane.to_owned()]));
     }
 
-    async fn change(&self, id: EntryId, with: impl FnOnce(&mut Entry)) -> Result<()> {
-        let claim = self.take(id)?;
-        let (entry, row) = self.read(id).await?;
-        let mut new = entry.clone();
-        with(&mut new);
-        self.settle(id, &entry, &row, &Settled::Waits(Box::new(new)))
-            .await?;
-        drop(claim);
-        self.stir();
-        Ok(())
-    }
-
-    /// The right to change an entry.
-    pub(crate) fn take(&self, id: EntryId) -> Result<Claim> {
-        self.claim(id).ok_or(Error::Busy(id))
+    fn wake_lanes(&self, lanes: BTreeSet<String>) {
+        let mut fresh = self.inner.fresh.lock();
+        if fresh.wanted {
+            fresh.lanes.extend(lanes);
+        }
+        drop(fresh);
+        self.inner.wake.notify_one();
     }
 }

@@ -102,7 +102,7 @@ impl<T: Lanes + ?Sized> Lanes for Arc<T> {
 pub(crate) struct Dispatcher {
     queue: Queue,
     lanes: Box<dyn Lanes>,
-    state: Mutex<State>,
+    state: Arc<Mutex<Window>>,
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -116,7 +116,7 @@ impl std::fmt::Debug for Dispatcher {
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct Window {
     lanes: HashMap<Arc<str>, Lane>,
     /// Entries in the window: ready, being sent, overdue.
     known: HashSet<EntryId>,
@@ -162,13 +162,15 @@ impl Dispatcher {
             fresh.wanted = true;
             fresh.more = true;
         }
+        let state = Arc::new(Mutex::new(Window {
+            discover: Some(keys::all(keys::PARKED).0),
+            ..Window::default()
+        }));
+        *queue.inner.window.lock() = Arc::downgrade(&state);
         Dispatcher {
             queue,
             lanes,
-            state: Mutex::new(State {
-                discover: Some(keys::all(keys::PARKED).0),
-                ..State::default()
-            }),
+            state,
         }
     }
 
@@ -230,7 +232,7 @@ impl Dispatcher {
     }
 
     /// Puts an entry into the window, or on the pile of those to be parked.
-    fn admit(&self, state: &mut State, mut ready: Ready, parking: &mut Vec<Parking>) {
+    fn admit(&self, state: &mut Window, mut ready: Ready, parking: &mut Vec<Parking>) {
         if state.known.contains(&ready.id) {
             return;
         }
@@ -545,8 +547,16 @@ impl Dispatcher {
             match self.queue.claim(ready.id) {
                 Some(claim) => return Work::Try(ready, claim),
                 None => {
-                    // An administrator has it, and will say when it is due.
+                    // An administrator has it, and will say when it is due. If they
+                    // leave it where it is parked, it is found there again.
                     state.known.remove(&ready.id);
+                    if ready.due == i64::MAX
+                        && let Some(lane) = state.lanes.get_mut(name)
+                        && !lane.parked
+                    {
+                        lane.parked = true;
+                        state.to_load.push(name.clone());
+                    }
                 }
             }
         }
@@ -658,7 +668,7 @@ impl Drop for Dispatcher {
     }
 }
 
-impl State {
+impl Window {
     /// Something is due then.
     fn expect(&mut self, due: Timestamp) {
         self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
@@ -732,6 +742,13 @@ impl State {
             }
         }
     }
+}
+
+/// Until when a lane rests, if somebody dispatches and it does.
+pub(super) fn resting(queue: &Queue, lane: &str) -> Option<Timestamp> {
+    let window = queue.inner.window.lock().upgrade()?;
+    let window = window.lock();
+    window.lanes.get(lane)?.rests_until()
 }
 
 fn at(millis: i64) -> Timestamp {

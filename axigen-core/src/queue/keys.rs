@@ -107,12 +107,22 @@ pub(super) fn all(tag: u8) -> (Key, Key) {
     )
 }
 
+/// First and end of the entries of a message.
+pub(super) fn all_of_message(message: u64) -> (Key, Key) {
+    let first = EntryId { message, part: 0 };
+    let last = EntryId {
+        message,
+        part: u16::MAX,
+    };
+    (entry(first), after(&entry(last)))
+}
+
 /// First and end of what is parked in a lane.
 pub(super) fn parked_in(lane: &str) -> (Key, Key) {
     range(named(PARKED, lane))
 }
 
-/// First and end of the entries of a message.
+/// First and end of the entries of a message, by our id of it.
 pub(super) fn all_of_mail(mail: &str) -> (Key, Key) {
     range(named(OF_MAIL, mail))
 }

@@ -83,6 +83,11 @@ impl Lane {
         self.rest.is_some()
     }
 
+    /// Until when it rests, if it does.
+    pub(super) fn rests_until(&self) -> Option<Timestamp> {
+        self.rest
+    }
+
     pub(super) fn rested(&mut self) {
         self.rest = None;
     }

@@ -18,7 +18,8 @@
 //! | [`entry`] | what is kept of a message on its way |
 //! | `dispatch`, `lane` | what is ready, by lane |
 //! | [`schedule`] | when a try is repeated, when the sender is told, when it is over |
-//! | [`control`] | what an administrator does: list, hold, release, retry, drop |
+//! | [`list`] | which entries there are, and what they wait for |
+//! | [`control`] | what an administrator does: hold, release, retry, drop |
 //! | [`route`] | which way mail goes |
 //! | `upkeep` | verify and repair |
 //! | `keys` | what the store sees |
@@ -28,6 +29,7 @@ mod dispatch;
 pub mod entry;
 mod keys;
 mod lane;
+pub mod list;
 pub mod route;
 pub mod schedule;
 #[cfg(test)]
@@ -35,7 +37,7 @@ mod tests;
 pub(crate) mod upkeep;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use axigen_store::{AccountId, Batch, Expect, Op, Part, Store, batch::CommitPart};
 use bytes::Bytes;
@@ -49,6 +51,7 @@ use keys::Counter;
 
 pub(crate) use dispatch::{BEGIN_AGAIN, Dispatcher, Ready, Work};
 pub(crate) use lane::Trouble;
+pub use list::State;
 
 /// Most entries of one message.
 pub const ENTRIES_PER_MESSAGE: usize = u16::MAX as usize;
@@ -70,6 +73,11 @@ pub enum Error {
     /// It is being sent at this moment.
     #[error("entry {0} is being sent at this moment; try again when that has ended")]
     Busy(EntryId),
+    /// Nothing is sent from here, so nobody can be told either.
+    #[error(
+        "SMTP Outgoing is not enabled on this server ([smtp_out] enable), so no notice can be made"
+    )]
+    NotSending,
     /// A message for more next hops than [`ENTRIES_PER_MESSAGE`].
     #[error("a message to more than {ENTRIES_PER_MESSAGE} next hops")]
     TooMany,
@@ -113,6 +121,8 @@ struct Inner {
     /// Entries somebody works on: the dispatcher's senders, an administrator.
     claimed: Mutex<HashSet<EntryId>>,
     fresh: Mutex<Fresh>,
+    /// The window of whoever dispatches.
+    window: Mutex<Weak<Mutex<dispatch::Window>>>,
     wake: Notify,
 }
 
@@ -172,6 +182,7 @@ impl Queue {
                 clock,
                 claimed: Mutex::default(),
                 fresh: Mutex::default(),
+                window: Mutex::default(),
                 wake: Notify::new(),
             }),
         }
@@ -315,8 +326,13 @@ impl Queue {
         self.inner.wake.notify_one();
     }
 
+    /// The right to change an entry.
+    pub(crate) fn take(&self, id: EntryId) -> Result<Claim> {
+        self.claim(id).ok_or(Error::Busy(id))
+    }
+
     /// Says that entries may be due that were not before.
-    fn stir(&self) {
+    pub(crate) fn stir(&self) {
         self.inner.fresh.lock().more = true;
         self.inner.wake.notify_one();
     }

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::control::{Filter, Stat};
 use super::dispatch::{LANE, Lanes, WINDOW};
 use super::entry::Recipient;
 use super::lane::LaneLimits;
+use super::list::{Filter, Listed, Stat};
 use super::*;
 use crate::clock::ManualClock;
 
@@ -253,13 +253,13 @@ async fn held_released_retried_dropped() {
         .list(&Filter::default(), None, 10)
         .await
         .unwrap();
-    let ids: Vec<EntryId> = all.entries.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<EntryId> = all.entries.iter().map(|listed| listed.id).collect();
     let [a, b, c] = ids.as_slice() else {
         panic!("{ids:?}");
     };
     house.queue.hold(*a).await.unwrap();
     let held = Filter {
-        held: Some(true),
+        state: Some(State::Held),
         ..Filter::default()
     };
     let listing = house.queue.list(&held, None, 10).await.unwrap();
@@ -349,7 +349,7 @@ async fn verify_and_repair_know_the_queue() {
     assert!(upkeep::verify(store).await.unwrap().is_empty());
     // A counter that is wrong, and an entry that nobody would ever look at.
     let listing = house.queue.list(&Filter::default(), None, 1).await.unwrap();
-    let (id, entry) = listing.entries.first().unwrap().clone();
+    let Listed { id, entry, .. } = listing.entries.first().unwrap().clone();
     let damage = vec![
         Op::Delete(keys::due(millis(entry.due), id)),
         Op::Add {

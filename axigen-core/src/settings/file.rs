@@ -76,6 +76,7 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
         &mut settings.directory,
         &mut settings.tls.certificate,
         &mut settings.tls.key,
+        &mut settings.control.socket,
     ] {
         make_absolute(relative, base);
     }

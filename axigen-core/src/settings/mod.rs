@@ -7,6 +7,7 @@
 //! concerns accounts.
 
 mod account;
+mod control;
 mod file;
 mod lines;
 mod logins;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
+pub use control::ControlSettings;
 pub use file::{Problem, load, parse};
 pub use logins::LoginSettings;
 pub use mailboxes::MailboxSettings;
@@ -92,6 +94,8 @@ pub struct Settings {
     pub mailboxes: MailboxSettings,
     /// The index of words that makes searches fast.
     pub search: SearchSettings,
+    /// The socket by which programs on this machine ask and tell the running server.
+    pub control: ControlSettings,
     /// Limits on the connections of each listener, for all services.
     pub limits: ConnectionLimits,
     /// What failed logins cost.
@@ -123,6 +127,7 @@ impl Default for Settings {
             store: StoreSettings::default(),
             mailboxes: MailboxSettings::default(),
             search: SearchSettings::default(),
+            control: ControlSettings::default(),
             limits: default_connection_limits(),
             logins: LoginSettings::default(),
             smtp_in: SmtpSettings::default(),

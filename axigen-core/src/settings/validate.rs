@@ -6,7 +6,9 @@ use axigen_proto::imap::separator::Separator;
 use axigen_proto::smtp::address::DomainName;
 
 use super::LoginSettings;
-use super::{AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings};
+use super::{
+    AccessRule, Action, Common, ConnectionLimits, ControlSettings, ImapSettings, ListenerSettings,
+};
 use super::{
     MailboxSettings, Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode,
     TlsPolicy,
@@ -48,6 +50,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
             problems.push(Problem::new(format!("{name}.no_soliciting"), why));
         }
     }
+    control(&settings.control, &mut problems);
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
     let mut taken = HashMap::new();
     for (name, common) in settings.services() {
@@ -267,6 +270,27 @@ fn search(settings: &SearchSettings, problems: &mut Vec<Problem>) {
         problems.push(Problem::new(
             "search.batch",
             format!("it must be from 1 to 100000, not {}", settings.batch),
+        ));
+    }
+}
+
+fn control(settings: &ControlSettings, problems: &mut Vec<Problem>) {
+    if !(1..=1000).contains(&settings.connections) {
+        problems.push(Problem::new(
+            "control.connections",
+            format!("it must be from 1 to 1000, not {}", settings.connections),
+        ));
+    }
+    if !(1 << 10..=16 << 20).contains(&settings.line.0) {
+        problems.push(Problem::new(
+            "control.line",
+            format!("it must be from 1 KB to 16 MB, not {}", settings.line),
+        ));
+    }
+    if settings.idle_timeout.0.is_zero() {
+        problems.push(Problem::new(
+            "control.idle_timeout",
+            "it must be more than 0",
         ));
     }
 }
