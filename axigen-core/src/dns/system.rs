@@ -2,6 +2,8 @@
 //! given, keeps answers as long as they hold, and may validate DNSSEC itself.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,6 +12,7 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, R
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
@@ -23,6 +26,9 @@ pub struct Options {
     /// Whether signatures are checked (DNSSEC). Without it nothing is secure,
     /// and DANE has no effect.
     pub validate: bool,
+    /// File with the keys that are trusted, as DNSKEY records; empty means those of
+    /// the root.
+    pub trust_anchors: PathBuf,
     /// Longest wait for a server.
     pub timeout: Duration,
     /// How often a server that does not answer is asked.
@@ -36,6 +42,7 @@ impl Default for Options {
         Options {
             servers: Vec::new(),
             validate: true,
+            trust_anchors: PathBuf::new(),
             timeout: Duration::from_secs(5),
             attempts: 2,
             cache: 10_000,
@@ -83,6 +90,11 @@ impl SystemResolver {
         opts.use_hosts_file = ResolveHosts::Never;
         opts.edns0 = true;
         opts.try_tcp_on_error = true;
+        if !options.trust_anchors.as_os_str().is_empty() {
+            let anchors = trust_anchors(&options.trust_anchors);
+            let anchors = anchors.map_err(|why| Error::Unanswered("anything".into(), why))?;
+            builder = builder.with_trust_anchor(anchors);
+        }
         Ok(SystemResolver {
             inner: builder.build().map_err(wrong)?,
             validate: options.validate,
@@ -208,6 +220,13 @@ impl Resolver for SystemResolver {
         let name = plain(&Name::from(address));
         self.ask(&name, RecordType::PTR, pointer_of).await
     }
+}
+
+/// The keys in a file.
+pub(crate) fn trust_anchors(path: &Path) -> std::result::Result<Arc<TrustAnchors>, String> {
+    let anchors = TrustAnchors::from_file(path);
+    let anchors = anchors.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Arc::new(anchors))
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {

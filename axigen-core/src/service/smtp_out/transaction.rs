@@ -70,7 +70,7 @@ pub(super) enum Ended {
 
 /// Sends a message.
 pub(super) async fn send(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Ended {
-    let envelope = match envelope(entry, source.size(entry)) {
+    let envelope = match envelope(entry, source.size(entry), !link.local) {
         Ok(envelope) => envelope,
         Err(said) => return all(entry, &Answer::Never(said)),
     };
@@ -168,7 +168,7 @@ async fn body(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Result<(),
     link.conn.session().finish().map_err(bug)
 }
 
-fn envelope(entry: &Entry, size: u64) -> Result<Envelope, Said> {
+fn envelope(entry: &Entry, size: u64, remote: bool) -> Result<Envelope, Said> {
     let bad = |address: &str| {
         ours(
             (5, 1, 3),
@@ -215,7 +215,7 @@ fn envelope(entry: &Entry, size: u64) -> Result<Envelope, Said> {
     });
     let id = entry.notices.envelope_id.as_deref();
     envelope.envid = id.and_then(|id| EnvelopeId::new(id).ok());
-    envelope.require_tls = entry.require_tls;
+    envelope.require_tls = entry.require_tls && remote;
     envelope.size = Some(size);
     envelope.body = Some(match entry.body {
         Body::Seven => BodyType::SevenBit,
