@@ -11,7 +11,7 @@ use crate::host::{Host, Offers};
 use crate::world::{Setup, noon, until};
 
 /// `usage 1 1` of a certificate's key, or `usage 0 1` of itself.
-fn tlsa(usage: u8, selector: u8, of: &CertificateDer<'_>) -> String {
+pub(crate) fn tlsa_of(usage: u8, selector: u8, of: &CertificateDer<'_>) -> String {
     let selected = match selector {
         0 => of.to_vec(),
         _ => ParsedCertificate::try_from(of)
@@ -37,11 +37,11 @@ async fn records_decide() {
     let expired = authority.signs_expired(&["elsewhere.test"]);
     let foreign = Authority::new().signs(&["mx.there.test"]);
     let zone = |records: &str| ZoneResolver::parse(&format!("{ZONE}{records}")).unwrap();
-    let ee = tlsa(3, 1, &good.der);
-    let ta = tlsa(2, 0, &authority.der);
-    let both = format!("{}{ee}", tlsa(3, 0, &foreign.der));
-    let old = tlsa(3, 1, &expired.der);
-    let pkix = tlsa(1, 1, &foreign.der);
+    let ee = tlsa_of(3, 1, &good.der);
+    let ta = tlsa_of(2, 0, &authority.der);
+    let both = format!("{}{ee}", tlsa_of(3, 0, &foreign.der));
+    let old = tlsa_of(3, 1, &expired.der);
+    let pkix = tlsa_of(1, 1, &foreign.der);
     let host_signed = |records: &str| zone(records).signed();
     let tls = |identity: &crate::certificates::Identity| Some(identity.server.clone());
     let wrong = "; TLS with a certificate that DNS names is what DANE asks for";
@@ -157,7 +157,7 @@ async fn records_of_aliases() {
     let authority = Authority::new();
     let good = authority.signs(&["real.there.test"]);
     let other = Authority::new().signs(&["real.there.test"]);
-    let of = |name: &str, certificate| tlsa(3, 1, certificate).replace("mx.there.test", name);
+    let of = |name: &str, certificate| tlsa_of(3, 1, certificate).replace("mx.there.test", name);
     for (records, arrives) in [
         (of("real.there.test", &good.der), true),
         (of("mx.there.test", &good.der), true),

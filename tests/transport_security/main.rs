@@ -4,7 +4,9 @@
 
 mod certificates;
 mod dane;
+mod dns;
 mod host;
+mod name_server;
 mod policy;
 mod requiretls;
 mod sts;

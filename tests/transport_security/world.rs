@@ -7,7 +7,7 @@ use axigen_core::clock::ManualClock;
 use axigen_core::delivery::{Answers, Envelope, Outcome};
 use axigen_core::directory::NewAccount;
 use axigen_core::dns::{Resolver, ZoneResolver};
-use axigen_core::engine::Engine;
+use axigen_core::engine::{Builder, Engine};
 use axigen_core::net::https;
 use axigen_core::settings::{Settings, SmtpOutSettings};
 use axigen_core::store::{AccountId, Store};
@@ -57,13 +57,26 @@ impl Setup<'_> {
         let resolver: Arc<dyn Resolver> = Arc::new(self.zone.clone());
         let port = self.web.map_or(9, |web| web.address.port());
         let client = https::Client::new(resolver, &self.authority.file()).unwrap();
-        let engine = Engine::builder(store)
+        let zone = self.zone.clone();
+        Sender::start(store, settings, self.clock, |builder| {
+            builder.resolver(zone).https(client.with_port(port))
+        })
+        .await
+    }
+}
+
+impl Sender {
+    /// A server with Ann on it, made of a store and settings.
+    pub(crate) async fn start(
+        store: Store,
+        settings: Settings,
+        clock: &ManualClock,
+        with: impl FnOnce(Builder) -> Builder,
+    ) -> Sender {
+        let builder = Engine::builder(store)
             .settings(settings)
-            .resolver(self.zone.clone())
-            .https(client.with_port(port))
-            .clock(self.clock.clone())
-            .build()
-            .unwrap();
+            .clock(clock.clone());
+        let engine = with(builder).build().unwrap();
         let directory = engine.directory();
         let user = match directory.add_domain("here.test").await {
             Ok(_) => {
@@ -80,9 +93,7 @@ impl Setup<'_> {
         engine.start_service("smtp_out").await.unwrap();
         Sender { engine, user }
     }
-}
 
-impl Sender {
     pub(crate) async fn send(&self, to: &str) {
         self.send_as(to, MAIL, false).await;
     }

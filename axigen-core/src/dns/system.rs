@@ -14,7 +14,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::{Answer, Error, Mx, Resolver, Result, Tlsa, to_ascii};
 
@@ -90,7 +90,8 @@ impl SystemResolver {
         opts.use_hosts_file = ResolveHosts::Never;
         opts.edns0 = true;
         opts.try_tcp_on_error = true;
-        if !options.trust_anchors.as_os_str().is_empty() {
+        // Anchors by themselves would turn the validation on.
+        if options.validate && !options.trust_anchors.as_os_str().is_empty() {
             let anchors = trust_anchors(&options.trust_anchors);
             let anchors = anchors.map_err(|why| Error::Unanswered("anything".into(), why))?;
             builder = builder.with_trust_anchor(anchors);
@@ -157,7 +158,19 @@ impl SystemResolver {
                     ResponseCode::NXDomain => false,
                     other => return unanswered(other.to_string()),
                 };
-                let mut answer = Answer::none(name, exists, false);
+                // What proves it was found good before; beyond an alias it proves
+                // nothing of the alias.
+                let proves = |record: &Record| {
+                    record.proof.is_secure()
+                        && matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3)
+                };
+                let proved = none
+                    .authorities
+                    .iter()
+                    .flat_map(|all| all.iter())
+                    .any(proves);
+                let same = plain(none.query.name()) == name;
+                let mut answer = Answer::none(name, exists, self.validate && proved && same);
                 answer.ttl = Duration::from_secs(none.negative_ttl.unwrap_or_default().into());
                 Ok(answer)
             }
@@ -196,15 +209,18 @@ impl Resolver for SystemResolver {
             (Ok(one), Err(_)) | (Err(_), Ok(one)) if !one.records.is_empty() => return Ok(one),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        if four.records.is_empty() {
-            four.name.clone_from(&six.name);
-            four.ttl = six.ttl;
-        } else if !six.records.is_empty() {
-            four.ttl = four.ttl.min(six.ttl);
+        // What is not there leads nowhere, proved or not.
+        if four.records.is_empty() && !six.records.is_empty() {
+            return Ok(six);
         }
-        four.records.extend(six.records);
-        four.exists |= six.exists;
-        four.secure &= six.secure;
+        if !six.records.is_empty() {
+            four.ttl = four.ttl.min(six.ttl);
+            four.secure &= six.secure;
+            four.records.extend(six.records);
+        } else if four.records.is_empty() {
+            four.exists |= six.exists;
+            four.secure &= six.secure;
+        }
         Ok(four)
     }
 
