@@ -20,11 +20,12 @@ use crate::control::server::ControlServer;
 use crate::control::{self, Registry};
 use crate::delivery::{Delivery, Outgoing};
 use crate::directory::Directory;
-use crate::dns::{self, Resolver, SystemResolver};
+use crate::dns::{Resolver, SystemResolver};
 use crate::error::Error;
 use crate::filter::{Chain, Filter, Level};
 use crate::login::{CertificateMapper, Logins, TokenChecker};
 use crate::mailbox::Mailboxes;
+use crate::net::Https;
 use crate::net::listener;
 use crate::net::rules::Gate;
 use crate::queue::Queue;
@@ -52,6 +53,7 @@ pub struct Builder {
     filters: Chain,
     logins: Logins,
     resolver: Option<Arc<dyn Resolver>>,
+    https: Option<Arc<dyn Https>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -74,6 +76,14 @@ impl Builder {
     #[must_use]
     pub fn resolver(mut self, resolver: impl Resolver) -> Builder {
         self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Fetches policies and sends reports with this client, instead of the
+    /// server's own.
+    #[must_use]
+    pub fn https(mut self, https: impl Https) -> Builder {
+        self.https = Some(Arc::new(https));
         self
     }
 
@@ -172,6 +182,7 @@ impl Builder {
                 context,
                 outgoing,
                 resolver: self.resolver,
+                https: self.https,
                 running: Mutex::default(),
                 feeding: Mutex::default(),
                 control: Mutex::default(),
@@ -192,6 +203,7 @@ struct Inner {
     context: Context,
     outgoing: Outgoing,
     resolver: Option<Arc<dyn Resolver>>,
+    https: Option<Arc<dyn Https>>,
     running: Mutex<HashMap<&'static str, Running>>,
     /// What keeps the search index up to date, from the first service on.
     feeding: Mutex<Option<Feeding>>,
@@ -260,6 +272,7 @@ impl Engine {
             filters: Chain::new(),
             logins: Logins::default(),
             resolver: None,
+            https: None,
             clock: Arc::new(SystemClock),
         }
     }
@@ -374,7 +387,7 @@ impl Engine {
         let resolver = match &inner.resolver {
             Some(resolver) => Arc::clone(resolver),
             None => {
-                let asked = SystemResolver::new(&dns::system::Options::default());
+                let asked = SystemResolver::new(&settings.dns.options());
                 Arc::new(asked.map_err(|error| Error::Service(error.to_string()))?)
             }
         };
@@ -384,6 +397,7 @@ impl Engine {
             context.delivery.clone(),
             context.filters.clone(),
             resolver,
+            inner.https.clone(),
         )
     }
 

@@ -19,6 +19,7 @@ pub mod queue;
 pub mod search;
 pub mod service;
 pub mod settings;
+mod transport;
 pub mod upkeep;
 
 pub use axigen_proto as proto;

@@ -28,12 +28,14 @@
 //! | [`imap`] | IMAP4rev1 and IMAP4rev2, server and client |
 //! | [`pop3`] | POP3, server |
 //! | [`surrogate`] | headers for clients that do not know UTF-8 |
+//! | [`mta_sts`] | what a domain publishes about TLS on the way to it |
 //! | [`manual`] | how to drive a session; what is ruled out, and how |
 
 pub mod frame;
 pub mod imap;
 pub mod limits;
 pub mod manual;
+pub mod mta_sts;
 mod outbox;
 pub mod pop3;
 pub mod sasl;

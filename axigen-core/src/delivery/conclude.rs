@@ -220,6 +220,9 @@ impl Delivery {
     ) -> (Bytes, Envelope) {
         let now = outgoing.queue.clock().now();
         let id = crate::service::smtp_in::message_id();
+        // RFC 8689 §5: what is said of a message that requires TLS requires it too, and
+        // returns none of its content.
+        let whole = whole.filter(|_| !entry.require_tls);
         let notice = Notice {
             hostname: &outgoing.hostname,
             id: &id,
@@ -238,6 +241,7 @@ impl Delivery {
         let raw = [trace.as_bytes(), &notice.compose()].concat().into();
         let envelope = Envelope {
             own,
+            require_tls: entry.require_tls,
             utf8: entry.utf8 || !entry.sender.is_ascii(),
             ..Envelope::new(id, "")
         };

@@ -4,6 +4,7 @@ use axigen_store::{AccountId, BlobRef};
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::headers::tls_optional;
 use super::{Accepted, Delivery, Outgoing};
 use crate::directory;
 use crate::mailbox::Quota;
@@ -167,6 +168,8 @@ impl Envelope {
             notices: self.notices.clone(),
             user: self.user.clone(),
             require_tls: self.require_tls,
+            // RFC 8689 §4.1: who asks for both is given the stricter.
+            tls_optional: !self.require_tls && tls_optional(raw),
             priority: self.priority,
             by: self.by,
             owed: Vec::new(),

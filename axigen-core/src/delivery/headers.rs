@@ -147,6 +147,18 @@ pub fn submitted(raw: Bytes, id: &str, hostname: &str, now: jiff::Timestamp) -> 
     message.raw().clone()
 }
 
+/// Whether the sender rather has a message arrive than protected: one field
+/// `TLS-Required: No`
+/// ([RFC 8689 §3](https://www.rfc-editor.org/rfc/rfc8689#section-3)).
+pub fn tls_optional(raw: &[u8]) -> bool {
+    let mut found = fields(raw).filter(|field| is_named(field, "TLS-Required"));
+    let (Some(field), None) = (found.next(), found.next()) else {
+        return false;
+    };
+    let value = field.splitn(2, |&byte| byte == b':').nth(1);
+    value.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"no"))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -230,6 +242,21 @@ mod tests {
         assert_eq!(&done[..], &want[..]);
         let whole = Bytes::from_static(b"date: x\r\nMESSAGE-ID: <y>\r\n\r\nbody");
         assert_eq!(submitted(whole.clone(), "i", "h", noon()), whole);
+    }
+
+    #[test]
+    fn tls_that_is_not_required() {
+        for (header, optional) in [
+            ("TLS-Required: No\r\n", true),
+            ("Subject: x\r\ntls-required:\r\n no \r\nTo: y\r\n", true),
+            ("TLS-Required: Yes\r\n", false),
+            ("TLS-Required: No\r\nTLS-Required: No\r\n", false),
+            ("Subject: TLS-Required: No\r\n", false),
+            ("\r\nTLS-Required: No\r\n", false),
+        ] {
+            let raw = format!("{header}\r\nbody\r\n");
+            assert_eq!(tls_optional(raw.as_bytes()), optional, "{header:?}");
+        }
     }
 
     #[test]

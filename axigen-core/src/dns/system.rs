@@ -2,6 +2,8 @@
 //! given, keeps answers as long as they hold, and may validate DNSSEC itself.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -10,8 +12,9 @@ use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, R
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use super::{Answer, Error, Mx, Resolver, Result, Tlsa, to_ascii};
 
@@ -23,6 +26,9 @@ pub struct Options {
     /// Whether signatures are checked (DNSSEC). Without it nothing is secure,
     /// and DANE has no effect.
     pub validate: bool,
+    /// File with the keys that are trusted, as DNSKEY records; empty means those of
+    /// the root.
+    pub trust_anchors: PathBuf,
     /// Longest wait for a server.
     pub timeout: Duration,
     /// How often a server that does not answer is asked.
@@ -36,6 +42,7 @@ impl Default for Options {
         Options {
             servers: Vec::new(),
             validate: true,
+            trust_anchors: PathBuf::new(),
             timeout: Duration::from_secs(5),
             attempts: 2,
             cache: 10_000,
@@ -83,6 +90,12 @@ impl SystemResolver {
         opts.use_hosts_file = ResolveHosts::Never;
         opts.edns0 = true;
         opts.try_tcp_on_error = true;
+        // Anchors by themselves would turn the validation on.
+        if options.validate && !options.trust_anchors.as_os_str().is_empty() {
+            let anchors = trust_anchors(&options.trust_anchors);
+            let anchors = anchors.map_err(|why| Error::Unanswered("anything".into(), why))?;
+            builder = builder.with_trust_anchor(anchors);
+        }
         Ok(SystemResolver {
             inner: builder.build().map_err(wrong)?,
             validate: options.validate,
@@ -145,7 +158,19 @@ impl SystemResolver {
                     ResponseCode::NXDomain => false,
                     other => return unanswered(other.to_string()),
                 };
-                let mut answer = Answer::none(name, exists, false);
+                // What proves it was found good before; beyond an alias it proves
+                // nothing of the alias.
+                let proves = |record: &Record| {
+                    record.proof.is_secure()
+                        && matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3)
+                };
+                let proved = none
+                    .authorities
+                    .iter()
+                    .flat_map(|all| all.iter())
+                    .any(proves);
+                let same = plain(none.query.name()) == name;
+                let mut answer = Answer::none(name, exists, self.validate && proved && same);
                 answer.ttl = Duration::from_secs(none.negative_ttl.unwrap_or_default().into());
                 Ok(answer)
             }
@@ -184,15 +209,18 @@ impl Resolver for SystemResolver {
             (Ok(one), Err(_)) | (Err(_), Ok(one)) if !one.records.is_empty() => return Ok(one),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
-        if four.records.is_empty() {
-            four.name.clone_from(&six.name);
-            four.ttl = six.ttl;
-        } else if !six.records.is_empty() {
-            four.ttl = four.ttl.min(six.ttl);
+        // What is not there leads nowhere, proved or not.
+        if four.records.is_empty() && !six.records.is_empty() {
+            return Ok(six);
         }
-        four.records.extend(six.records);
-        four.exists |= six.exists;
-        four.secure &= six.secure;
+        if !six.records.is_empty() {
+            four.ttl = four.ttl.min(six.ttl);
+            four.secure &= six.secure;
+            four.records.extend(six.records);
+        } else if four.records.is_empty() {
+            four.exists |= six.exists;
+            four.secure &= six.secure;
+        }
         Ok(four)
     }
 
@@ -208,6 +236,13 @@ impl Resolver for SystemResolver {
         let name = plain(&Name::from(address));
         self.ask(&name, RecordType::PTR, pointer_of).await
     }
+}
+
+/// The keys in a file.
+pub(crate) fn trust_anchors(path: &Path) -> std::result::Result<Arc<TrustAnchors>, String> {
+    let anchors = TrustAnchors::from_file(path);
+    let anchors = anchors.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(Arc::new(anchors))
 }
 
 fn name_server(address: &SocketAddr) -> NameServerConfig {

@@ -3,8 +3,9 @@
 //! The file is a master file
 //! ([RFC 1035 §5](https://www.rfc-editor.org/rfc/rfc1035#section-5)) that may
 //! hold records of any names. Names ending in `.bogus.test` fail as names whose
-//! signatures are wrong; everything else counts as signed where
-//! [`ZoneResolver::signed`] says so.
+//! signatures are wrong, and those that [`ZoneResolver::bogus`] names; others
+//! count as signed where [`ZoneResolver::signed`] or
+//! [`ZoneResolver::signed_below`] says so.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,6 +27,12 @@ const ALIASES: usize = 8;
 pub struct ZoneResolver {
     records: BTreeMap<String, Vec<(RData, u32)>>,
     signed: bool,
+    /// Names that are signed, with all below them.
+    signed_names: Vec<String>,
+    /// Names whose signatures are wrong, with all below them.
+    bogus_names: Vec<String>,
+    /// Names nobody answers about, with all below them.
+    silent_names: Vec<String>,
 }
 
 impl ZoneResolver {
@@ -61,7 +68,7 @@ impl ZoneResolver {
         }
         Ok(ZoneResolver {
             records,
-            signed: false,
+            ..ZoneResolver::default()
         })
     }
 
@@ -72,16 +79,47 @@ impl ZoneResolver {
         self
     }
 
+    /// The same zone, of which a name and all below it are signed.
+    #[must_use]
+    pub fn signed_below(mut self, name: &str) -> ZoneResolver {
+        self.signed_names.push(name.to_ascii_lowercase());
+        self
+    }
+
+    /// The same zone, with wrong signatures at a name and all below it.
+    #[must_use]
+    pub fn bogus(mut self, name: &str) -> ZoneResolver {
+        self.bogus_names.push(name.to_ascii_lowercase());
+        self
+    }
+
+    /// The same zone, where nobody answers about a name and all below it.
+    #[must_use]
+    pub fn silent(mut self, name: &str) -> ZoneResolver {
+        self.silent_names.push(name.to_ascii_lowercase());
+        self
+    }
+
+    fn is_signed(&self, name: &str) -> bool {
+        self.signed || self.signed_names.iter().any(|above| is_below(name, above))
+    }
+
     fn find<T>(&self, name: &str, of: impl Fn(&RData) -> Option<T>) -> Result<Answer<T>> {
         let mut name = to_ascii(name)?;
-        if name.ends_with(".bogus.test") {
-            return Err(Error::Bogus(name));
-        }
+        let mut secure = true;
         for _ in 0..ALIASES {
+            let is_in = |names: &[String]| names.iter().any(|above| is_below(&name, above));
+            if name.ends_with(".bogus.test") || is_in(&self.bogus_names) {
+                return Err(Error::Bogus(name));
+            }
+            if is_in(&self.silent_names) {
+                return Err(Error::Unanswered(name, "no server answered".to_owned()));
+            }
+            secure &= self.is_signed(&name);
             let Some(known) = self.records.get(&name) else {
                 let below = format!(".{name}");
                 let exists = self.records.keys().any(|other| other.ends_with(&below));
-                return Ok(Answer::none(&name, exists, self.signed));
+                return Ok(Answer::none(&name, exists, secure));
             };
             let alias = known.iter().find_map(|(data, _)| match data {
                 RData::CNAME(to) => Some(plain(to)),
@@ -99,13 +137,18 @@ impl ZoneResolver {
             return Ok(Answer {
                 records,
                 exists: true,
-                secure: self.signed,
+                secure,
                 name,
                 ttl: Duration::from_secs(ttl.into()),
             });
         }
         Err(Error::Unanswered(name, "too many aliases".to_owned()))
     }
+}
+
+fn is_below(name: &str, above: &str) -> bool {
+    let rest = name.strip_suffix(above);
+    rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 #[async_trait]
@@ -194,6 +237,13 @@ loop.test.           CNAME loop.test.
         assert!(zone.mx("loop.test").await.is_err());
         let bogus = zone.mx("x.bogus.test").await;
         assert!(matches!(bogus, Err(Error::Bogus(_))));
+        let parts = zone.signed_below("example.test").bogus("null.test");
+        assert!(parts.mx("example.test").await.unwrap().secure);
+        assert!(parts.texts("mx1.example.test").await.unwrap().secure);
+        assert!(!parts.mx("xexample.test").await.unwrap().secure);
+        assert!(parts.mx("null.test").await.is_err());
+        let silent = parts.silent("example.test").mx("www.example.test").await;
+        assert!(matches!(silent, Err(Error::Unanswered(..))));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod certificate;
 pub mod conn;
 mod deflate;
+pub mod https;
 pub mod listener;
 pub mod rules;
 pub mod stream;
@@ -12,4 +13,5 @@ pub mod trust;
 
 pub use certificate::ClientCertificate;
 pub use conn::Conn;
+pub use https::Https;
 pub use stream::Stream;

@@ -40,7 +40,7 @@ pub enum Error {
     SelfSigned(#[from] rcgen::Error),
 }
 
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -146,7 +146,7 @@ fn wrong(path: &Path, error: pem::Error, what: &str) -> Error {
     }
 }
 
-pub(super) fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+pub(crate) fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
     match minimum {
         TlsVersion::V1_2 => BOTH,

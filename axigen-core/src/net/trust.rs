@@ -43,6 +43,15 @@ pub fn anybody_with(versions: &[&'static SupportedProtocolVersion]) -> Result<Cl
 /// # Errors
 /// [`Error::File`] naming the file, [`Error::Certificate`].
 pub fn authorities(path: &Path) -> Result<Arc<ClientConfig>, Error> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(TlsVersion::V1_2))?
+        .with_root_certificates(roots(path)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// The authorities in a PEM file, or, if the path is empty, those of the system.
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     if path.as_os_str().is_empty() {
         let found = rustls_native_certs::load_native_certs();
@@ -58,11 +67,7 @@ pub fn authorities(path: &Path) -> Result<Arc<ClientConfig>, Error> {
             })?;
         }
     }
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(TlsVersion::V1_2))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(roots)
 }
 
 /// Takes every certificate; the handshake itself is checked as always.

@@ -115,6 +115,10 @@ pub struct Entry {
     /// It may travel under TLS only (RFC 8689).
     #[serde(default)]
     pub require_tls: bool,
+    /// Its sender rather has it arrive than protected: what the domain asks for by
+    /// DANE and MTA-STS does not count (RFC 8689 §3).
+    #[serde(default)]
+    pub tls_optional: bool,
     /// −9 to 9, what is higher goes first (RFC 6710).
     #[serde(default)]
     pub priority: i8,
@@ -386,6 +390,7 @@ pub(crate) mod tests {
             notices: Notices::default(),
             user: None,
             require_tls: false,
+            tls_optional: false,
             priority: 0,
             by: None,
             owed: Vec::new(),

@@ -193,6 +193,11 @@ impl Queue {
         &self.inner.clock
     }
 
+    /// The store it is in.
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
     fn now(&self) -> Timestamp {
         self.inner.clock.now()
     }

@@ -8,6 +8,7 @@
 
 mod account;
 mod control;
+mod dns;
 mod file;
 mod lines;
 mod logins;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
 pub use control::ControlSettings;
+pub use dns::DnsSettings;
 pub use file::{Problem, load, parse};
 pub use logins::LoginSettings;
 pub use mailboxes::MailboxSettings;
@@ -38,7 +40,7 @@ pub use service::{
     Pop3Settings, TlsMode, default_connection_limits,
 };
 pub use smtp_in::{SmtpSettings, Told};
-pub use smtp_out::{RouteSettings, RouteTarget, SmtpOutSettings, TlsPolicy};
+pub use smtp_out::{RouteSettings, RouteTarget, SmtpOutSettings, StsSettings, TlsPolicy};
 pub use store::{StoreEngine, StoreSettings};
 pub use values::{Addresses, Retention, Size, Span};
 
@@ -100,6 +102,8 @@ pub struct Settings {
     pub limits: ConnectionLimits,
     /// What failed logins cost.
     pub logins: LoginSettings,
+    /// What other servers are asked about names.
+    pub dns: DnsSettings,
     /// SMTP Incoming: takes mail from other servers.
     pub smtp_in: SmtpSettings,
     /// Submission: takes mail from the server's own users, after a login.
@@ -130,6 +134,7 @@ impl Default for Settings {
             control: ControlSettings::default(),
             limits: default_connection_limits(),
             logins: LoginSettings::default(),
+            dns: DnsSettings::default(),
             smtp_in: SmtpSettings::default(),
             submission: SmtpSettings::default(),
             smtp_out: SmtpOutSettings::default(),

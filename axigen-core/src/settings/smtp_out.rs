@@ -27,12 +27,16 @@ pub enum TlsPolicy {
     /// Always, with a certificate for the host's name by an authority that is
     /// trusted.
     Verify,
+    /// Always, with a certificate that DNS names, proved by DNSSEC (TLSA,
+    /// RFC 7672).
+    Dane,
 }
 
 /// Where mail for some domains goes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum RouteTarget {
     /// To the hosts that DNS names for the domain.
+    #[default]
     Mx,
     /// To a host.
     Host {
@@ -158,10 +162,12 @@ pub struct RouteSettings {
     pub domains: Vec<String>,
     /// "mx", or a host: "smtp://relay.example.net", "submission://…" (port 587),
     /// "smtps://…" (TLS from the first byte), "lmtp://…", each with ":port" if it
-    /// is not the usual one, or "lmtp:/path/of/a/socket".
+    /// is not the usual one, or "lmtp:/path/of/a/socket". "mx" if it is not set: then
+    /// the route only says how.
+    #[serde(default)]
     #[schemars(with = "String")]
     pub to: RouteTarget,
-    /// none, may, encrypt or verify; what smtp_out.tls says if it is not set, and
+    /// none, may, encrypt, verify or dane; what smtp_out.tls says if it is not set, and
     /// verify where somebody logs in: a password is not for whoever answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsPolicy>,
@@ -211,9 +217,13 @@ pub struct SmtpOutSettings {
     /// without one the system chooses.
     #[schemars(with = "Vec<String>")]
     pub source: Vec<IpAddr>,
-    /// none, may, encrypt or verify: how much TLS is wanted of hosts that no
-    /// route says more of.
+    /// none, may, encrypt, verify or dane: how much TLS is wanted of hosts that no
+    /// route says more of. With may and encrypt, what domains ask for by DANE and
+    /// MTA-STS comes on top; with verify MTA-STS does.
     pub tls: TlsPolicy,
+    /// Whether what hosts ask for by DANE (TLSA records, RFC 7672) is done. It needs
+    /// dns.validate.
+    pub dane: bool,
     /// PEM file with the authorities whose certificates are trusted; empty means
     /// those of the system.
     pub authorities: PathBuf,
@@ -256,7 +266,9 @@ pub struct SmtpOutSettings {
     /// A longer message is not returned whole in a notice of failure, only its
     /// header, unless its sender asked for one or the other.
     pub notice_size: Size,
-    /// Ways of their own for some domains: relay hosts, static routes.
+    /// What domains ask for by MTA-STS.
+    pub mta_sts: StsSettings,
+    /// Ways of their own for some domains: relay hosts, static routes, how much TLS.
     pub routes: Vec<RouteSettings>,
 }
 
@@ -269,6 +281,7 @@ impl Default for SmtpOutSettings {
             hostname: String::new(),
             source: Vec::new(),
             tls: TlsPolicy::May,
+            dane: true,
             authorities: PathBuf::new(),
             mx_port: 25,
             sessions: 200,
@@ -286,7 +299,33 @@ impl Default for SmtpOutSettings {
             expire_notice: minutes(2 * 24 * 60),
             tell_delay: minutes(4 * 60),
             notice_size: Size(50 * 1024),
+            mta_sts: StsSettings::default(),
             routes: Vec::new(),
+        }
+    }
+}
+
+/// Policies that domains publish by HTTPS (MTA-STS, RFC 8461).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StsSettings {
+    /// Whether they are looked for and kept to.
+    pub enable: bool,
+    /// Longest time to fetch one.
+    pub timeout: Span,
+    /// One that is older is fetched again, before it ends.
+    pub refresh: Span,
+    /// Most policies that are kept; beyond it the oldest are forgotten.
+    pub policies: usize,
+}
+
+impl Default for StsSettings {
+    fn default() -> StsSettings {
+        StsSettings {
+            enable: true,
+            timeout: Span(Duration::from_secs(60)),
+            refresh: Span(Duration::from_secs(24 * 3600)),
+            policies: 100_000,
         }
     }
 }

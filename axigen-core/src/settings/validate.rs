@@ -33,6 +33,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     attempts(&settings.logins, &mut problems);
     threads("threads", settings.threads, &mut problems);
     outgoing(&settings.smtp_out, &mut problems);
+    names(settings, &mut problems);
     store(&settings.store, &mut problems);
     search(&settings.search, &mut problems);
     mailboxes(&settings.mailboxes, &mut problems);
@@ -190,7 +191,7 @@ fn outgoing(settings: &SmtpOutSettings, problems: &mut Vec<Problem>) {
         if !route.user.is_empty() && route.tls == Some(TlsPolicy::None) {
             problems.push(Problem::new(
                 format!("{place}.tls"),
-                "a login needs TLS: encrypt or verify",
+                "a login needs TLS: encrypt, verify or dane",
             ));
         }
         if route.sessions == Some(0) {
@@ -199,6 +200,44 @@ fn outgoing(settings: &SmtpOutSettings, problems: &mut Vec<Problem>) {
                 "it must be at least 1",
             ));
         }
+    }
+}
+
+/// What DNS is asked, and what it takes to believe it.
+fn names(settings: &Settings, problems: &mut Vec<Problem>) {
+    let dns = &settings.dns;
+    if dns.timeout.0.is_zero() {
+        problems.push(Problem::new("dns.timeout", "it must be more than 0"));
+    }
+    if !(1..=10).contains(&dns.attempts) {
+        problems.push(Problem::new(
+            "dns.attempts",
+            format!("it must be from 1 to 10, not {}", dns.attempts),
+        ));
+    }
+    if !dns.trust_anchors.as_os_str().is_empty()
+        && let Err(error) = dns::system::trust_anchors(&dns.trust_anchors)
+    {
+        problems.push(Problem::new("dns.trust_anchors", error));
+    }
+    let smtp_out = &settings.smtp_out;
+    let routes = smtp_out.routes.iter().enumerate().map(|(at, route)| {
+        let option = format!("smtp_out.routes[{at}].tls");
+        (option, route.tls)
+    });
+    let policies = [("smtp_out.tls".to_owned(), Some(smtp_out.tls))];
+    for (option, policy) in policies.into_iter().chain(routes) {
+        if policy == Some(TlsPolicy::Dane) && !dns.validate {
+            let why = "dane needs dns.validate: nothing is proved without it";
+            problems.push(Problem::new(option, why));
+        }
+    }
+    let sts = &smtp_out.mta_sts;
+    if sts.timeout.0.is_zero() || sts.refresh.0.is_zero() {
+        problems.push(Problem::new(
+            "smtp_out.mta_sts",
+            "timeout and refresh must be more than 0",
+        ));
     }
 }
 

@@ -35,6 +35,7 @@ impl SmtpOut {
             name: self.routes.hostname().to_owned(),
             lmtp: true,
             notifies: false,
+            tls: "none: it stayed here".into(),
         };
         let tried = Tried::Answered(host, vec![of(&reply)]);
         self.settle(id, entry, row, tried).await

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axigen_proto::limits::SmtpClientLimits;
+use axigen_proto::mta_sts::Mode;
 use axigen_proto::sasl::client::Credentials;
 use axigen_proto::smtp::address::HelloName;
 use axigen_proto::smtp::client::{Client, Config, Event, Role, StartTls};
@@ -13,9 +14,11 @@ use tokio::time::timeout;
 
 use super::SmtpOut;
 use super::hosts::{At, Host, NoHost, find};
+use super::security::{Asked, Unfit, Wish};
 use crate::net::{Conn, Stream};
 use crate::queue::route::Route;
-use crate::settings::TlsPolicy;
+use crate::transport::verify::Seen;
+use crate::transport::{Basis, Flaw, Level};
 
 /// Addresses that are tried for one message, all hosts together: each may take
 /// as long as a connection may.
@@ -28,8 +31,16 @@ pub(super) struct Link {
     /// The host, for notices and logs.
     pub(super) host: String,
     pub(super) lmtp: bool,
+    /// It does not leave this machine.
+    pub(super) local: bool,
     /// Messages that went over it.
     pub(super) sent: usize,
+    /// How it is protected, in words.
+    pub(super) tls: String,
+    /// It was opened for a message of this wish.
+    wish: Wish,
+    /// Who is at the other end is the right host.
+    proved: bool,
 }
 
 impl Link {
@@ -39,24 +50,84 @@ impl Link {
             while let Ok(Some(_)) = self.conn.next().await {}
         }
     }
+
+    /// Whether a message of this wish may go over it.
+    pub(super) fn serves(&self, wish: Wish) -> bool {
+        match wish {
+            Wish::Usual => self.wish != Wish::Optional,
+            Wish::Required => self.proved,
+            Wish::Optional => true,
+        }
+    }
 }
 
 /// What a try to reach a host ended with.
 enum Failed {
+    /// TLS went wrong, and without it nothing is sent.
+    Unfit(Unfit),
     /// TLS went wrong; without it there may be a way.
-    Tls(String),
+    Tls(Unfit),
     Other(String),
 }
 
+/// What was met on the way to a lane's hosts.
+#[derive(Default)]
+struct Met {
+    unfit: Option<(String, Unfit)>,
+    other: Option<(String, String)>,
+}
+
+impl Met {
+    /// What it means for a message of this wish.
+    fn verdict(self, wish: Wish) -> (Option<String>, NoHost) {
+        match (self.unfit, self.other) {
+            // RFC 8689 §4.2.1: when no host is left, the message comes back.
+            (Some((host, unfit)), None) if wish == Wish::Required => {
+                (Some(host), NoHost::Never(unfit.never, unfit.why))
+            }
+            (Some((host, unfit)), None) => (Some(host), NoHost::Unfit(unfit.status, unfit.why)),
+            // One that cannot be reached now may be the one that is fit.
+            (Some((host, unfit)), Some((_, other))) => {
+                let why = format!("{}; another host: {other}", unfit.why);
+                (Some(host), NoHost::Unfit(unfit.status, why))
+            }
+            (None, Some((host, why))) => (Some(host), NoHost::NotNow(why)),
+            (None, None) => (None, NoHost::NotNow("there is no host to try".into())),
+        }
+    }
+}
+
 impl SmtpOut {
-    /// A connection to the first of a route's hosts that takes one.
-    pub(super) async fn connect(&self, route: &Route) -> Result<Link, (Option<String>, NoHost)> {
+    /// A connection to the first of a route's hosts that takes one and is fit for
+    /// the message.
+    pub(super) async fn connect(
+        &self,
+        route: &Route,
+        wish: Wish,
+    ) -> Result<Link, (Option<String>, NoHost)> {
         let port = self.routes.settings().mx_port;
         let found = find(self.resolver.as_ref(), route, port).await;
         let hosts = found.map_err(|none| (None, none))?;
-        let mut last = (None, "there is no host to try".to_owned());
+        let sts = self.sts_of(route, wish).await;
+        let mut met = Met::default();
         let mut left = TRIES;
         for host in &hosts {
+            let unfit = |unfit: Unfit| {
+                tracing::warn!(
+                    host = host.name,
+                    flaw = unfit.flaw.as_str(),
+                    why = unfit.why,
+                    "a host is not fit for the message"
+                );
+                Some((host.name.clone(), unfit))
+            };
+            let asked = match self.asked(route, host, &sts, wish).await {
+                Ok(asked) => asked,
+                Err(why) => {
+                    met.unfit = unfit(why);
+                    continue;
+                }
+            };
             let addresses = match &host.at {
                 At::Addresses(addresses) => addresses.as_slice(),
                 At::Socket(_) => &[],
@@ -64,17 +135,20 @@ impl SmtpOut {
             let tries = addresses.len().max(1);
             for at in 0..tries.min(left) {
                 left -= 1;
-                match self.reach(route, host, addresses.get(at)).await {
+                match self
+                    .reach(route, host, addresses.get(at), &asked, wish)
+                    .await
+                {
                     Ok(link) => return Ok(link),
-                    Err(why) => {
+                    Err(Failed::Unfit(why) | Failed::Tls(why)) => met.unfit = unfit(why),
+                    Err(Failed::Other(why)) => {
                         tracing::info!(host = host.name, why, "a host cannot be reached");
-                        last = (Some(host.name.clone()), why);
+                        met.other = Some((host.name.clone(), why));
                     }
                 }
             }
         }
-        let (host, why) = last;
-        Err((host, NoHost::NotNow(why)))
+        Err(met.verdict(wish))
     }
 
     /// One address; where TLS is only welcome, again without it if it fails.
@@ -83,19 +157,40 @@ impl SmtpOut {
         route: &Route,
         host: &Host,
         address: Option<&SocketAddr>,
-    ) -> Result<Link, String> {
-        match self.open(route, host, address, route.tls).await {
-            Ok(link) => Ok(link),
+        asked: &Asked,
+        wish: Wish,
+    ) -> Result<Link, Failed> {
+        let opened = self.open(route, host, address, asked, wish).await;
+        let (mut link, why) = match opened {
+            Ok(link) => (link, None),
             // RFC 7435 §4.3 and RFC 3207 §4.1: what cannot be encrypted is still sent.
-            Err(Failed::Tls(why)) if route.tls == TlsPolicy::May && !host.implicit_tls => {
-                tracing::info!(host = host.name, why, "TLS failed; it is tried without");
-                match self.open(route, host, address, TlsPolicy::None).await {
-                    Ok(link) => Ok(link),
-                    Err(Failed::Tls(why) | Failed::Other(why)) => Err(why),
-                }
+            Err(Failed::Tls(unfit))
+                if matches!(asked.level, Level::Welcome) && !host.implicit_tls =>
+            {
+                tracing::info!(
+                    host = host.name,
+                    why = unfit.why,
+                    "TLS failed; it is tried without"
+                );
+                let plain = Asked {
+                    level: Level::Plain,
+                    ..asked.clone()
+                };
+                let link = self.open(route, host, address, &plain, wish).await?;
+                (link, Some(unfit.why))
             }
-            Err(Failed::Tls(why) | Failed::Other(why)) => Err(why),
+            Err(failed) => return Err(failed),
+        };
+        if let Some(why) = why {
+            link.tls = format!("none: {why}");
         }
+        tracing::info!(
+            host = link.host,
+            tls = link.tls,
+            policy = %asked.basis,
+            "connected"
+        );
+        Ok(link)
     }
 
     async fn open(
@@ -103,10 +198,11 @@ impl SmtpOut {
         route: &Route,
         host: &Host,
         address: Option<&SocketAddr>,
-        policy: TlsPolicy,
+        asked: &Asked,
+        wish: Wish,
     ) -> Result<Link, Failed> {
         let other = |why: String| Failed::Other(why);
-        let config = self.config(route, host, policy).map_err(other)?;
+        let config = self.config(route, host, &asked.level).map_err(other)?;
         let wait = self.routes.settings().connect_timeout.0;
         let stream = match (&host.at, address) {
             (At::Socket(path), _) => {
@@ -123,35 +219,74 @@ impl SmtpOut {
         };
         let nonce = crate::service::nonce().ok_or_else(|| other("no randomness".into()))?;
         let session = Client::new(config, nonce);
-        let tls = match policy {
-            TlsPolicy::Verify => self.tls.trusted.clone(),
-            _ => self.tls.anybody.clone(),
-        };
-        let name = ServerName::try_from(host.name.clone());
+        let (tls, seen) = self
+            .trust
+            .client(&asked.level)
+            .map_err(|error| other(error.to_string()))?;
+        let name = ServerName::try_from(asked.name.clone());
+        let plain = matches!(asked.level, Level::Plain) && !host.implicit_tls;
         let mut conn = match (host.implicit_tls, name) {
             (true, Ok(name)) => Conn::client_tls(stream, session, tls, name),
-            (true, Err(error)) => return Err(other(error.to_string())),
-            (false, Ok(name)) if policy != TlsPolicy::None => {
-                Conn::client(stream, session, Some((tls, name)))
-            }
-            (false, _) => Conn::client(stream, session, None),
+            (false, Ok(name)) if !plain => Conn::client(stream, session, Some((tls, name))),
+            (false, _) if plain => Conn::client(stream, session, None),
+            (_, Err(error)) => return Err(other(error.to_string())),
+            (false, Ok(_)) => Conn::client(stream, session, None),
         };
+        let asks = |why: &str| format!("{why}; {} is what {} asks for", asked.level, asked.basis);
         loop {
             match conn.next().await {
-                Ok(Some(Event::Ready(_))) => {
+                Ok(Some(Event::Ready(offered))) => {
+                    let seen = seen.lock().clone();
+                    self.noted(host, asked, &seen);
+                    let local = matches!(host.at, At::Socket(_));
+                    let proved = local
+                        || (asked.chosen
+                            && conn.session().tls().is_some()
+                            && match asked.level {
+                                Level::Dane(_) => seen.dane,
+                                _ => matches!(seen.authority, Some(Ok(()))),
+                            });
+                    // RFC 8689 §4.2.1
+                    if wish == Wish::Required && !local && !offered.requiretls {
+                        let why = "the message requires TLS all the way, and the host does not offer REQUIRETLS";
+                        return Err(Failed::Unfit(Unfit::no_proof(
+                            Flaw::ValidationFailure,
+                            why.into(),
+                        )));
+                    }
+                    let tls = match conn.session().tls() {
+                        None if local => "none: it is on this machine".into(),
+                        None if plain => "none: the settings ask for none".into(),
+                        None => "none: the host does not offer it".into(),
+                        Some(tls) => format!(
+                            "{} {}, {}",
+                            tls.version,
+                            tls.cipher,
+                            match (seen.dane, &seen.authority) {
+                                (true, _) => "verified by DANE",
+                                (false, Some(Ok(()))) => "verified",
+                                (false, _) => "not verified",
+                            }
+                        ),
+                    };
                     return Ok(Link {
                         conn,
                         host: host.name.clone(),
                         lmtp: host.lmtp,
+                        local,
                         sent: 0,
+                        tls,
+                        wish,
+                        proved,
                     });
                 }
                 Ok(Some(Event::Failed(failure))) => {
                     use axigen_proto::smtp::client::Failure;
                     let why = failure.to_string();
                     return Err(match failure {
+                        Failure::TlsNotOffered => Failed::Unfit(Unfit::no_tls(asks(&why))),
                         Failure::TlsRefused(_) | Failure::PlaintextAfterStartTls => {
-                            Failed::Tls(why)
+                            Failed::Tls(Unfit::no_tls(asks(&why)))
                         }
                         _ => Failed::Other(why),
                     });
@@ -161,27 +296,47 @@ impl SmtpOut {
                 Err(error) => {
                     let tls = conn.session().tls().is_none() && is_tls(&error);
                     let why = error.to_string();
-                    return Err(if tls {
-                        Failed::Tls(why)
-                    } else {
-                        Failed::Other(why)
-                    });
+                    if !tls {
+                        return Err(Failed::Other(why));
+                    }
+                    let flaw = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                        Some(error) => Flaw::of(error),
+                        None => Flaw::ValidationFailure,
+                    };
+                    let seen = seen.lock().clone();
+                    self.noted(host, asked, &seen);
+                    return Err(Failed::Tls(Unfit::no_proof(flaw, asks(&why))));
                 }
             }
         }
     }
 
-    fn config(&self, route: &Route, host: &Host, policy: TlsPolicy) -> Result<Config, String> {
+    /// What was seen of a host whose domain tries its policy out (RFC 8461 §5).
+    fn noted(&self, host: &Host, asked: &Asked, seen: &Seen) {
+        if asked.basis == Basis::Sts(Mode::Testing) && !matches!(seen.authority, Some(Ok(()))) {
+            let why = match &seen.authority {
+                Some(Err(error)) => error.to_string(),
+                _ => "there was no TLS".into(),
+            };
+            tracing::warn!(
+                host = host.name,
+                why,
+                "the MTA-STS policy, which is in testing, is not kept by this host"
+            );
+        }
+    }
+
+    fn config(&self, route: &Route, host: &Host, level: &Level) -> Result<Config, String> {
         let settings = self.routes.settings();
         let hello = HelloName::new(route.hostname.as_str()).map_err(|error| error.to_string())?;
         let role = if host.lmtp { Role::Lmtp } else { Role::Smtp };
         let mut config = Config::new(role, hello);
         config.implicit_tls = host.implicit_tls;
-        config.starttls = match policy {
-            TlsPolicy::None => StartTls::Never,
-            TlsPolicy::May => StartTls::IfOffered,
-            TlsPolicy::Encrypt | TlsPolicy::Verify if host.implicit_tls => StartTls::Never,
-            TlsPolicy::Encrypt | TlsPolicy::Verify => StartTls::Required,
+        config.starttls = match level {
+            Level::Plain => StartTls::Never,
+            Level::Welcome => StartTls::IfOffered,
+            _ if host.implicit_tls => StartTls::Never,
+            Level::Encrypted | Level::Authority | Level::Dane(_) => StartTls::Required,
         };
         config.limits = SmtpClientLimits {
             command_timeout: settings.command_timeout.0,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use axigen_proto::smtp::reply::EnhancedCode;
 
-use crate::dns::{self, Mx, Resolver};
+use crate::dns::{self, Answer, Mx, Resolver};
 use crate::queue::route::{Hop, Route};
 use crate::settings::RouteTarget;
 
@@ -24,6 +24,18 @@ pub(super) struct Host {
     pub(super) at: At,
     pub(super) implicit_tls: bool,
     pub(super) lmtp: bool,
+    pub(super) proof: Proof,
+}
+
+/// What is proved of a host before it is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Proof {
+    /// It is the host the mail is for: DNSSEC proves it, or the settings say so.
+    pub(super) chosen: bool,
+    /// The names its TLSA records may stand under, the first one first
+    /// ([RFC 7672 §2.2.3](https://www.rfc-editor.org/rfc/rfc7672#section-2.2.3)); none
+    /// where DNS proves nothing about its addresses.
+    pub(super) bases: Vec<String>,
 }
 
 /// Where a host is.
@@ -40,6 +52,8 @@ pub(super) enum NoHost {
     Never(EnhancedCode, String),
     /// Later there may be one.
     NotNow(String),
+    /// There is one, but not as this message needs it; others may go there.
+    Unfit(EnhancedCode, String),
 }
 
 /// The hosts a route leads to, the first to be tried first.
@@ -60,6 +74,10 @@ pub(super) async fn find(
             at: At::Socket(path.clone()),
             implicit_tls: false,
             lmtp: true,
+            proof: Proof {
+                chosen: true,
+                bases: Vec::new(),
+            },
         }]),
         Hop::Fixed(RouteTarget::Host {
             host,
@@ -67,14 +85,22 @@ pub(super) async fn find(
             implicit_tls,
             lmtp,
         }) => {
-            let addresses = match host.parse::<IpAddr>() {
-                Ok(address) => vec![address],
-                Err(_) => addresses(resolver, host).await.map_err(NoHost::NotNow)?,
+            let (addresses, bases) = match host.parse::<IpAddr>() {
+                Ok(address) => (vec![address], Vec::new()),
+                Err(_) => {
+                    let found = addresses(resolver, host).await.map_err(NoHost::NotNow)?;
+                    let bases = bases(host, &found);
+                    (found.records, bases)
+                }
             };
             let at = addresses.into_iter().map(|ip| SocketAddr::new(ip, *port));
             Ok(vec![Host {
                 implicit_tls: *implicit_tls,
                 lmtp: *lmtp,
+                proof: Proof {
+                    chosen: true,
+                    bases,
+                },
                 ..plain(host.clone(), at.collect())
             }])
         }
@@ -87,6 +113,20 @@ fn plain(name: String, addresses: Vec<SocketAddr>) -> Host {
         at: At::Addresses(addresses),
         implicit_tls: false,
         lmtp: false,
+        proof: Proof::default(),
+    }
+}
+
+/// Where a host's TLSA records may be: under the name its aliases end at, then
+/// under its own. An alias that leads out of what is signed leaves its own name,
+/// whose zone may be signed.
+fn bases(host: &str, found: &Answer<IpAddr>) -> Vec<String> {
+    let own = host.to_ascii_lowercase();
+    match (found.secure, found.name == own) {
+        (true, true) => vec![own],
+        (true, false) => vec![found.name.clone(), own],
+        (false, false) => vec![own],
+        (false, true) => Vec::new(),
     }
 }
 
@@ -115,8 +155,15 @@ async fn of_domain(
             };
             return Err(NoHost::Never((5, 1, 2).into(), why));
         }
+        let proof = Proof {
+            chosen: answer.secure,
+            bases: bases(domain, &found),
+        };
         let at = order(found.records, port);
-        return Ok(vec![plain(domain.to_owned(), at)]);
+        return Ok(vec![Host {
+            proof,
+            ..plain(domain.to_owned(), at)
+        }]);
     }
     // RFC 7505 §3: one host without a name.
     if names.iter().all(|mx| mx.host.is_empty()) {
@@ -139,7 +186,17 @@ async fn of_domain(
     let mut wrong = String::new();
     for mx in names.into_iter().take(HOSTS) {
         match addresses(resolver, &mx.host).await {
-            Ok(found) => hosts.push(plain(mx.host, order(found, port))),
+            Ok(found) => {
+                let proof = Proof {
+                    chosen: answer.secure,
+                    bases: bases(&mx.host, &found),
+                };
+                let at = order(found.records, port);
+                hosts.push(Host {
+                    proof,
+                    ..plain(mx.host, at)
+                });
+            }
             Err(why) => wrong = why,
         }
     }
@@ -149,10 +206,10 @@ async fn of_domain(
     }
 }
 
-async fn addresses(resolver: &dyn Resolver, host: &str) -> Result<Vec<IpAddr>, String> {
+async fn addresses(resolver: &dyn Resolver, host: &str) -> Result<Answer<IpAddr>, String> {
     match resolver.addresses(host).await {
         Ok(found) if found.records.is_empty() => Err(format!("{host} has no address")),
-        Ok(found) => Ok(found.records),
+        Ok(found) => Ok(found),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -10,6 +10,7 @@
 //! | this | the service and its loop |
 //! | `session` | one lane's messages, one after the other |
 //! | `hosts` | which hosts a lane leads to, in which order |
+//! | `security` | what is asked of a host: DANE, MTA-STS, what its sender wants |
 //! | `connect` | a connection to one of them, ready for a message |
 //! | `transaction` | one message over a connection, and what was said |
 //! | `arrive` | mail that stays here, and was held |
@@ -19,13 +20,15 @@ mod arrive;
 mod connect;
 mod hosts;
 mod outcome;
+mod security;
 mod session;
 mod transaction;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -33,10 +36,13 @@ use crate::delivery::{Delivery, Outgoing};
 use crate::dns::Resolver;
 use crate::error::Error;
 use crate::filter::Chain;
-use crate::net::trust;
+use crate::net::{Https, https};
 use crate::queue::route::Routes;
 use crate::queue::schedule::later;
 use crate::queue::{BEGIN_AGAIN, Dispatcher, Queue};
+use crate::transport::sts::Sts;
+use crate::transport::verify::Trust;
+use security::Refused;
 
 /// How long a failing store is left alone.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
@@ -50,17 +56,13 @@ pub(crate) struct SmtpOut {
     resolver: Arc<dyn Resolver>,
     routes: Arc<Routes>,
     dispatcher: Dispatcher,
-    tls: Tls,
+    trust: Trust,
+    sts: Arc<Sts>,
+    /// Lanes whose hosts were not fit for mail a moment ago.
+    refused: Mutex<HashMap<Arc<str>, Refused>>,
     /// Room for messages that filters look at, in kilobytes.
     room: Semaphore,
     room_size: u32,
-}
-
-/// TLS by how much is wanted.
-#[derive(Debug)]
-struct Tls {
-    anybody: Arc<ClientConfig>,
-    trusted: Arc<ClientConfig>,
 }
 
 impl SmtpOut {
@@ -73,13 +75,23 @@ impl SmtpOut {
         delivery: Delivery,
         filters: Chain,
         resolver: Arc<dyn Resolver>,
+        https: Option<Arc<dyn Https>>,
     ) -> Result<SmtpOut, Error> {
         let routes = outgoing.routes.load_full();
-        let tls = Tls {
-            anybody: trust::anybody()?,
-            trusted: trust::authorities(&routes.settings().authorities)?,
+        let authorities = &routes.settings().authorities;
+        let trust = Trust::new(authorities)?;
+        let https = match https {
+            Some(https) => https,
+            None => Arc::new(https::Client::new(Arc::clone(&resolver), authorities)?),
         };
         let queue = outgoing.queue.clone();
+        let sts = Arc::new(Sts::new(
+            queue.store().clone(),
+            Arc::clone(queue.clock()),
+            Arc::clone(&resolver),
+            https,
+            routes.settings().mta_sts.clone(),
+        ));
         let kilobytes = (routes.settings().memory.0 / 1024).max(1);
         let room_size = u32::try_from(kilobytes).unwrap_or(u32::MAX);
         Ok(SmtpOut {
@@ -91,7 +103,9 @@ impl SmtpOut {
             filters,
             resolver,
             routes,
-            tls,
+            trust,
+            sts,
+            refused: Mutex::default(),
         })
     }
 
@@ -101,6 +115,11 @@ impl SmtpOut {
         let this = Arc::new(self);
         let most = this.routes.settings().sessions;
         let mut sessions = JoinSet::new();
+        let sts = Arc::clone(&this.sts);
+        let refresh = tokio::spawn({
+            let stop = stop.clone();
+            async move { sts.refresh(stop).await }
+        });
         loop {
             let next = match this.dispatcher.fill().await {
                 Ok(next) => next,
@@ -132,6 +151,7 @@ impl SmtpOut {
                 _ = stop.wait_for(|stop| *stop) => break,
             }
         }
+        refresh.abort();
         let rest = async { while sessions.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, rest).await.is_err() {
             tracing::warn!(

@@ -25,6 +25,9 @@ pub(super) enum Tried {
     Broken(String, String),
     /// No host of the lane can be reached.
     Unreached(Trouble),
+    /// No host of the lane is fit for the message, now: its TLS is not what is
+    /// asked for.
+    Unfit(Option<String>, EnhancedCode, String),
     /// There is no host, and there will be none.
     NoHost(Option<String>, EnhancedCode, String),
     /// The message itself cannot be read any more.
@@ -47,6 +50,8 @@ pub(super) struct Host {
     pub(super) lmtp: bool,
     /// It knows which notices are wanted, and sends them (RFC 3461 §5.2.1).
     pub(super) notifies: bool,
+    /// How the way to it was protected, for the log.
+    pub(super) tls: String,
 }
 
 /// What is known of each recipient, put together.
@@ -76,9 +81,13 @@ impl SmtpOut {
         if let Tried::Unreached(_) = &tried {
             with_lane = true;
         }
+        let tls = match &tried {
+            Tried::Answered(host, _) => Some(host.tls.clone()),
+            _ => None,
+        };
         let mut verdicts = verdicts(entry, tried);
         for fate in &verdicts.fates {
-            log(entry, id, fate);
+            log(entry, id, fate, tls.as_deref());
         }
         let expired = now >= entry.expires;
         if expired {
@@ -246,7 +255,7 @@ fn attempt(tried: &Tried, at: Timestamp) -> Option<Attempt> {
         }
         Tried::Broken(host, why) => (Some(host.clone()), why.clone()),
         Tried::Unreached(trouble) => (trouble.host.clone(), trouble.what.clone()),
-        Tried::NoHost(host, _, why) => (host.clone(), why.clone()),
+        Tried::NoHost(host, _, why) | Tried::Unfit(host, _, why) => (host.clone(), why.clone()),
         Tried::Damaged => (None, DAMAGED.into()),
         Tried::Refused(reply) => (None, reply.to_string()),
         Tried::Deferred(_, why) => (None, (*why).into()),
@@ -299,6 +308,13 @@ fn verdicts(entry: &Entry, tried: Tried) -> Verdicts {
         }
         Tried::Unreached(trouble) => {
             let said = ours((4, 4, 1), &trouble.what);
+            verdicts.keep(recipients, &said);
+        }
+        Tried::Unfit(_, status, why) => {
+            let said = Said {
+                status,
+                ..ours((4, 7, 0), &why)
+            };
             verdicts.keep(recipients, &said);
         }
         Tried::Deferred(_, why) => verdicts.keep(recipients, &ours((4, 3, 0), why)),
@@ -395,7 +411,7 @@ impl Verdicts {
     }
 }
 
-fn log(entry: &Entry, id: EntryId, fate: &Fate) {
+fn log(entry: &Entry, id: EntryId, fate: &Fate, tls: Option<&str>) {
     let what = match fate.action {
         Action::Failed => "a message failed for a recipient",
         _ => "a message was sent to a recipient",
@@ -407,6 +423,7 @@ fn log(entry: &Entry, id: EntryId, fate: &Fate) {
         recipient = fate.recipient.address,
         host = fate.host,
         answer = fate.said.words,
+        tls,
         "{what}"
     );
 }

@@ -10,6 +10,7 @@ use super::SmtpOut;
 use super::connect::Link;
 use super::hosts::NoHost;
 use super::outcome::{Host, Tried};
+use super::security::Wish;
 use super::transaction::{Ended, Source, send};
 use crate::filter::{Disposition, Message, NextHop};
 use crate::queue::entry::{Entry, EntryId};
@@ -156,6 +157,16 @@ impl SmtpOut {
             Filtered::Send(source, room) => (source, room),
             Filtered::Tried(how) => return tried(how).await,
         };
+        let wish = Wish::of(&entry);
+        if let Some(kept) = link.take_if(|link| !link.serves(wish)) {
+            kept.quit().await;
+        }
+        if wish == Wish::Usual
+            && link.is_none()
+            && let Some((host, status, why)) = self.refusal(lane)
+        {
+            return tried(Tried::Unfit(host, status, why)).await;
+        }
         // A connection that was kept may have been closed at the other end.
         let kept = link.is_some();
         for fresh in [false, true] {
@@ -164,10 +175,16 @@ impl SmtpOut {
             }
             let mut ready_link = match link.take() {
                 Some(link) if !fresh => link,
-                _ => match self.connect(&route).await {
+                _ => match self.connect(&route, wish).await {
                     Ok(link) => link,
                     Err((host, NoHost::Never(status, why))) => {
                         return tried(Tried::NoHost(host, status, why)).await;
+                    }
+                    Err((host, NoHost::Unfit(status, why))) => {
+                        if wish == Wish::Usual {
+                            self.refuse(lane, host.clone(), status, why.clone());
+                        }
+                        return tried(Tried::Unfit(host, status, why)).await;
                     }
                     Err((host, NoHost::NotNow(why))) => {
                         return self.trouble(lane, &entry, ready.id, &row, host, why).await;
@@ -176,6 +193,7 @@ impl SmtpOut {
             };
             let host = ready_link.host.clone();
             let lmtp = ready_link.lmtp;
+            let tls = ready_link.tls.clone();
             match send(&mut ready_link, &entry, &source, self.queue.clock().now()).await {
                 Ended::Answered(answers, notifies) => {
                     *link = Some(ready_link);
@@ -184,6 +202,7 @@ impl SmtpOut {
                         name: host,
                         lmtp,
                         notifies,
+                        tls,
                     };
                     return tried(Tried::Answered(by, answers)).await;
                 }

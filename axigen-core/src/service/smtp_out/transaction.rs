@@ -78,7 +78,7 @@ pub(super) async fn send(
     source: &Source<'_>,
     now: Timestamp,
 ) -> Ended {
-    let envelope = match envelope(entry, source.size(entry), now) {
+    let envelope = match envelope(entry, source.size(entry), !link.local, now) {
         Ok(envelope) => envelope,
         Err(said) => return all(entry, &Answer::Never(said)),
     };
@@ -188,7 +188,7 @@ fn left(by: By, now: Timestamp) -> Option<DeliverBy> {
     DeliverBy::new(seconds, mode, by.trace).ok()
 }
 
-fn envelope(entry: &Entry, size: u64, now: Timestamp) -> Result<Envelope, Said> {
+fn envelope(entry: &Entry, size: u64, remote: bool, now: Timestamp) -> Result<Envelope, Said> {
     let bad = |address: &str| {
         ours(
             (5, 1, 3),
@@ -235,7 +235,7 @@ fn envelope(entry: &Entry, size: u64, now: Timestamp) -> Result<Envelope, Said> 
     });
     let id = entry.notices.envelope_id.as_deref();
     envelope.envid = id.and_then(|id| EnvelopeId::new(id).ok());
-    envelope.require_tls = entry.require_tls;
+    envelope.require_tls = entry.require_tls && remote;
     envelope.priority = Some(entry.priority)
         .filter(|&priority| priority != 0)
         .and_then(|priority| Priority::new(priority).ok());

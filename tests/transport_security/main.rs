@@ -1,0 +1,14 @@
+//! TLS on the way to other hosts: what settings, domains and senders ask for,
+//! and what becomes of mail where it cannot be had.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod certificates;
+mod dane;
+mod dns;
+mod host;
+mod name_server;
+mod policy;
+mod requiretls;
+mod sts;
+mod web;
+mod world;
