@@ -245,6 +245,9 @@ pub struct SmtpOutSettings {
     pub recipients: usize,
     /// Most messages over one connection.
     pub session_messages: usize,
+    /// Whether every message goes by BDAT to hosts that offer CHUNKING; otherwise
+    /// only those that cannot go in another way.
+    pub chunking: bool,
     /// How long a connection is kept for the next message.
     pub idle_timeout: Span,
     /// Longest wait for a connection.
@@ -290,6 +293,7 @@ impl Default for SmtpOutSettings {
             memory: Size(256 * 1024 * 1024),
             recipients: 100,
             session_messages: 100,
+            chunking: false,
             idle_timeout: Span(Duration::from_secs(3)),
             connect_timeout: Span(Duration::from_secs(30)),
             command_timeout: minutes(5),

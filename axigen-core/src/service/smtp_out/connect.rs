@@ -338,6 +338,7 @@ impl SmtpOut {
             _ if host.implicit_tls => StartTls::Never,
             Level::Encrypted | Level::Authority | Level::Dane(_) => StartTls::Required,
         };
+        config.chunking = settings.chunking;
         config.limits = SmtpClientLimits {
             command_timeout: settings.command_timeout.0,
             end_timeout: settings.end_timeout.0,
