@@ -12,6 +12,7 @@
 //! gives its space back.
 
 pub mod dictionary;
+pub mod encoding;
 pub mod pieces;
 mod row;
 pub mod seal;

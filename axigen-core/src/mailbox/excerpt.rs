@@ -2,15 +2,9 @@
 
 use std::ops::Range;
 
-use axigen_store::AccountId;
 use bytes::Bytes;
 
-use super::{
-    Mailboxes,
-    error::{Error, Result},
-    structure::Structure,
-    types::ItemId,
-};
+use super::{Mailboxes, error::Result, item::Content, structure::Structure};
 
 /// Ranges with less than this between them are read as one, in bytes.
 const GAP: u64 = 16 * 1024;
@@ -73,18 +67,15 @@ impl Mailboxes {
     /// Ranges of a message, which ascend.
     ///
     /// # Errors
-    /// [`Error::NoSuchMessage`] if it was expunged, [`Error::Store`].
+    /// As [`body`](Mailboxes::body).
     pub(super) async fn excerpt(
         &self,
-        account: AccountId,
-        item: ItemId,
+        content: &Content,
         ranges: &[Range<u64>],
     ) -> Result<Excerpt> {
-        let got = self.content_of(account, &[item]).await?.pop();
-        let content = got.flatten().ok_or(Error::NoSuchMessage)?;
         let mut pieces = Vec::with_capacity(ranges.len());
         for range in ranges {
-            pieces.push((range.start, self.part(&content, range.clone()).await?));
+            pieces.push((range.start, self.part(content, range.clone()).await?));
         }
         Ok(Excerpt { pieces })
     }

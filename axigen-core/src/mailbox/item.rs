@@ -145,6 +145,23 @@ impl Mailboxes {
         got.into_iter().flatten().next().ok_or(Error::NoSuchMessage)
     }
 
+    /// The structure record of an item and where its bytes are, in one read.
+    ///
+    /// # Errors
+    /// As [`structure`](Mailboxes::structure).
+    pub(super) async fn opened(
+        &self,
+        account: AccountId,
+        item: ItemId,
+    ) -> Result<(Structure, Content)> {
+        let records = self.store.get(account, &[keys::item(item)]).await?;
+        let record = records.into_iter().flatten().next();
+        let record = record.ok_or(Error::NoSuchMessage)?;
+        let structure = self.decode_structure(&record).await?;
+        let structure = structure.ok_or(Error::NoSuchMessage)?;
+        Ok((structure, Content(Item::decode(&record)?.content)))
+    }
+
     /// Where the contents of many items are, in the order asked for; `None` for
     /// an item that is gone.
     ///

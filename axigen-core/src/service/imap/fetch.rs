@@ -12,7 +12,7 @@ use super::data::{Data, Source, is_whole};
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::structure::Structure;
 use crate::mailbox::{Content, Error, FlagChange, Flags, Row};
-use crate::net::conn::UNSENT_LOW;
+use crate::net::conn::{STREAMED, UNSENT_LOW};
 
 /// Rows read together.
 const PAGE: usize = 1000;
@@ -158,7 +158,7 @@ impl Talk<'_> {
                     if let Some(status) = self.one(conn, account, item, &wanted).await? {
                         return Ok(status);
                     }
-                    if conn.session().pending_output() > UNSENT_LOW {
+                    if conn.session().pending_output() > STREAMED {
                         conn.flush().await?;
                     }
                 }

@@ -42,6 +42,7 @@ mod sort;
 mod status;
 
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
@@ -56,6 +57,7 @@ use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Refusal};
 use axigen_store::AccountId;
 use axigen_store::store::Watcher;
+use parking_lot::Mutex;
 
 use super::counted::{Connections, Counted};
 use super::guesses::Guesses;
@@ -63,7 +65,7 @@ use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
 use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
-use crate::settings::{Effective, TlsMode};
+use crate::settings::{Effective, ListenerSettings, Settings, TlsMode};
 
 use append::Appending;
 use notify::Notify;
@@ -76,6 +78,18 @@ pub struct Imap {
     context: Context,
     /// Connections by account.
     open: Connections,
+    /// What sessions may do, once for all of a listener.
+    configs: Mutex<Vec<Prepared>>,
+}
+
+/// A session's configuration, and what it was made of.
+#[derive(Debug)]
+struct Prepared {
+    settings: Arc<Settings>,
+    listener: Arc<ListenerSettings>,
+    /// Whether there is a certificate.
+    tls: bool,
+    config: Arc<Config>,
 }
 
 impl Imap {
@@ -84,7 +98,45 @@ impl Imap {
         Imap {
             context,
             open: Connections::default(),
+            configs: Mutex::default(),
         }
+    }
+
+    /// What a session may do. Ten thousand connections that idle have it once.
+    fn config(&self, peer: &Peer) -> Arc<Config> {
+        let settings = self.context.settings.load_full();
+        let tls = peer.tls.is_some();
+        let mut configs = self.configs.lock();
+        // Those of settings that are no longer in force are of no use to who comes now.
+        configs.retain(|prepared| Arc::ptr_eq(&prepared.settings, &settings));
+        let known = configs.iter().find(|prepared| {
+            Arc::ptr_eq(&prepared.listener, &peer.listener) && prepared.tls == tls
+        });
+        if let Some(prepared) = known {
+            return prepared.config.clone();
+        }
+        let config = Arc::new(Config {
+            hostname: settings.hostname.clone(),
+            limits: settings.imap.session_limits(),
+            implicit_tls: peer.implicit_tls(),
+            starttls: peer.listener.tls == TlsMode::Starttls && tls,
+            allow_plaintext_login: peer.listener.plaintext_login,
+            compress: settings.imap.compress,
+            separator: Separator::new(settings.imap.separator).unwrap_or_default(),
+            mechanisms: self.context.logins.mechanisms(),
+            id: vec![
+                ("name".into(), "Axigen in Rust".into()),
+                ("version".into(), env!("CARGO_PKG_VERSION").into()),
+            ],
+            ..Config::default()
+        });
+        configs.push(Prepared {
+            settings,
+            listener: peer.listener.clone(),
+            tls,
+            config: config.clone(),
+        });
+        config
     }
 }
 
@@ -136,23 +188,7 @@ impl Service for Imap {
 
     async fn serve(&self, stream: Stream, mut peer: Peer) {
         let Some(nonce) = nonce() else { return };
-        let settings = self.context.settings.load_full();
-        let config = Config {
-            hostname: settings.hostname.clone(),
-            limits: settings.imap.session_limits(),
-            implicit_tls: peer.implicit_tls(),
-            starttls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
-            allow_plaintext_login: peer.listener.plaintext_login,
-            compress: settings.imap.compress,
-            separator: Separator::new(settings.imap.separator).unwrap_or_default(),
-            mechanisms: self.context.logins.mechanisms(),
-            id: vec![
-                ("name".into(), "Axigen in Rust".into()),
-                ("version".into(), env!("CARGO_PKG_VERSION").into()),
-            ],
-            ..Config::default()
-        };
-        let session = Server::new(config, nonce);
+        let session = Server::new(self.config(&peer), nonce);
         let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
             (true, Some(tls)) => Conn::server_tls(stream, session, tls),
             (true, None) => return,
