@@ -31,7 +31,7 @@ use crate::backend::Written;
 use crate::error::Result;
 
 pub use dictionary::Dictionaries;
-pub use pieces::{Piece, Recipe};
+pub use pieces::{Piece, Recipe, Stretch};
 pub use row::{BlobRow, Place};
 
 /// A blob in the store: its address and its length.

@@ -2,18 +2,30 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use axigen_store::blob::{Recipe, Stretch};
+use bytes::{Bytes, BytesMut};
 
-use super::{Mailboxes, error::Result, item::Content, structure::Structure};
+use super::{
+    Mailboxes,
+    error::Result,
+    item::Content,
+    structure::{Leaf, Structure},
+};
 
 /// Ranges with less than this between them are read as one, in bytes.
 const GAP: u64 = 16 * 1024;
+/// A first look is at no more than one byte of so many.
+const LITTLE: u64 = 4;
 
 /// Pieces of a message: what was read of it.
 #[derive(Debug, Clone, Default)]
 pub struct Excerpt {
     /// Where each begins; ascending, none overlapping another.
     pieces: Vec<(u64, Bytes)>,
+    /// Parts in base64 whose bytes are known without it: where each begins, ascending.
+    decoded: Vec<(u64, Bytes)>,
+    /// What is to be read still.
+    rest: Vec<Range<u64>>,
 }
 
 impl Excerpt {
@@ -21,6 +33,7 @@ impl Excerpt {
     pub fn whole(raw: impl Into<Bytes>) -> Excerpt {
         Excerpt {
             pieces: vec![(0, raw.into())],
+            ..Excerpt::default()
         }
     }
 
@@ -38,6 +51,61 @@ impl Excerpt {
             .get(within(range.start)..within(range.end.max(range.start)))
             .unwrap_or(&[])
     }
+
+    /// The bytes of a part in base64 that begins here, without its base64, if that was not to be
+    /// undone.
+    pub(super) fn decoded(&self, start: u64) -> Option<&[u8]> {
+        let found = self.decoded.binary_search_by_key(&start, |(at, _)| *at);
+        self.decoded.get(found.ok()?).map(|(_, bytes)| &bytes[..])
+    }
+
+    /// Whether all was read that a search looks at.
+    pub(super) fn is_complete(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Takes up what was read of a range.
+    fn add(&mut self, stretches: Vec<Stretch>, structure: &Structure) {
+        let leaves = structure.leaves();
+        let mut joined: Option<(u64, BytesMut)> = None;
+        let mut stretches = stretches.into_iter().peekable();
+        while let Some(stretch) = stretches.next() {
+            // Of a part, and all of it but empty lines.
+            let is_part = |leaf: &Leaf<'_>| {
+                let behind = leaf.content.end.checked_sub(stretch.end());
+                leaf.content.start == stretch.start
+                    && leaf.encoding.eq_ignore_ascii_case(b"base64")
+                    && match (behind, stretches.peek()) {
+                        (Some(0), _) => true,
+                        (Some(behind), Some(next)) if next.recipe == Recipe::Plain => {
+                            let behind = usize::try_from(behind).unwrap_or(usize::MAX);
+                            let behind = next.bytes.get(..behind);
+                            behind.is_some_and(|bytes| bytes.iter().all(|b| b"\r\n".contains(b)))
+                        }
+                        _ => false,
+                    }
+            };
+            if stretch.recipe != Recipe::Plain && leaves.iter().any(is_part) {
+                self.pieces.extend(joined.take().map(frozen));
+                self.decoded.push((stretch.start, stretch.bytes));
+                continue;
+            }
+            let follows = stretches
+                .peek()
+                .is_some_and(|next| next.recipe != Recipe::Plain);
+            match &mut joined {
+                Some((_, joined)) => joined.extend_from_slice(&stretch.content()),
+                // What nothing follows that might belong to it is not copied.
+                None if !follows => self.pieces.push((stretch.start, stretch.content())),
+                None => joined = Some((stretch.start, BytesMut::from(&stretch.content()[..]))),
+            }
+        }
+        self.pieces.extend(joined.map(frozen));
+    }
+}
+
+fn frozen((start, bytes): (u64, BytesMut)) -> (u64, Bytes) {
+    (start, bytes.freeze())
 }
 
 /// What a search for text looks at: the header, the headers of the parts, and
@@ -63,21 +131,68 @@ pub(super) fn of_texts(structure: &Structure) -> Vec<Range<u64>> {
     joined
 }
 
+/// Where a first look at these ranges ends: behind a part before which there is little, compared
+/// with what is behind it. What is looked for may be there.
+fn first_look(structure: &Structure, ranges: &[Range<u64>]) -> Option<u64> {
+    let before = |cut: u64| -> u64 {
+        let lengths = ranges
+            .iter()
+            .map(|range| range.end.min(cut).saturating_sub(range.start));
+        lengths.sum()
+    };
+    let all = before(u64::MAX);
+    let leaves = structure.leaves();
+    let ends = leaves.iter().filter(|leaf| leaf.is_text());
+    ends.map(|leaf| leaf.content.end)
+        .filter(|end| (1..=all / LITTLE).contains(&before(*end)))
+        .max()
+}
+
 impl Mailboxes {
-    /// Ranges of a message, which ascend.
+    /// Reads what a search looks at; the beginning only where that is little of it.
     ///
     /// # Errors
     /// As [`body`](Mailboxes::body).
     pub(super) async fn excerpt(
         &self,
         content: &Content,
-        ranges: &[Range<u64>],
+        structure: &Structure,
     ) -> Result<Excerpt> {
-        let mut pieces = Vec::with_capacity(ranges.len());
+        let ranges = of_texts(structure);
+        let mut excerpt = Excerpt::default();
+        let Some(cut) = first_look(structure, &ranges) else {
+            excerpt.rest = ranges;
+            return self.rest_of(excerpt, content, structure).await;
+        };
+        let mut rest = Vec::new();
         for range in ranges {
-            pieces.push((range.start, self.part(content, range.clone()).await?));
+            let (first, second) = (
+                range.start..range.end.min(cut),
+                range.start.max(cut)..range.end,
+            );
+            excerpt.rest.extend((!first.is_empty()).then_some(first));
+            rest.extend((!second.is_empty()).then_some(second));
         }
-        Ok(Excerpt { pieces })
+        let mut excerpt = self.rest_of(excerpt, content, structure).await?;
+        excerpt.rest = rest;
+        Ok(excerpt)
+    }
+
+    /// Reads what was not read yet.
+    ///
+    /// # Errors
+    /// As [`body`](Mailboxes::body).
+    pub(super) async fn rest_of(
+        &self,
+        mut excerpt: Excerpt,
+        content: &Content,
+        structure: &Structure,
+    ) -> Result<Excerpt> {
+        for range in std::mem::take(&mut excerpt.rest) {
+            let stretches = self.part_kept(content, range).await?;
+            excerpt.add(stretches, structure);
+        }
+        Ok(excerpt)
     }
 }
 
@@ -92,6 +207,7 @@ mod tests {
                 (0, Bytes::from_static(b"header")),
                 (100, Bytes::from_static(b"text")),
             ],
+            ..Excerpt::default()
         };
         assert_eq!(excerpt.get(0..6), b"header");
         assert_eq!(excerpt.get(2..50), b"ader");

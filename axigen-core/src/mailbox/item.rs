@@ -9,7 +9,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use axigen_store::{AccountId, blob::BlobRef};
+use axigen_store::{
+    AccountId,
+    blob::{BlobRef, Stretch},
+};
 use bytes::Bytes;
 
 use super::{
@@ -190,6 +193,18 @@ impl Mailboxes {
             return Ok(Bytes::new());
         }
         Ok(self.store.read(blob, start..end).await?)
+    }
+
+    /// The same, but what is kept without its base64 comes without it.
+    ///
+    /// # Errors
+    /// As [`body`](Mailboxes::body).
+    pub(super) async fn part_kept(
+        &self,
+        Content(blob): &Content,
+        range: Range<u64>,
+    ) -> Result<Vec<Stretch>> {
+        Ok(self.store.read_kept(blob, range).await?)
     }
 
     /// Structure records of many items in one read, in the order asked for;

@@ -5,7 +5,6 @@ use axigen_store::AccountId;
 use super::{
     Mailboxes,
     error::{Error, Result},
-    excerpt,
     search::{Answer, Candidate, HEADER, Search},
     types::Row,
 };
@@ -63,8 +62,10 @@ impl Mailboxes {
                     read.map(|bytes| header = Some(bytes))
                 }
                 Answer::NeedsBody => {
-                    let ranges = excerpt::of_texts(structure);
-                    let read = self.excerpt(content, &ranges).await;
+                    let read = match raw.take() {
+                        None => self.excerpt(content, structure).await,
+                        Some(first) => self.rest_of(first, content, structure).await,
+                    };
                     read.map(|texts| raw = Some(texts))
                 }
                 _ => continue,

@@ -73,13 +73,21 @@ pub enum Answer {
     NeedsStructure,
     /// Load the header block and ask again.
     NeedsHeader,
-    /// Load structure and texts and ask again.
+    /// Load structure and texts, or more of its texts, and ask again.
     NeedsBody,
 }
 
 impl Answer {
     fn of(yes: bool) -> Answer {
         if yes { Answer::Yes } else { Answer::No }
+    }
+
+    /// Whether something was found in what was read of a message.
+    fn of_text(found: bool, raw: &Excerpt) -> Answer {
+        match found || raw.is_complete() {
+            true => Answer::of(found),
+            false => Answer::NeedsBody,
+        }
     }
 }
 
@@ -397,12 +405,16 @@ fn evaluate(key: &Key, of: &Candidate<'_>) -> Answer {
             ),
         },
         Key::Body(text) => match (of.structure, of.raw) {
-            (Some(structure), Some(raw)) => Answer::of(in_leaves(structure, raw, text, false)),
+            (Some(structure), Some(raw)) => {
+                Answer::of_text(in_leaves(structure, raw, text, false), raw)
+            }
             _ => Answer::NeedsBody,
         },
         Key::Text(text) => match (of.structure, of.raw) {
             (Some(structure), Some(raw)) => {
-                Answer::of(in_header(structure, raw, text) || in_leaves(structure, raw, text, true))
+                let found =
+                    in_header(structure, raw, text) || in_leaves(structure, raw, text, true);
+                Answer::of_text(found, raw)
             }
             _ => Answer::NeedsBody,
         },
@@ -455,9 +467,14 @@ fn in_leaves(structure: &Structure, raw: &Excerpt, text: &Needle, with_mime: boo
     let mut headers = structure.inner_headers().into_iter();
     (with_mime && headers.any(|header| header_contains(raw.get(header), text)))
         || structure.leaves().into_iter().any(|leaf| {
-            leaf_text(&leaf, raw.get(leaf.content.clone()), |shown| {
-                text.is_in(shown)
-            })
+            let is_in = |shown: &str| text.is_in(shown);
+            match raw.decoded(leaf.content.start) {
+                Some(bytes) => {
+                    let charset = leaf.charset.map(|c| &c[..]);
+                    leaf.is_text() && is_in(&charset_decoded(charset, bytes))
+                }
+                None => leaf_text(&leaf, raw.get(leaf.content.clone()), is_in),
+            }
         })
 }
 

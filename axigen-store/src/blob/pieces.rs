@@ -46,6 +46,42 @@ pub struct Piece {
     pub apart: bool,
 }
 
+/// A stretch of a blob's content, in the form it is kept in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// Where it begins in the content.
+    pub start: u64,
+    /// Its length in the content.
+    pub len: u64,
+    /// What it is made from.
+    pub bytes: Bytes,
+    /// How.
+    pub recipe: Recipe,
+}
+
+impl Stretch {
+    /// Bytes as they stand in the content.
+    pub fn plain(start: u64, bytes: Bytes) -> Stretch {
+        Stretch {
+            start,
+            len: bytes.len() as u64,
+            bytes,
+            recipe: Recipe::Plain,
+        }
+    }
+
+    /// Where it ends in the content.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.len)
+    }
+
+    /// Its bytes as they stand in the content.
+    pub fn content(&self) -> Bytes {
+        let kept = self.bytes.len() as u64;
+        self.recipe.make(&(0..self.len), &self.bytes, kept)
+    }
+}
+
 /// How bytes are made from those that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipe {
