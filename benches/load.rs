@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use axigen_benches::any_certificate;
+use axigen_core::net::trust;
 use rustls::{ClientConnection, StreamOwned};
 
 fn main() {
@@ -209,7 +209,7 @@ fn idle(options: &HashMap<String, String>) {
     let accounts = number(options, "accounts", 10);
     let tls = options.contains_key("tls");
     let pids = options.get("pid").cloned().expect("--pid");
-    let config = Arc::new(any_certificate());
+    let config = trust::anybody().expect("TLS");
     let open = |n: usize| -> BufReader<Box<dyn Stream>> {
         let tcp = TcpStream::connect(&addr).expect("connect");
         let stream: Box<dyn Stream> = if tls {

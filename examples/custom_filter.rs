@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axigen_core::delivery::{Answers, Outcome};
+use axigen_core::delivery::{Answers, Envelope, Outcome};
 use axigen_core::directory::NewAccount;
 use axigen_core::engine::Engine;
 use axigen_core::filter::{
@@ -81,9 +81,10 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 .accept(Some(("ann", "example.test")), false, None)
                 .await;
             let to = to.map_err(|refused| format!("{refused:?}"))?;
+            let envelope = Envelope::new("example", "bob@elsewhere.test");
             let outcome = engine
                 .delivery()
-                .deliver(message.raw().clone(), &[to], Answers::One)
+                .deliver(message.raw().clone(), &envelope, &[to], Answers::One)
                 .await;
             assert_eq!(outcome, [Outcome::Delivered]);
             println!(

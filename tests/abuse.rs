@@ -254,6 +254,41 @@ fn memory_stays_bounded_whatever_is_sent_before_login() {
 }
 
 #[test]
+fn bad_base64_hurts_no_other_login() {
+    let mut demo = Demo::start(&["--accounts", "1"]);
+    let mut others: Vec<Wire> = (0..5).map(|_| imap(&demo)).collect();
+    for other in &mut others {
+        other.send("A AUTHENTICATE PLAIN\r\n");
+        assert!(other.line().starts_with("+ "));
+    }
+    for bad in [
+        "!!!!",
+        "=",
+        "AAA",
+        "AHUxQGV4YW1wbGUudGVzdABkZW1v=",
+        "\u{e4}\u{e4}",
+        "A\tA=",
+    ] {
+        let mut wire = imap(&demo);
+        wire.send(format!("A AUTHENTICATE PLAIN\r\n{bad}\r\n"));
+        assert!(wire.line().starts_with("+ "));
+        let said = wire.line();
+        assert!(said.starts_with("A BAD "), "{bad}: {said}");
+        let mut wire = Wire::connect(&demo.addr(Port::Pop3));
+        wire.line();
+        wire.send(format!("AUTH PLAIN {bad}\r\n"));
+        let said = wire.line();
+        assert!(said.starts_with("-ERR"), "{bad}: {said}");
+    }
+    for other in &mut others {
+        // u1@example.test and demo.
+        other.send("AHUxQGV4YW1wbGUudGVzdABkZW1v\r\n");
+        assert!(other.line().starts_with("A OK"));
+    }
+    assert_serves(&mut demo);
+}
+
+#[test]
 fn oversize_input_gets_the_standards_error_and_the_session_goes_on() {
     let mut demo = Demo::start(&["--accounts", "1"]);
     // SMTP: a long line, then business as usual.

@@ -83,7 +83,7 @@ fn nobody_sees_what_is_not_shared() {
     says(
         &mut ann,
         "LISTRIGHTS Work bob@example.test",
-        "* LISTRIGHTS Work \"bob@example.test\" \"\" \"l\" \"r\" \"s\" \"w\" \"i\" \"p\" \"kc\" \"xc\" \"td\" \"ed\" \"a\"",
+        "* LISTRIGHTS Work \"bob@example.test\" \"\" \"l\" \"r\" \"s\" \"w\" \"i\" \"p\" \"k\" \"x\" \"t\" \"e\" \"a\" \"c\" \"d\"",
     );
     says(
         &mut ann,
@@ -136,6 +136,97 @@ fn nobody_sees_what_is_not_shared() {
     refused(&mut bob, "CREATE Public/Mine", "NOPERM");
     refused(&mut bob, "CREATE \"Other Users\"", "NOPERM");
     refused(&mut bob, "RENAME INBOX Public/Mine", "NOPERM");
+}
+
+/// What a command answers about a mailbox, its name and the command's tag left out.
+fn about(wire: &mut Wire, command: &str, name: &str) -> String {
+    let said = wire.ask(&command.replace("NAME", name));
+    said.replace(name, "NAME")
+        .replace(name.trim_matches('"'), "NAME")
+}
+
+/// A mailbox that is there and may not be looked up, one that is not there, and one
+/// of a user who is not there: no command tells which is which.
+#[test]
+fn no_command_is_an_oracle() {
+    let house = house("");
+    let _served = house.serve();
+    let mut ann = login(&house, "ann@example.test");
+    ann.ok("CREATE Work");
+    ann.ok("CREATE Work/Below");
+    ann.append("Work", "", MAIL);
+    ann.ok("SETMETADATA Work (/shared/comment \"secret\")");
+    let mut bob = login(&house, "bob@example.test");
+    bob.ok("SELECT INBOX");
+    bob.append("INBOX", "", MAIL);
+    bob.ok("NOOP");
+    let names = [
+        WORK,
+        "\"Other Users/ann@example.test/Nope\"",
+        "\"Other Users/none@example.test/Work\"",
+    ];
+    // With rights that are none of looking up, it is the same.
+    for rights in [None, Some("p"), Some("swte")] {
+        if let Some(rights) = rights {
+            ann.ok(&format!("SETACL Work bob@example.test {rights}"));
+        }
+        bob.ok("UNSELECT");
+        for command in [
+            "EXAMINE NAME",
+            "STATUS NAME (MESSAGES UIDNEXT HIGHESTMODSEQ SIZE)",
+            "LIST \"\" NAME",
+            "LIST \"\" NAME RETURN (STATUS (MESSAGES) MYRIGHTS CHILDREN)",
+            "LIST (SUBSCRIBED RECURSIVEMATCH) \"\" NAME",
+            "LIST \"\" NAME RETURN (METADATA (/shared/comment))",
+            "LSUB \"\" NAME",
+            "MYRIGHTS NAME",
+            "GETACL NAME",
+            "LISTRIGHTS NAME bob@example.test",
+            "LISTRIGHTS NAME anyone",
+            "SETACL NAME bob@example.test lra",
+            "DELETEACL NAME bob@example.test",
+            "GETMETADATA NAME /shared/comment",
+            "GETMETADATA (DEPTH infinity) NAME /shared",
+            "SETMETADATA NAME (/private/comment \"x\")",
+            "SETMETADATA NAME (/shared/comment \"x\")",
+            "GETQUOTAROOT NAME",
+            "DELETE NAME",
+            "RENAME NAME Mine",
+            "NOTIFY SET (mailboxes NAME (MessageNew MessageExpunge))",
+            "NOTIFY SET STATUS (subtree NAME (MessageNew MessageExpunge))",
+            "UNSUBSCRIBE NAME",
+        ] {
+            // Names have one length, so nothing else differs.
+            let told: Vec<String> = names
+                .iter()
+                .map(|name| about(&mut bob, command, name))
+                .collect();
+            assert_eq!(told[0], told[1], "{command} with {rights:?}");
+            assert_eq!(told[0], told[2], "{command} with {rights:?}");
+            assert!(!told[0].contains("secret"), "{command}");
+        }
+        bob.ok("SELECT INBOX");
+        if rights.is_none() {
+            for command in ["COPY 1 NAME", "MOVE 1 NAME", "CREATE NAME"] {
+                let told: Vec<String> = names
+                    .iter()
+                    .take(2)
+                    .map(|name| about(&mut bob, command, name))
+                    .collect();
+                assert_eq!(told[0], told[1], "{command}");
+            }
+        }
+    }
+    // Who may read, but not administer, does not hear who else may.
+    ann.ok("SETACL Work bob@example.test lrswipkxte");
+    for command in ["GETACL", "LISTRIGHTS"] {
+        let who = if command == "GETACL" {
+            ""
+        } else {
+            " ann@example.test"
+        };
+        refused(&mut bob, &format!("{command} {WORK}{who}"), "NOPERM");
+    }
 }
 
 #[test]
@@ -512,4 +603,72 @@ fn not_with_everyone_and_not_beyond_the_domain() {
         );
     }
     dan.ok("EXAMINE Shared/ann@example.test/All");
+}
+
+/// RFC 8508 §4.3 with the rights of RFC 4314: a message goes in one account and
+/// its successor comes in another, in one step.
+#[test]
+fn replace_from_one_account_into_another() {
+    let house = house("");
+    let _served = house.serve();
+    let mut ann = login(&house, "ann@example.test");
+    let mut bob = login(&house, "bob@example.test");
+    ann.ok("CREATE Work");
+    ann.ok("SETACL Work bob@example.test lrs");
+    append(&mut bob, "INBOX", "");
+    append(&mut bob, "INBOX", "");
+    append(&mut ann, "Work", "");
+    let new = "Subject: new\r\n\r\nnewer\r\n";
+    let literal = format!("(\\Seen \\Flagged) {{{}+}}\r\n{new}", new.len());
+    bob.ok("SELECT INBOX");
+    // Without the right to insert nothing comes, and nothing goes.
+    let said = bob.ask(&format!("REPLACE 1 {WORK} {literal}"));
+    assert!(said.contains("T NO [NOPERM]"), "{said}");
+    assert!(bob.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 2)"));
+    ann.ok("SETACL Work bob@example.test lrsi");
+    let said = bob.ok(&format!("REPLACE 1 {WORK} {literal}"));
+    assert!(said.starts_with("* OK [APPENDUID "), "{said}");
+    assert!(
+        said.contains(" 2] ") && said.contains("* 1 EXPUNGE"),
+        "{said}"
+    );
+    assert!(bob.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 1)"));
+    // Bob may not set \\Flagged there; what he has seen is his own.
+    says(
+        &mut bob,
+        &format!("STATUS {WORK} (MESSAGES UNSEEN)"),
+        &format!("* STATUS {WORK} (MESSAGES 2 UNSEEN 1)"),
+    );
+    says(
+        &mut ann,
+        "STATUS Work (MESSAGES UNSEEN)",
+        "* STATUS Work (MESSAGES 2 UNSEEN 2)",
+    );
+    ann.ok("SELECT Work");
+    let said = told(&mut ann, "FETCH 2 (FLAGS BODY.PEEK[TEXT])");
+    assert!(
+        said.contains("FLAGS ()") && said.contains("newer\r\n"),
+        "{said}"
+    );
+    // The other way the right to remove is needed.
+    bob.ok(&format!("SELECT {WORK}"));
+    let said = bob.ask(&format!("REPLACE 1 INBOX {literal}"));
+    assert!(said.contains("T NO [NOPERM]"), "{said}");
+    ann.ok("SETACL Work bob@example.test lrsite");
+    let said = bob.ok(&format!("REPLACE 1 INBOX {literal}"));
+    assert!(said.contains("* 1 EXPUNGE"), "{said}");
+    assert!(ann.ok("NOOP").contains("* 1 EXPUNGE"));
+    says(
+        &mut bob,
+        "STATUS INBOX (MESSAGES UNSEEN)",
+        "* STATUS INBOX (MESSAGES 2 UNSEEN 1)",
+    );
+    // What Ann has expunged meanwhile is not replaced, and nothing comes.
+    ann.ok("STORE 1 +FLAGS.SILENT (\\Deleted)");
+    ann.ok("EXPUNGE");
+    let said = bob.ask(&format!("REPLACE 1 INBOX {literal}"));
+    assert!(said.contains("T NO [EXPUNGEISSUED]"), "{said}");
+    assert!(bob.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 2)"));
+    drop(_served);
+    house.verify();
 }

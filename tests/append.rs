@@ -136,7 +136,7 @@ fn replace_is_one_step() {
         assert!(imap.append("Drafts", "", &mail(n)).contains("T OK"));
     }
     imap.ok("SELECT Drafts");
-    // RFC 8508 §3.3: APPENDUID, then EXISTS, then EXPUNGE.
+    // RFC 8508 §4.3: APPENDUID, then EXISTS, then EXPUNGE.
     let said = imap.ok(&format!(
         "REPLACE 2 Drafts (\\Seen \\Draft) {}",
         literal(&mail(5))

@@ -406,7 +406,7 @@ fn python_sends_and_reads_every_mail_by_every_way() {
         b"",
     )
     .ok();
-    assert_eq!(said.text.matches("ok ").count(), 7, "{}", said.text);
+    assert_eq!(said.text.matches("ok ").count(), 8, "{}", said.text);
 }
 
 fn script(name: &str) -> PathBuf {

@@ -74,6 +74,58 @@ fn garbage_ends_the_connection_and_nothing_else() {
 }
 
 #[test]
+fn a_bomb_meets_the_limits_of_every_other_input() {
+    let demo = Demo::start(&["--accounts", "1"]);
+    let mut imap = compressed(&demo);
+    imap.ok("NOOP");
+    let before = demo.peak_kb();
+    // 256 MB in a line without an end, and in a literal that nobody asked for: a
+    // thousandth of it comes over the wire.
+    let line = vec![b'a'; 1 << 20];
+    imap.send("T SEARCH TEXT ");
+    for _ in 0..256 {
+        if imap.try_send(&line).is_err() {
+            break;
+        }
+    }
+    let _ = imap.try_send("\r\n");
+    let said = String::from_utf8_lossy(&imap.try_line().unwrap_or_default()).into_owned();
+    assert!(
+        said.contains("BAD") || said.contains("BYE") || said.is_empty(),
+        "{said}"
+    );
+    let mut imap = compressed(&demo);
+    imap.send("T CREATE {268435456+}\r\n");
+    for _ in 0..256 {
+        if imap.try_send(&line).is_err() {
+            break;
+        }
+    }
+    let grown = demo.peak_kb().saturating_sub(before);
+    assert!(grown < 32 * 1024, "{} MB", grown / 1024);
+    compressed(&demo).ok("SELECT INBOX");
+}
+
+#[test]
+fn blocks_that_give_no_bytes() {
+    let demo = Demo::start(&["--accounts", "1"]);
+    let mut imap = Wire::imap_login(&demo.addr(Port::Imap), USER, "demo");
+    imap.ok("COMPRESS DEFLATE");
+    let before = demo.peak_kb();
+    // Stored blocks of no length, megabytes of them; others are served meanwhile.
+    let empty = b"\x00\x00\x00\xff\xff".repeat(100_000);
+    for _ in 0..20 {
+        imap.send(&empty);
+    }
+    compressed(&demo).ok("SELECT INBOX");
+    imap.send(b"\x00\x08\x00\xf7\xffT NOOP\r\n");
+    let mut imap = imap.start_deflate();
+    assert!(imap.imap_until("T ").ends_with(b"T OK done\r\n"));
+    let grown = demo.peak_kb().saturating_sub(before);
+    assert!(grown < 32 * 1024, "{} MB", grown / 1024);
+}
+
+#[test]
 fn another_account_on_the_same_connection() {
     let demo = Demo::start(&["--accounts", "2"]);
     let mut imap = Wire::imap_login(&demo.addr(Port::Imap), USER, "demo");

@@ -1,5 +1,6 @@
-//! kill -9 while 50 senders deliver, and while IMAP sessions append, flag, move
-//! and expunge: nothing acknowledged is lost, doubled or torn.
+//! kill -9 while 50 senders deliver, while IMAP sessions append, flag, move and
+//! expunge, and inside commands that bring several messages or put one in the
+//! place of another: nothing acknowledged is lost, doubled or torn.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -472,4 +473,174 @@ fn contents(imap: &mut Wire, mailbox: usize) -> Vec<(String, State)> {
         found.push((name.to_owned(), state));
     }
     found
+}
+
+const WRITERS: usize = 4;
+const WRITER_ROUNDS: usize = 16;
+
+/// What one session wrote, by names.
+#[derive(Debug, Default)]
+struct Written {
+    /// Messages of a MULTIAPPEND that was acknowledged.
+    groups: Vec<Vec<String>>,
+    /// Those of one that was under way.
+    pending: Vec<String>,
+    /// The draft that was acknowledged last, and the one that takes its place.
+    draft: Option<String>,
+    next: Option<String>,
+    replaced: usize,
+}
+
+/// Brings several messages by one command, and replaces a draft, in turns, until
+/// the server dies.
+fn write(addr: &str, round: usize, writer: usize, written: &mut Written) -> Option<()> {
+    let mut wire = Wire::connect(addr);
+    wire.try_line().ok()?;
+    let mut ask = |command: &str| -> Option<String> {
+        wire.try_send(format!("T {command}\r\n")).ok()?;
+        let mut said = String::new();
+        loop {
+            let line = String::from_utf8(wire.try_line().ok()?).ok()?;
+            if !line.ends_with('\n') {
+                return None;
+            }
+            said += &line;
+            if line.starts_with("T ") {
+                assert!(line.starts_with("T OK"), "{line}");
+                return Some(said);
+            }
+        }
+    };
+    let literal = |name: &str| {
+        let mail = mail(name);
+        format!("(\\Flagged) {{{}+}}\r\n{mail}", mail.len())
+    };
+    ask(&format!("LOGIN u{}@example.test demo", writer + 1))?;
+    for n in 0.. {
+        let name = |m: usize| format!("r{round}w{writer}n{n}m{m}");
+        // Some fit into one segment, some take a while to come.
+        let names: Vec<String> = (0..2 + (n * 7 + writer) % 30).map(name).collect();
+        let literals: Vec<String> = names.iter().map(|name| literal(name)).collect();
+        written.pending.clone_from(&names);
+        ask(&format!("APPEND INBOX {}", literals.join(" ")))?;
+        written.groups.push(names);
+        written.pending.clear();
+        // The draft goes to and fro between two mailboxes.
+        let open = MAILBOXES[n % 2];
+        let other = MAILBOXES[(n + 1) % 2];
+        let draft = format!("draft-r{round}w{writer}n{n}");
+        let Some(old) = written.draft.clone() else {
+            written.next = Some(draft.clone());
+            ask(&format!("APPEND {other} {}", literal(&draft)))?;
+            written.draft = written.next.take();
+            continue;
+        };
+        for mailbox in [open, other] {
+            ask(&format!("SELECT {mailbox}"))?;
+            let found = ask(&format!("UID SEARCH SUBJECT {old}"))?;
+            let (_, rest) = found.split_once("SEARCH").unwrap();
+            let uid: String = rest
+                .trim()
+                .chars()
+                .take_while(char::is_ascii_digit)
+                .collect();
+            if uid.is_empty() {
+                continue;
+            }
+            written.next = Some(draft.clone());
+            ask(&format!("UID REPLACE {uid} {other} {}", literal(&draft)))?;
+            written.draft = written.next.take();
+            written.replaced += 1;
+            break;
+        }
+    }
+    None
+}
+
+/// RFC 3502: all messages of a command or none of them. RFC 8508 §3.3: of the old
+/// message and the new one exactly one.
+#[test]
+fn kill_9_tears_no_command_of_several_messages() {
+    let mut demo = Demo::start(&["--accounts", &WRITERS.to_string()]);
+    let mut all: Vec<Written> = (0..WRITERS).map(|_| Written::default()).collect();
+    let (mut came, mut stayed_out, mut old, mut new) = (0, 0, 0, 0);
+    for round in 0..WRITER_ROUNDS {
+        let addr = demo.addr(Port::Imap);
+        std::thread::scope(|scope| {
+            for (writer, written) in all.iter_mut().enumerate() {
+                let addr = &addr;
+                scope.spawn(move || write(addr, round, writer, written));
+            }
+            std::thread::sleep(Duration::from_millis(200 + 29 * round as u64));
+            demo.kill();
+        });
+        demo.restart();
+        for (writer, written) in all.iter_mut().enumerate() {
+            let user = format!("u{}@example.test", writer + 1);
+            let mut imap = Wire::imap_login(&demo.addr(Port::Imap), &user, "demo");
+            let mut names: Vec<String> = Vec::new();
+            for at in 0..MAILBOXES.len() {
+                names.extend(contents(&mut imap, at).into_iter().map(|(name, _)| name));
+            }
+            let count = |name: &String| names.iter().filter(|of| *of == name).count();
+            let what = format!("round {round}, {user}");
+            for name in written.groups.iter().flatten() {
+                assert_eq!(count(name), 1, "{what}: {name}");
+            }
+            let there: usize = written.pending.iter().map(count).sum();
+            assert!(
+                there == 0 || written.pending.iter().all(|name| count(name) == 1),
+                "{what}: {there} of {}",
+                written.pending.len()
+            );
+            if !written.pending.is_empty() {
+                let group = std::mem::take(&mut written.pending);
+                match there {
+                    0 => stayed_out += 1,
+                    _ => {
+                        came += 1;
+                        written.groups.push(group);
+                    }
+                }
+            }
+            let drafts: Vec<&String> = names
+                .iter()
+                .filter(|name| name.starts_with("draft-"))
+                .collect();
+            let next = written.next.take();
+            let wanted: Vec<&String> = written.draft.iter().chain(&next).collect();
+            match (drafts.as_slice(), &written.draft) {
+                ([], None) => {}
+                ([one], _) if wanted.contains(one) => {
+                    if let Some(next) = next {
+                        match **one == next {
+                            true => new += 1,
+                            false => old += 1,
+                        }
+                    }
+                    written.draft = Some((*one).clone());
+                }
+                _ => panic!("{what}: {drafts:?}, not one of {wanted:?}"),
+            }
+            let whole = written.groups.iter().map(Vec::len).sum::<usize>() + drafts.len();
+            assert_eq!(names.len(), whole, "{what}: some came from nowhere");
+        }
+    }
+    let groups: usize = all.iter().map(|written| written.groups.len()).sum();
+    let replaced: usize = all.iter().map(|written| written.replaced).sum();
+    println!(
+        "{WRITER_ROUNDS} kills, {groups} commands with several messages, {replaced} messages \
+         replaced; of those killed inside: came {came}, did not {stayed_out}; replaced {new}, \
+         not {old}"
+    );
+    assert!(
+        groups > WRITER_ROUNDS * 10 && replaced > WRITER_ROUNDS,
+        "only {groups} and {replaced}: this run proves nothing"
+    );
+    assert!(
+        came + stayed_out + old + new > WRITER_ROUNDS,
+        "few were killed inside: this run proves nothing"
+    );
+    assert!(demo.stop().success());
+    demo.verify();
 }

@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axigen_core::mailbox::{
-    self, Error, FlagChange, Flags, Mailboxes, NewMessage, Options, Place, Quota, Target,
+    self, Error, FlagChange, Flags, Mailboxes, NewMessage, Options, Place, Quota, Replaces, Target,
 };
 use axigen_store::blob::SweepOptions;
 use axigen_store::pack::Packs;
@@ -60,6 +60,23 @@ fn mail(number: usize) -> Bytes {
          --b\r\nContent-Type: application/pdf; name=x.pdf\r\n\
          Content-Transfer-Encoding: base64\r\n\r\n{body}--b--\r\n"
     ))
+}
+
+fn message(number: usize) -> NewMessage {
+    NewMessage {
+        raw: mail(number),
+        internal_date: 1_700_000_000,
+        internal_zone: 0,
+    }
+}
+
+fn target(account: AccountId, mailbox: Place) -> Target {
+    Target {
+        account,
+        mailbox,
+        flags: Flags::default(),
+        quota: Quota::NONE,
+    }
 }
 
 /// Bytes that nothing compresses.
@@ -107,6 +124,15 @@ type Contents = BTreeMap<(u64, String), Folder>;
 #[derive(Debug, Clone)]
 enum Act {
     Deliver(Vec<AccountId>, usize),
+    /// Several mails of one command (RFC 3502).
+    Append(AccountId, &'static str, Vec<usize>),
+    /// A mail in the place of another, which may be in another account
+    /// (RFC 8508).
+    Replace(
+        (AccountId, &'static str, u32),
+        (AccountId, &'static str),
+        usize,
+    ),
     Flag(AccountId, &'static str, Vec<u32>, u8),
     Copy(AccountId, &'static str, Vec<u32>, &'static str),
     Move(AccountId, &'static str, Vec<u32>, &'static str),
@@ -133,6 +159,26 @@ impl Act {
                     let mut inbox = folder(account, "INBOX");
                     inbox.add(*mail, 0);
                     done.push((*account, "INBOX", inbox));
+                }
+            }
+            Act::Append(account, name, mails) => {
+                let mut of = folder(account, name);
+                for mail in mails {
+                    of.add(*mail, 0);
+                }
+                done.push((*account, name, of));
+            }
+            Act::Replace((account, name, uid), (to, target), mail) => {
+                let mut of = folder(account, name);
+                if of.mails.remove(uid).is_some() {
+                    let here = (account, name) == (to, target);
+                    let mut target_of = match here {
+                        true => of.clone(),
+                        false => folder(to, target),
+                    };
+                    target_of.add(*mail, 0);
+                    done.push((*account, name, of));
+                    done.push((*to, target, target_of));
                 }
             }
             Act::Flag(account, name, uids, flags) => {
@@ -186,20 +232,31 @@ impl Act {
             mailboxes.find(*account, name).await.map(|info| info.id)
         };
         match self {
-            Act::Deliver(accounts, number) => {
-                let message = NewMessage {
-                    raw: mail(*number),
-                    internal_date: 1_700_000_000,
-                    internal_zone: 0,
+            Act::Append(account, name, mails) => {
+                let of = id(account, name).await?;
+                let coming = |number: &usize| (message(*number), target(*account, Place::Id(of)));
+                let coming: Vec<_> = mails.iter().map(coming).collect();
+                mailboxes.append_all(&coming, None).await.map(drop)
+            }
+            Act::Replace((account, name, uid), (to, to_name), number) => {
+                let old = Replaces {
+                    account: *account,
+                    mailbox: id(account, name).await?,
+                    uid: *uid,
                 };
+                let of = id(to, to_name).await?;
+                let coming = [(message(*number), target(*to, Place::Id(of)))];
+                match mailboxes.append_all(&coming, Some(&old)).await {
+                    // An act before it was not done, or it was done already.
+                    Err(Error::NoSuchMessage) => Ok(()),
+                    done => done.map(drop),
+                }
+            }
+            Act::Deliver(accounts, number) => {
+                let message = message(*number);
                 let targets: Vec<Target> = accounts
                     .iter()
-                    .map(|account| Target {
-                        account: *account,
-                        mailbox: Place::Named("INBOX".into()),
-                        flags: Flags::default(),
-                        quota: Quota::NONE,
-                    })
+                    .map(|account| target(*account, Place::Named("INBOX".into())))
                     .collect();
                 mailboxes.append(message, &targets).await.map(drop)
             }
@@ -622,6 +679,27 @@ fn changes() {
         ],
     };
     visit("changes", &scenario);
+}
+
+/// All messages of one APPEND or none; of REPLACE exactly one of the old and
+/// the new, also where they are in two accounts.
+#[test]
+fn several_at_once_and_one_for_another() {
+    let scenario = Scenario {
+        before: vec![
+            Act::Deliver(vec![ALICE, BOB], 2),
+            Act::Deliver(vec![ALICE, BOB], 3),
+            Act::Create(ALICE, "Desk"),
+        ],
+        acts: vec![
+            Act::Append(ALICE, "INBOX", vec![4, 10, 5]),
+            Act::Replace((ALICE, "INBOX", 1), (ALICE, "INBOX"), 6),
+            Act::Fold(ALICE, "INBOX"),
+            Act::Replace((ALICE, "INBOX", 2), (ALICE, "Desk"), 11),
+            Act::Replace((ALICE, "INBOX", 3), (BOB, "INBOX"), 13),
+        ],
+    };
+    visit("several at once", &scenario);
 }
 
 #[test]

@@ -81,12 +81,21 @@ impl Demo {
 
     /// Memory in use, in KB (VmRSS).
     pub fn resident_kb(&self) -> u64 {
+        self.status_kb("VmRSS:")
+    }
+
+    /// The most memory that was ever in use, in KB (VmHWM).
+    pub fn peak_kb(&self) -> u64 {
+        self.status_kb("VmHWM:")
+    }
+
+    fn status_kb(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("status of the server");
         let line = status
             .lines()
-            .find(|l| l.starts_with("VmRSS:"))
-            .expect("VmRSS");
+            .find(|l| l.starts_with(name))
+            .expect("a line of status");
         line.split_whitespace()
             .nth(1)
             .and_then(|n| n.parse().ok())

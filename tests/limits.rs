@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use axigen_tests::served::{House, IMAP, PLAIN};
 use axigen_tests::wire::Wire;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 const USER: &str = "u1@example.test";
 
@@ -139,4 +141,43 @@ fn silence_ends_a_session_in_idle_too() {
     let mut imap = login(&house, "short@example.test");
     assert!(imap.line().starts_with("* BYE "));
     assert!(begun.elapsed() < Duration::from_secs(3));
+}
+
+/// Connections of one account that submit mail are counted as those of IMAP and
+/// POP3 are.
+#[test]
+fn connections_of_submission() {
+    const SUBMISSION: u16 = 2587;
+    let house = House::with(&format!(
+        "{PLAIN}\n[submission]\nenable = true\n[[submission.listeners]]\n\
+         address = \"127.0.0.1:PORT+2587\"\ntls = \"none\"\nplaintext_login = true\n\
+         [accounts]\nsubmission_connections = 2\n"
+    ));
+    house.add(USER, "demo");
+    house.add("u2@example.test", "demo");
+    let _served = house.serve();
+    let log_in = |user: &str| {
+        let mut smtp = Wire::connect(&house.addr(SUBMISSION));
+        smtp.smtp_reply();
+        smtp.smtp("EHLO client.test");
+        let plain = STANDARD.encode(format!("\0{user}\0demo"));
+        let said = smtp.smtp(&format!("AUTH PLAIN {plain}"));
+        (smtp, said)
+    };
+    let (first, said) = log_in(USER);
+    assert!(said.starts_with("235 "), "{said}");
+    let (_second, said) = log_in(USER);
+    assert!(said.starts_with("235 "), "{said}");
+    let (_third, said) = log_in(USER);
+    assert!(said.starts_with("454 4.7.0 "), "{said}");
+    // Others have their own.
+    let (_other, said) = log_in("u2@example.test");
+    assert!(said.starts_with("235 "), "{said}");
+    // One that ends makes room.
+    drop(first);
+    let start = Instant::now();
+    while !log_in(USER).1.starts_with("235 ") {
+        assert!(start.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -222,7 +222,6 @@ fn others_are_told() {
     let said = two.ok("ENABLE METADATA");
     assert!(said.contains("* ENABLED METADATA"), "{said}");
     three.ok("NOTIFY SET (personal (MailboxMetadataChange ServerMetadataChange))");
-    two.ok("NOOP");
     one.ok("SETMETADATA Work (/shared/a \"y\" /private/b \"z\")");
     one.ok("SETMETADATA \"\" (/private/c \"z\")");
     says(

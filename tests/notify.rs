@@ -1,9 +1,10 @@
 //! NOTIFY of the real server: who hears of what, and when. RFC 5465.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axigen_tests::demo::{Demo, Port};
+use axigen_tests::served::{House, IMAP, PLAIN};
 use axigen_tests::wire::Wire;
 
 const USER: &str = "u1@example.test";
@@ -251,4 +252,352 @@ fn of_names_and_subscriptions() {
         one.ask("NOTIFY SET (personal (FlagChange))")
             .starts_with("T BAD")
     );
+}
+
+const WORK: &str = "Other Users/ann@example.test/Work";
+
+/// Ann, who shares, and others.
+fn house(more: &str) -> House {
+    let text = PLAIN.replace("[imap]\n", &format!("[imap]\n{more}\n"));
+    let house = House::with(&text);
+    for user in ["ann", "bob"] {
+        house.add(&format!("{user}@example.test"), "demo");
+    }
+    house
+}
+
+fn of_house(house: &House, user: &str) -> Wire {
+    Wire::imap_login(&house.addr(IMAP), &format!("{user}@example.test"), "demo")
+}
+
+#[test]
+fn of_what_others_share() {
+    let house = house("");
+    let _served = house.serve();
+    let (mut ann, mut bob) = (of_house(&house, "ann"), of_house(&house, "bob"));
+    ann.ok("CREATE Work");
+    ann.ok("CREATE Secret");
+    ann.ok("SETACL Work bob@example.test lrswite");
+    bring(&mut ann, "Work");
+    bob.ok(&format!("SUBSCRIBE \"{WORK}\""));
+    // Each of the filters that can mean a mailbox of another; one's own mailboxes
+    // are none of them.
+    for filter in [
+        "subscribed".to_owned(),
+        "subtree \"Other Users\"".to_owned(),
+        "subtree \"Other Users/ann@example.test\"".to_owned(),
+        format!("subtree \"{WORK}\""),
+        format!("mailboxes (\"{WORK}\" \"Other Users/ann@example.test/Secret\")"),
+    ] {
+        let said = bob.ok(&format!(
+            "NOTIFY SET STATUS ({filter} (MessageNew MessageExpunge FlagChange))"
+        ));
+        let told: Vec<&str> = said.lines().filter(|line| line.contains("Other")).collect();
+        assert_eq!(told.len(), 1, "{filter}: {said}");
+        assert!(
+            told[0].starts_with(&format!("* STATUS \"{WORK}\" (MESSAGES ")),
+            "{filter}: {said}"
+        );
+        let start = Instant::now();
+        bring(&mut ann, "Work");
+        let line = bob.line();
+        // A wake, not a poll: far less than a second even on a busy machine.
+        assert!(start.elapsed() < Duration::from_secs(2));
+        assert!(
+            line.starts_with(&format!("* STATUS \"{WORK}\" (UIDNEXT ")),
+            "{filter}: {line}"
+        );
+        bring(&mut ann, "Secret");
+        assert!(bob.is_silent(QUIET), "{filter}");
+    }
+    // What one's own filters mean is one's own.
+    bob.ok("NOTIFY SET (personal (MessageNew MessageExpunge))");
+    bring(&mut ann, "Work");
+    assert!(bob.is_silent(QUIET));
+    // Another session of the same reader: what it has seen is news.
+    let mut again = of_house(&house, "bob");
+    bob.ok(&format!(
+        "NOTIFY SET (mailboxes \"{WORK}\" (MessageNew MessageExpunge FlagChange))"
+    ));
+    again.ok(&format!("SELECT \"{WORK}\""));
+    again.ok("STORE 1 +FLAGS.SILENT (\\Seen)");
+    let line = bob.line();
+    assert!(line.contains("(UNSEEN 6 UIDVALIDITY "), "{line}");
+    // What the owner has seen is not.
+    ann.ok("SELECT Work");
+    ann.ok("STORE 2 +FLAGS.SILENT (\\Seen)");
+    assert!(bob.is_silent(QUIET));
+    ann.ok("STORE 2 +FLAGS.SILENT (\\Deleted)");
+    ann.ok("EXPUNGE");
+    let line = bob.line();
+    assert!(line.contains("MESSAGES 6"), "{line}");
+    // Once it is open it is told as the open one.
+    bob.ok("NOTIFY SET (selected (MessageNew MessageExpunge)) (subscribed (MessageNew MessageExpunge))");
+    bob.ok(&format!("SELECT \"{WORK}\""));
+    bring(&mut ann, "Work");
+    hears(&mut bob, &["* 7 EXISTS"]);
+    bob.ok("SELECT INBOX");
+    bring(&mut ann, "Work");
+    hears(
+        &mut bob,
+        &[&format!("* STATUS \"{WORK}\" (UIDNEXT 10 MESSAGES 8)")],
+    );
+    // IDLE tells the same.
+    bob.send("T IDLE\r\n");
+    assert!(bob.line().starts_with('+'));
+    bring(&mut ann, "Work");
+    hears(
+        &mut bob,
+        &[&format!("* STATUS \"{WORK}\" (UIDNEXT 11 MESSAGES 9)")],
+    );
+    bob.send("DONE\r\n");
+    bob.imap_until("T ");
+}
+
+/// RFC 5465 §3.1, §5.4, §5.9
+#[test]
+fn rights_that_come_and_go() {
+    let house = house("");
+    let _served = house.serve();
+    let (mut ann, mut bob) = (of_house(&house, "ann"), of_house(&house, "bob"));
+    ann.ok("CREATE Work");
+    // Nothing is shared yet, and nothing is told of what is there.
+    bob.ok(
+        "NOTIFY SET (subtree \"Other Users\" (MessageNew MessageExpunge MailboxName \
+         MailboxMetadataChange))",
+    );
+    bring(&mut ann, "Work");
+    assert!(bob.is_silent(QUIET));
+    ann.ok("SETACL Work bob@example.test lr");
+    hears(
+        &mut bob,
+        &[
+            "* LIST (\\NonExistent \\Noselect \\HasChildren) \"/\" \"Other Users/ann@example.test\"",
+            &format!("* LIST (\\HasNoChildren) \"/\" \"{WORK}\""),
+            &format!("* STATUS \"{WORK}\" (UIDNEXT 2 MESSAGES 1)"),
+        ],
+    );
+    bring(&mut ann, "Work");
+    hears(
+        &mut bob,
+        &[&format!("* STATUS \"{WORK}\" (UIDNEXT 3 MESSAGES 2)")],
+    );
+    ann.ok("SETMETADATA Work (/shared/comment \"ours\")");
+    hears(
+        &mut bob,
+        &[&format!("* METADATA \"{WORK}\" /shared/comment")],
+    );
+    // It can still be seen, but not be read.
+    ann.ok("SETACL Work bob@example.test l");
+    hears(
+        &mut bob,
+        &[&format!(
+            "* LIST (\\HasNoChildren \\NoAccess) \"/\" \"{WORK}\""
+        )],
+    );
+    bring(&mut ann, "Work");
+    ann.ok("SETMETADATA Work (/shared/comment \"others\")");
+    assert!(bob.is_silent(QUIET));
+    let said = bob
+        .ok("NOTIFY SET STATUS (subtree \"Other Users\" (MessageNew MessageExpunge MailboxName))");
+    assert!(
+        said.starts_with(&format!("* LIST (\\NoAccess) \"/\" \"{WORK}\"\r\nT OK")),
+        "{said}"
+    );
+    ann.ok("SETACL Work bob@example.test lr");
+    hears(
+        &mut bob,
+        &[
+            &format!("* LIST (\\HasNoChildren) \"/\" \"{WORK}\""),
+            &format!("* STATUS \"{WORK}\" (UIDNEXT 4 MESSAGES 3)"),
+        ],
+    );
+    // No longer seen: as if it were gone.
+    ann.ok("DELETEACL Work bob@example.test");
+    hears(
+        &mut bob,
+        &[
+            "* LIST (\\NonExistent \\Noselect \\HasNoChildren) \"/\" \"Other Users/ann@example.test\"",
+            &format!(
+                "* LIST (\\NonExistent \\Noselect \\HasNoChildren \\NoAccess) \"/\" \"{WORK}\""
+            ),
+        ],
+    );
+    bring(&mut ann, "Work");
+    ann.ok("RENAME Work Hidden");
+    assert!(bob.is_silent(QUIET));
+    ann.ok("RENAME Hidden Work");
+    // Watched again by the same command, and told since it was told as lost.
+    let said = bob.ok(&format!(
+        "NOTIFY SET STATUS (mailboxes \"{WORK}\" (MessageNew MessageExpunge))"
+    ));
+    assert!(said.starts_with("T OK"), "{said}");
+    ann.ok("SETACL Work bob@example.test lr");
+    hears(
+        &mut bob,
+        &[&format!("* STATUS \"{WORK}\" (UIDNEXT 5 MESSAGES 4)")],
+    );
+    ann.ok("SETACL Work bob@example.test \"\"");
+    hears(
+        &mut bob,
+        &[&format!(
+            "* LIST (\\NonExistent \\Noselect \\HasNoChildren \\NoAccess) \"/\" \"{WORK}\""
+        )],
+    );
+    ann.ok("SETACL Work bob@example.test lr");
+    hears(
+        &mut bob,
+        &[
+            &format!("* LIST (\\HasNoChildren) \"/\" \"{WORK}\""),
+            &format!("* STATUS \"{WORK}\" (UIDNEXT 5 MESSAGES 4)"),
+        ],
+    );
+    // Renamed and removed by its owner.
+    bob.ok("NOTIFY SET (subtree \"Other Users/ann@example.test\" (MessageNew MessageExpunge MailboxName))");
+    ann.ok("RENAME Work Play");
+    hears(
+        &mut bob,
+        &[&format!(
+            "* LIST (\\HasNoChildren) \"/\" \"Other Users/ann@example.test/Play\" (\"OLDNAME\" (\"{WORK}\"))"
+        )],
+    );
+    ann.ok("DELETE Play");
+    let play = "\"Other Users/ann@example.test/Play\"";
+    hears(
+        &mut bob,
+        &[
+            "* LIST (\\NonExistent \\Noselect \\HasNoChildren) \"/\" \"Other Users/ann@example.test\"",
+            &format!("* LIST (\\NonExistent \\Noselect \\HasNoChildren) \"/\" {play}"),
+        ],
+    );
+}
+
+#[test]
+fn of_subscriptions_to_what_others_share_and_of_public_folders() {
+    let house = house("notify_mailboxes = 4");
+    house.run(&["public", "add", "example.test", "News"]).ok();
+    house
+        .run(&["public", "grant", "example.test", "News", "ann", "+itewk"])
+        .ok();
+    let _served = house.serve();
+    let (mut ann, mut bob) = (of_house(&house, "ann"), of_house(&house, "bob"));
+    ann.ok("CREATE Work");
+    ann.ok("SETACL Work bob@example.test lri");
+    bob.ok("NOTIFY SET (subscribed (MessageNew MessageExpunge SubscriptionChange))");
+    bring(&mut ann, "Work");
+    bring(&mut ann, "Public/News");
+    assert!(bob.is_silent(QUIET));
+    // The list is looked at again when it changes (RFC 5465 §6.4).
+    let mut again = of_house(&house, "bob");
+    again.ok("SUBSCRIBE Public/News");
+    hears(
+        &mut bob,
+        &["* LIST (\\HasNoChildren \\Subscribed) \"/\" Public/News"],
+    );
+    bring(&mut ann, "Public/News");
+    hears(&mut bob, &["* STATUS Public/News (UIDNEXT 3 MESSAGES 2)"]);
+    // One's own subscription counts as well, and is no news.
+    bob.ok(&format!("SUBSCRIBE \"{WORK}\""));
+    assert!(bob.is_silent(QUIET));
+    bring(&mut ann, "Work");
+    hears(
+        &mut bob,
+        &[&format!("* STATUS \"{WORK}\" (UIDNEXT 3 MESSAGES 2)")],
+    );
+    again.ok("UNSUBSCRIBE Public/News");
+    hears(&mut bob, &["* LIST (\\HasNoChildren) \"/\" Public/News"]);
+    bring(&mut ann, "Public/News");
+    assert!(bob.is_silent(QUIET));
+    bob.ok("NOTIFY SET (subtree Public (MessageNew MessageExpunge MailboxName))");
+    bring(&mut ann, "Public/News");
+    hears(&mut bob, &["* STATUS Public/News (UIDNEXT 5 MESSAGES 4)"]);
+    ann.ok("CREATE Public/News/Old");
+    hears(
+        &mut bob,
+        &[
+            "* LIST (\\HasChildren) \"/\" Public/News",
+            "* LIST (\\HasNoChildren) \"/\" Public/News/Old",
+        ],
+    );
+    // What one does oneself in a mailbox of another is no news.
+    bob.ok(&format!(
+        "NOTIFY SET (mailboxes \"{WORK}\" (MessageNew MessageExpunge FlagChange))"
+    ));
+    let said = bob.append(WORK, "\\Seen", MAIL);
+    assert!(!said.contains("STATUS"), "{said}");
+    // There is a limit to what one session may watch.
+    for name in ["a", "b", "c", "d"] {
+        ann.ok(&format!("CREATE {name}"));
+        ann.ok(&format!("SETACL {name} bob@example.test lr"));
+    }
+    let all = "NOTIFY SET (subtree \"Other Users\" (MessageNew MessageExpunge))";
+    let line = bob.imap_until("* OK [NOTIFICATIONOVERFLOW] ");
+    assert!(!line.is_empty());
+    let said = bob.ask(all);
+    assert!(said.starts_with("T NO [NOTIFICATIONOVERFLOW] "), "{said}");
+    ann.ok("DELETEACL d bob@example.test");
+    bob.ok(all);
+    ann.ok("SETACL d bob@example.test lr");
+    assert!(bob.line().starts_with("* OK [NOTIFICATIONOVERFLOW] "));
+    bring(&mut ann, "Work");
+    assert!(bob.is_silent(QUIET));
+}
+
+/// RFC 5465 §5: what a client does itself is no news for it, whichever way it
+/// is told.
+#[test]
+fn ones_own_messages() {
+    let demo = Demo::start(&["--accounts", "1"]);
+    let (mut one, mut other) = (login(&demo), login(&demo));
+    one.ok("ENABLE CONDSTORE");
+    one.ok("CREATE Kept");
+    one.ok(
+        "NOTIFY SET (selected (MessageNew (UID) MessageExpunge FlagChange)) \
+         (personal (MessageNew MessageExpunge FlagChange))",
+    );
+    one.ok("SELECT INBOX");
+    // Into another mailbox: nothing is told of it, with CONDSTORE neither.
+    let said = one.append("Kept", "", MAIL);
+    assert!(!said.contains("STATUS"), "{said}");
+    // Into the open one: EXISTS as RFC 9051 §6.3.12 has it, no FETCH.
+    let said = one.append("INBOX", "", MAIL);
+    assert!(said.contains("* 1 EXISTS"), "{said}");
+    assert!(
+        !said.contains("FETCH") && !said.contains("STATUS"),
+        "{said}"
+    );
+    let said = one.ok("COPY 1 Kept");
+    assert!(!said.contains("STATUS"), "{said}");
+    let said = one.ok("COPY 1 INBOX");
+    assert!(said.contains("* 2 EXISTS"), "{said}");
+    assert!(
+        !said.contains("FETCH") && !said.contains("STATUS"),
+        "{said}"
+    );
+    let said = one.ok("UID MOVE 2 Kept");
+    assert!(said.contains("* 2 EXPUNGE"), "{said}");
+    assert!(!said.contains("STATUS"), "{said}");
+    one.ok("STORE 1 +FLAGS.SILENT (\\Deleted)");
+    let said = one.ok("CLOSE");
+    assert!(!said.contains("STATUS"), "{said}");
+    assert!(one.is_silent(QUIET));
+    // What another brought at the same time is told with the whole truth.
+    other.append("Kept", "", MAIL);
+    hears_status(&mut one, "Kept (UIDNEXT 5 MESSAGES 4 ");
+    other.ok("SELECT Kept");
+    other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)");
+    hears_status(&mut one, "Kept (HIGHESTMODSEQ ");
+    other.ok("CLOSE");
+    hears_status(&mut one, "Kept (UIDNEXT 5 MESSAGES 3 ");
+    assert!(one.is_silent(QUIET));
+    // One that is made and filled at once is told with what it holds.
+    other.ok("CREATE Fresh");
+    bring(&mut other, "Fresh");
+    hears_status(&mut one, "Fresh (UIDNEXT 2 MESSAGES 1 ");
+}
+
+#[track_caller]
+fn hears_status(imap: &mut Wire, start: &str) {
+    let line = imap.line();
+    assert!(line.starts_with(&format!("* STATUS {start}")), "{line}");
 }

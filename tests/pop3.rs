@@ -416,6 +416,32 @@ fn utf8_and_languages() {
     assert_eq!(whole, text);
 }
 
+/// The surrogate is a message of the old format altogether: the headers of parts
+/// and of messages in it are ASCII, too (RFC 6856 §2.1).
+#[test]
+fn headers_of_parts_for_who_does_not_know_utf8() {
+    let house = house("");
+    let _served = house.serve();
+    let mut mail = imap(&house);
+    let text = "Subject: parts\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+        --b\r\nContent-Disposition: attachment; filename=\"Gr\u{fc}\u{df}e.txt\"\r\n\r\nk\u{f6}rper\r\n\
+        --b\r\nContent-Type: message/rfc822\r\n\r\nSubject: Gr\u{fc}\u{df}e\r\n\r\n\u{e4}\r\n--b--\r\n";
+    mail.append("INBOX", "", text);
+    let mut pop = opened(&house, USER);
+    let shown = list(&mut pop, "RETR 1").join("\n");
+    for want in [
+        "attachment;\n filename*=utf-8''Gr%C3%BC%C3%9Fe.txt\n\nk\u{f6}rper\n",
+        "\n\nSubject: =?utf-8?B?R3LDvMOfZQ==?=\n\n\u{e4}\n--b--",
+    ] {
+        assert!(shown.contains(want), "{shown}");
+    }
+    // TOP counts lines of what is shown.
+    let top = list(&mut pop, "TOP 1 3");
+    assert_eq!(top.len(), 3 + 3, "{top:?}");
+    assert_eq!(top[5], " filename*=utf-8''Gr%C3%BC%C3%9Fe.txt");
+    quit(pop);
+}
+
 #[test]
 fn apop_is_refused_with_a_reason() {
     let house = house("");

@@ -782,3 +782,70 @@ fn messages_that_are_gone_but_not_yet_told() {
     assert!(two.ok("NOOP").contains("* 2 EXPUNGE"));
     assert!(two.ok("FETCH 1:* UID").contains("* 2 FETCH (UID 3)"));
 }
+
+/// RFC 2180 §4, RFC 9051 §6.4.7 to §6.4.9: what commands do that name messages
+/// another session has expunged meanwhile.
+#[test]
+fn commands_on_messages_that_are_gone() {
+    let demo = server();
+    let mut one = selected(&demo);
+    one.ok("CREATE Fred");
+    for n in 1..=4 {
+        append(&mut one, &format!("mail {n}"));
+    }
+    one.ok("NOOP");
+    let expunged = |one: &mut Wire, uid: u32| {
+        let two = selected(&demo);
+        one.ok(&format!("UID STORE {uid} +FLAGS.SILENT (\\Deleted)"));
+        one.ok(&format!("UID EXPUNGE {uid}"));
+        two
+    };
+    let in_fred = |one: &mut Wire| {
+        let said = one.ok("STATUS Fred (MESSAGES)");
+        let (_, count) = said.split_once("(MESSAGES ").unwrap();
+        count.split_once(')').unwrap().0.parse::<u32>().unwrap()
+    };
+    let mut two = expunged(&mut one, 2);
+    // §4.2.2: of one that is gone nothing but NO is told.
+    let said = two.ask("STORE 2 +FLAGS (\\Flagged)");
+    assert!(said.starts_with("T NO [EXPUNGEISSUED] "), "{said}");
+    // §4.2.3: the others are changed and shown.
+    let said = two.ask("STORE 1:3 +FLAGS (\\Flagged)");
+    assert!(said.contains("* 1 FETCH (") && said.contains("* 3 FETCH ("));
+    assert!(!said.contains("* 2 FETCH (") && !said.contains("EXPUNGE\r\n"));
+    assert!(said.contains("T NO [EXPUNGEISSUED] "), "{said}");
+    // §4.2.1: with .SILENT it is enough that they are changed.
+    let said = two.ask("STORE 1:3 +FLAGS.SILENT (\\Answered)");
+    assert!(said.starts_with("T OK [EXPUNGEISSUED] "), "{said}");
+    let said = one.ok("UID SEARCH ANSWERED FLAGGED");
+    assert!(said.contains("* SEARCH 1 3\r\n"), "{said}");
+    // §4.4.1: nothing is copied, and the client is told why.
+    let said = two.ask("COPY 1:4 Fred");
+    assert!(
+        said.contains("* 2 EXPUNGE\r\n") && said.contains("T NO [EXPUNGEISSUED] "),
+        "{said}"
+    );
+    assert_eq!(in_fred(&mut one), 0);
+    let said = two.ok("COPY 1:3 Fred");
+    assert!(said.contains(" 1,3:4 1:3] "), "{said}");
+    let mut two = expunged(&mut one, 3);
+    let said = two.ask("MOVE 1:3 Fred");
+    assert!(
+        said.contains("* 2 EXPUNGE\r\n") && said.contains("T NO [EXPUNGEISSUED] "),
+        "{said}"
+    );
+    assert!(!said.contains("* 1 EXPUNGE"), "{said}");
+    assert_eq!(in_fred(&mut one), 3);
+    // By UID, what is gone is ignored.
+    let mut two = expunged(&mut one, 4);
+    assert_eq!(two.ok("UID FETCH 4 UID").matches("* 2 FETCH").count(), 1);
+    let said = two.ok("UID STORE 1,4 +FLAGS (\\Seen)");
+    assert!(said.contains("* 1 FETCH ("), "{said}");
+    let said = two.ok("UID COPY 1,4 Fred");
+    assert!(said.contains(" 1 4] "), "{said}");
+    let said = two.ok("UID MOVE 1:4 Fred");
+    assert!(said.contains(" 1 5] "), "{said}");
+    let said = two.ok("UID COPY 1:4 Fred");
+    assert!(said.contains("T OK "), "{said}");
+    assert_eq!(in_fred(&mut one), 5);
+}

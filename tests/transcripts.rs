@@ -7,23 +7,26 @@
     clippy::print_stderr
 )]
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axigen_core::engine::Engine;
+use axigen_core::login::{TokenChecker, TokenError};
 use axigen_core::net::{Stream, tls};
 use axigen_core::service::imap::Imap;
 use axigen_core::service::pop3::Pop3;
 use axigen_core::service::smtp_in::SmtpIn;
 use axigen_core::service::{Context, Peer, Service};
-use axigen_core::settings::{ListenerSettings, TlsMode};
+use axigen_core::settings::{self, ListenerSettings, Settings, TlsMode};
 use axigen_store::Store;
 use axigen_tests::any_certificate::any_certificate;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 /// Bytes that the pipe holds, in both directions; the last is everything at once.
@@ -44,13 +47,25 @@ enum Way {
 struct Transcript {
     service: String,
     name: String,
-    steps: Vec<(usize, Step)>,
+    /// What is set for the server, as in its file.
+    settings: Settings,
+    steps: Vec<Line>,
+}
+
+/// What a line of the file asks for.
+#[derive(Debug, Clone)]
+struct Line {
+    /// Where it stands in the file.
+    number: usize,
+    /// Which client it is about; there is more than one where changes are told to others.
+    client: usize,
+    step: Step,
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     /// The client sends this, all of it in one go.
-    Send(Vec<u8>),
+    Send(Vec<Sent>),
     /// The server sends a line that matches.
     Line(Pattern),
     /// The server sends lines that match, until one fits the next step.
@@ -59,39 +74,99 @@ enum Step {
     Close,
 }
 
-/// A line of the server; between the pieces stands anything.
+/// A line of the client.
+#[derive(Debug, Clone)]
+struct Sent {
+    text: String,
+    ends: bool,
+}
+
+/// What the names in a transcript stand for, as soon as the server has said it.
+type Names = BTreeMap<String, String>;
+
+/// A line of the server.
 #[derive(Debug, Clone)]
 struct Pattern {
     text: String,
-    pieces: Vec<Vec<u8>>,
 }
 
 impl Pattern {
     fn new(text: &str) -> Result<Pattern, String> {
+        // Whatever is wrong is told when the file is read.
+        unescape(&filled(text, &Names::new())?.replace(['…', '‹', '›'], ""))?;
         Ok(Pattern {
             text: text.to_owned(),
-            pieces: text.split('…').map(unescape).collect::<Result<_, _>>()?,
         })
     }
 
-    fn matches(&self, line: &[u8]) -> bool {
-        let Some((first, others)) = self.pieces.split_first() else {
+    /// Whether the line fits; if so, names that were not known yet are known then.
+    fn matches(&self, line: &[u8], names: &mut Names) -> bool {
+        let Ok(text) = filled(&self.text, names) else {
             return false;
         };
-        let Some(mut rest) = line.strip_prefix(first.as_slice()) else {
-            return false;
-        };
-        let Some((last, middle)) = others.split_last() else {
-            return rest.is_empty();
-        };
-        for piece in middle {
-            let Some(at) = find(rest, piece) else {
-                return false;
-            };
-            rest = &rest[at + piece.len()..];
+        // Literal text and what stands between: anything, or a name.
+        let mut literals = vec![String::new()];
+        let mut between: Vec<Option<String>> = Vec::new();
+        let mut name: Option<String> = None;
+        for c in text.chars() {
+            match (c, &mut name) {
+                ('›', Some(read)) => {
+                    between.push(Some(std::mem::take(read)));
+                    literals.push(String::new());
+                    name = None;
+                }
+                (c, Some(read)) => read.push(c),
+                ('‹', None) => name = Some(String::new()),
+                ('…', None) => {
+                    between.push(None);
+                    literals.push(String::new());
+                }
+                (c, None) => literals.last_mut().unwrap().push(c),
+            }
         }
-        rest.ends_with(last)
+        let literals: Vec<Vec<u8>> = literals.iter().map(|l| unescape(l).unwrap()).collect();
+        let Some(mut rest) = line.strip_prefix(literals[0].as_slice()) else {
+            return false;
+        };
+        let mut learned = Vec::new();
+        for (at, name) in between.iter().enumerate() {
+            let literal = &literals[at + 1];
+            let found = if at + 1 == between.len() {
+                rest.ends_with(literal).then(|| rest.len() - literal.len())
+            } else {
+                find(rest, literal)
+            };
+            let Some(found) = found else { return false };
+            if let Some(name) = name {
+                let value = String::from_utf8_lossy(&rest[..found]).into_owned();
+                if value.is_empty() || !value.bytes().all(|b| b.is_ascii_alphanumeric()) {
+                    return false;
+                }
+                learned.push((name.clone(), value));
+            }
+            rest = &rest[found + literal.len()..];
+        }
+        names.extend(learned);
+        rest.is_empty()
     }
+}
+
+/// The text with the names replaced that are known.
+fn filled(text: &str, names: &Names) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('‹') {
+        let after = &rest[at + '‹'.len_utf8()..];
+        let end = after.find('›').ok_or("‹ without ›")?;
+        out.push_str(&rest[..at]);
+        match names.get(&after[..end]) {
+            Some(value) => out.push_str(value),
+            None => out.push_str(&rest[at..at + '‹'.len_utf8() + end + '›'.len_utf8()]),
+        }
+        rest = &after[end + '›'.len_utf8()..];
+    }
+    out.push_str(rest);
+    Ok(out)
 }
 
 fn find(text: &[u8], piece: &[u8]) -> Option<usize> {
@@ -137,51 +212,88 @@ impl Transcript {
         let name = format!("{service}/{}", part(Some(path)));
         let text = std::fs::read_to_string(path).unwrap();
         let steps = parse(&text).unwrap_or_else(|why| panic!("{name}:{why}"));
+        let set = text.lines().filter_map(|line| line.strip_prefix("set "));
+        let set = set.collect::<Vec<_>>().join("\n");
+        let settings = settings::parse(&set).unwrap_or_else(|why| panic!("{name}: {why:?}"));
         Transcript {
             service,
             name,
+            settings,
             steps,
         }
     }
 }
 
-fn parse(text: &str) -> Result<Vec<(usize, Step)>, String> {
-    let mut steps: Vec<(usize, Step)> = Vec::new();
+fn parse(text: &str) -> Result<Vec<Line>, String> {
+    let mut steps: Vec<Line> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let wrong = |why: String| format!("{number}: {why}");
-        if line.is_empty() || line.starts_with('#') {
+        if line.is_empty() || line.starts_with('#') || line.starts_with("set ") {
             continue;
         }
-        let (kind, rest) = line.split_at_checked(2).unwrap_or((line, ""));
+        // `C`, `S` or `close`, then which client it is, if not the first.
+        let digit = line.find(|c: char| c.is_ascii_digit());
+        let (head, client, rest) = match (line.strip_prefix("close"), digit) {
+            (Some(""), _) => ("close", 1, ""),
+            (Some(n), _) => ("close", n.trim().parse().map_err(|_| wrong(n.into()))?, ""),
+            (None, Some(1)) => (
+                &line[..1],
+                usize::from(line.as_bytes()[1] - b'0'),
+                &line[2..],
+            ),
+            (None, _) => (line.get(..1).unwrap_or(""), 1, line.get(1..).unwrap_or("")),
+        };
+        let mut rest = rest.chars();
+        let kind = rest.next().unwrap_or(' ');
+        let rest = rest.as_str();
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
-        let step = match kind {
-            _ if line == "close" => Step::Close,
-            "C:" | "C+" => {
-                let mut bytes = unescape(rest).map_err(wrong)?;
-                if kind == "C:" {
-                    bytes.extend_from_slice(b"\r\n");
-                }
-                if let Some((_, Step::Send(before))) = steps.last_mut() {
-                    before.extend(bytes);
+        let step = match (head, kind) {
+            ("close", _) => Step::Close,
+            ("C", ':' | '+') => {
+                unescape(&filled(rest, &Names::new()).map_err(wrong)?).map_err(wrong)?;
+                let sent = Sent {
+                    text: rest.to_owned(),
+                    ends: kind == ':',
+                };
+                if let Some(Line {
+                    client: before,
+                    step: Step::Send(all),
+                    ..
+                }) = steps.last_mut()
+                    && *before == client
+                {
+                    all.push(sent);
                     continue;
                 }
-                Step::Send(bytes)
+                Step::Send(vec![sent])
             }
-            "S:" => Step::Line(Pattern::new(rest).map_err(wrong)?),
-            "S*" => Step::Lines(Pattern::new(rest).map_err(wrong)?),
+            ("S", ':') => Step::Line(Pattern::new(rest).map_err(wrong)?),
+            ("S", '*') => Step::Lines(Pattern::new(rest).map_err(wrong)?),
             _ => return Err(wrong(format!("not a line of a transcript: {line}"))),
         };
         // Where the lines end is known by the one that comes next.
-        if let (Some((_, Step::Lines(_))), Step::Send(_) | Step::Lines(_) | Step::Close) =
-            (steps.last(), &step)
+        if let Some(Line {
+            client: before,
+            step: Step::Lines(_),
+            ..
+        }) = steps.last()
+            && (*before != client || !matches!(step, Step::Line(_)))
         {
             return Err(wrong("after S* an S: is needed".into()));
         }
-        steps.push((number, step));
+        steps.push(Line {
+            number,
+            client,
+            step,
+        });
     }
     match steps.last() {
         None => Err("1: there is nothing in it".into()),
-        Some((number, Step::Lines(_))) => Err(format!("{number}: after S* an S: is needed")),
+        Some(Line {
+            number,
+            step: Step::Lines(_),
+            ..
+        }) => Err(format!("{number}: after S* an S: is needed")),
         Some(_) => Ok(steps),
     }
 }
@@ -212,12 +324,32 @@ fn all() -> Vec<Arc<Transcript>> {
     found
 }
 
+/// Knows the token of the examples of RFC 7628, which is alice's.
+#[derive(Debug)]
+struct Tokens;
+
+#[async_trait]
+impl TokenChecker for Tokens {
+    async fn check(&self, token: &str, _: Option<&str>) -> Result<String, TokenError> {
+        match token {
+            "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==" => Ok("alice@example.test".into()),
+            _ => Err(TokenError::Invalid),
+        }
+    }
+
+    fn scope(&self) -> Option<String> {
+        Some("example_scope".into())
+    }
+}
+
 /// A fresh server with the accounts of the transcripts.
-async fn server() -> Engine {
+async fn server(settings: Settings) -> Engine {
     static TLS: OnceLock<Arc<rustls::ServerConfig>> = OnceLock::new();
     let tls = TLS.get_or_init(|| tls::self_signed(&["localhost".into()]).unwrap());
     let engine = Engine::builder(Store::memory().await.unwrap())
+        .settings(settings)
         .tls(tls.clone())
+        .tokens(Tokens)
         .build()
         .unwrap();
     let directory = engine.directory();
@@ -238,29 +370,74 @@ fn service(folder: &str, context: Context) -> Arc<dyn Service> {
     }
 }
 
-/// Runs a transcript against a fresh server.
-async fn replay(transcript: &Transcript, way: Way) -> Result<(), String> {
-    let engine = server().await;
-    let listen = |mode| {
-        let name = match transcript.service.as_str() {
-            "smtp" => "smtp_in",
-            name => name,
-        };
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        engine.serve(name, socket, mode).unwrap()
-    };
-    let connect = async |address: SocketAddr| {
-        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
-        tcp
-    };
-    let result = match way {
-        Way::Pipe(size) => {
+/// One client's connection.
+struct Client {
+    writer: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Always read, so that a server with much to say never waits for us.
+    said: mpsc::UnboundedReceiver<Vec<u8>>,
+    reading: JoinHandle<()>,
+    /// The service's task, if it is not the engine's.
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Client {
+    fn new<S>(stream: S, serving: Option<JoinHandle<()>>) -> Client
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (reader, writer) = tokio::io::split(stream);
+        let (lines, said) = mpsc::unbounded_channel();
+        let reading = tokio::spawn(async move {
+            let mut reader = BufReader::new(reader);
+            let mut line = Vec::new();
+            while matches!(reader.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
+                if lines.send(std::mem::take(&mut line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Client {
+            writer: Box::new(writer),
+            said,
+            reading,
+            serving,
+        }
+    }
+
+    /// Hangs up; the service has to end then.
+    async fn end(self) -> Result<(), String> {
+        drop(self.writer);
+        self.reading.abort();
+        let _ = self.reading.await;
+        match self.serving {
+            None => Ok(()),
+            Some(serving) => match timeout(PATIENCE, serving).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(format!("the service panicked: {error}")),
+                Err(_) => Err("the service did not end with its connection".into()),
+            },
+        }
+    }
+}
+
+/// A fresh server of one transcript, and the way to it.
+struct Server {
+    engine: Engine,
+    service: String,
+    way: Way,
+    /// Where it listens, once a client has come over the network.
+    listening: Option<SocketAddr>,
+}
+
+impl Server {
+    async fn connect(&mut self) -> Client {
+        let (engine, way) = (&self.engine, self.way);
+        if let Way::Pipe(size) = way {
             let (ours, theirs) = tokio::io::duplex(size);
             let address = SocketAddr::from(([127, 0, 0, 1], 0));
             let mut listener = ListenerSettings::new(address, TlsMode::Starttls);
             listener.plaintext_login = true;
-            let (_stop, stopped) = watch::channel(false);
+            let (stop, stopped) = watch::channel(false);
             let peer = Peer {
                 tls: engine.context().tls.clone(),
                 addr: address,
@@ -268,85 +445,111 @@ async fn replay(transcript: &Transcript, way: Way) -> Result<(), String> {
                 listener: Arc::new(listener),
                 stop: stopped,
             };
-            let service = service(&transcript.service, engine.context().clone());
-            let serving =
-                tokio::spawn(async move { service.serve(Stream::new(theirs), peer).await });
-            let result = talk(transcript, ours).await;
-            let ended = timeout(PATIENCE, serving).await;
-            result.and(match ended {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err(format!("the service panicked: {error}")),
-                Err(_) => Err("the service did not end with its connection".into()),
-            })
+            let service = service(&self.service, engine.context().clone());
+            let serving = tokio::spawn(async move {
+                service.serve(Stream::new(theirs), peer).await;
+                drop(stop);
+            });
+            return Client::new(ours, Some(serving));
         }
-        Way::Tcp => talk(transcript, connect(listen(TlsMode::Starttls)).await).await,
-        Way::Tls => {
-            let tcp = connect(listen(TlsMode::Implicit)).await;
+        let address = *self.listening.get_or_insert_with(|| {
+            let name = match self.service.as_str() {
+                "smtp" => "smtp_in",
+                name => name,
+            };
+            let mode = match way {
+                Way::Tls => TlsMode::Implicit,
+                _ => TlsMode::Starttls,
+            };
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            engine.serve(name, socket, mode).unwrap()
+        });
+        let tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        if let Way::Tls = way {
             let connector = tokio_rustls::TlsConnector::from(Arc::new(any_certificate()));
             let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-            talk(transcript, connector.connect(name, tcp).await.unwrap()).await
+            return Client::new(connector.connect(name, tcp).await.unwrap(), None);
         }
+        Client::new(tcp, None)
+    }
+}
+
+/// Runs a transcript against a fresh server.
+async fn replay(transcript: &Transcript, way: Way) -> Result<(), String> {
+    let mut server = Server {
+        engine: server(transcript.settings.clone()).await,
+        service: transcript.service.clone(),
+        way,
+        listening: None,
     };
-    engine.shutdown().await.unwrap();
+    let mut clients = BTreeMap::new();
+    let mut result = steps(transcript, &mut server, &mut clients).await;
+    for client in clients.into_values() {
+        let ended = client.end().await;
+        result = result.and(ended);
+    }
+    server.engine.shutdown().await.unwrap();
     result.map_err(|why| format!("{}:{why} [{way:?}]", transcript.name))
 }
 
-/// The client's side of a transcript. What is wrong begins with a line number.
-async fn talk<S>(transcript: &Transcript, stream: S) -> Result<(), String>
-where
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
-    let (reader, mut writer) = tokio::io::split(stream);
-    // Always read, so that a server with much to say never waits for us.
-    let (lines, mut said) = mpsc::unbounded_channel();
-    let reading = tokio::spawn(async move {
-        let mut reader = BufReader::new(reader);
-        let mut line = Vec::new();
-        while matches!(reader.read_until(b'\n', &mut line).await, Ok(n) if n > 0) {
-            if lines.send(std::mem::take(&mut line)).is_err() {
-                break;
-            }
-        }
-    });
-    let result = steps(transcript, &mut writer, &mut said).await;
-    drop(writer);
-    reading.abort();
-    let _ = reading.await;
-    result
-}
-
+/// The clients' side of a transcript. What is wrong begins with a line number.
 async fn steps(
     transcript: &Transcript,
-    writer: &mut (impl AsyncWrite + Unpin),
-    said: &mut mpsc::UnboundedReceiver<Vec<u8>>,
+    server: &mut Server,
+    clients: &mut BTreeMap<usize, Client>,
 ) -> Result<(), String> {
+    let mut names = Names::new();
     let mut many: Option<&Pattern> = None;
-    for (number, step) in &transcript.steps {
+    for Line {
+        number,
+        client,
+        step,
+    } in &transcript.steps
+    {
+        if !clients.contains_key(client) {
+            clients.insert(*client, server.connect().await);
+        }
+        let client = clients.get_mut(client).unwrap();
         match step {
-            Step::Send(bytes) => {
-                let sent = async {
-                    writer.write_all(bytes).await?;
-                    writer.flush().await
-                };
-                match timeout(PATIENCE, sent).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(format!("{number}: cannot send: {error}")),
-                    Err(_) => return Err(format!("{number}: the server does not read")),
+            Step::Send(lines) => {
+                let mut bytes = Vec::new();
+                for line in lines {
+                    let text = filled(&line.text, &names)?;
+                    if text.contains('‹') {
+                        return Err(format!("{number}: a name is not known yet in {text:?}"));
+                    }
+                    bytes.extend(unescape(&text)?);
+                    if line.ends {
+                        bytes.extend_from_slice(b"\r\n");
+                    }
+                }
+                // A server that reads slowly reads all the same.
+                for piece in bytes.chunks(1024) {
+                    let sent = async {
+                        client.writer.write_all(piece).await?;
+                        client.writer.flush().await
+                    };
+                    match timeout(PATIENCE, sent).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return Err(format!("{number}: cannot send: {error}")),
+                        Err(_) => return Err(format!("{number}: the server does not read")),
+                    }
                 }
             }
             Step::Lines(pattern) => many = Some(pattern),
             Step::Line(pattern) => {
                 loop {
-                    let got = next(said).await;
+                    let got = next(&mut client.said).await;
                     let got = got
                         .map_err(|why| format!("{number}: wanted {:?}, but {why}", pattern.text))?;
                     let line = got
                         .strip_suffix(b"\r\n")
                         .ok_or_else(|| format!("{number}: no CRLF ends {:?}", show(&got)))?;
-                    if pattern.matches(line) {
+                    if pattern.matches(line, &mut names) {
                         break;
                     }
-                    if !many.is_some_and(|many| many.matches(line)) {
+                    if !many.is_some_and(|many| many.matches(line, &mut names)) {
                         return Err(format!(
                             "{number}: wanted {:?}, got {:?}",
                             pattern.text,
@@ -356,7 +559,7 @@ async fn steps(
                 }
                 many = None;
             }
-            Step::Close => match timeout(PATIENCE, said.recv()).await {
+            Step::Close => match timeout(PATIENCE, client.said.recv()).await {
                 Ok(None) => {}
                 Ok(Some(line)) => {
                     return Err(format!("{number}: wanted close, got {:?}", show(&line)));
@@ -435,16 +638,34 @@ async fn a_transcript_that_is_wrong_fails() {
             "S: 220 …\nC: EHLO x\nS* 251-…\nS: 250 …\n",
             "4: wanted \"250 …\", got \"250-",
         ),
+        (
+            "S: 220 …\nS2: 220 …\nC2: NOOP\nC: QUIT\nS2: 250 …\nS: 250 …\n",
+            "6: wanted \"250 …\", got \"221",
+        ),
+        (
+            "S: 220 ‹host› …\nC: NOOP\nS: ‹code› …\nC: VRFY ‹other›\n",
+            "4: a name is not known yet",
+        ),
+        ("S: 220‹dash›…\n", "1: wanted \"220‹dash›…\", got \"220 "),
     ] {
         let transcript = Transcript {
             service: "smtp".into(),
             name: "wrong".into(),
+            settings: Settings::default(),
             steps: parse(text).unwrap(),
         };
         let said = replay(&transcript, Way::Tcp).await.unwrap_err();
         assert!(said.starts_with(&format!("wrong:{why}")), "{said}");
     }
-    for text in ["S* 250\nC: x\n", "S* 250\n", "X: y\n", "", "C: \\q\n"] {
+    for text in [
+        "S* 250\nC: x\n",
+        "S* 250\n",
+        "S* 250\nS2: 250\n",
+        "X: y\n",
+        "",
+        "C: \\q\n",
+        "S: ‹x\n",
+    ] {
         parse(text).unwrap_err();
     }
 }

@@ -15,24 +15,31 @@ use tokio::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::delivery::Delivery;
+use crate::clock::{Clock, SystemClock};
+use crate::delivery::{Delivery, Outgoing};
 use crate::directory::Directory;
+use crate::dns::{self, Resolver, SystemResolver};
 use crate::error::Error;
 use crate::filter::{Chain, Filter, Level};
 use crate::login::{CertificateMapper, Logins, TokenChecker};
 use crate::mailbox::Mailboxes;
 use crate::net::listener;
 use crate::net::rules::Gate;
+use crate::queue::Queue;
+use crate::queue::route::Routes;
 use crate::search::SearchIndex;
 use crate::search::feed::{Feeder, Feeding};
 use crate::service::imap::Imap;
 use crate::service::pop3::Pop3;
 use crate::service::smtp_in::SmtpIn;
+use crate::service::smtp_out::SmtpOut;
 use crate::service::{Context, InFlight, Service};
 use crate::settings::{Common, ListenerSettings, Settings, TlsMode};
 
 /// The services there are.
-pub const SERVICES: [&str; 5] = ["smtp_in", "submission", "lmtp", "imap", "pop3"];
+pub const SERVICES: [&str; 6] = ["smtp_in", "submission", "smtp_out", "lmtp", "imap", "pop3"];
+/// The one that listens nowhere: it takes mail to other hosts.
+const SMTP_OUT: &str = "smtp_out";
 
 /// Puts an engine together.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub struct Builder {
     tls: Option<Arc<ServerConfig>>,
     filters: Chain,
     logins: Logins,
+    resolver: Option<Arc<dyn Resolver>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Builder {
@@ -56,6 +65,20 @@ impl Builder {
     #[must_use]
     pub fn tls(mut self, tls: Arc<ServerConfig>) -> Builder {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Asks this one about names, instead of the system's DNS servers.
+    #[must_use]
+    pub fn resolver(mut self, resolver: impl Resolver) -> Builder {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// The clock that the queue goes by, instead of the system's; for tests.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Builder {
+        self.clock = Arc::new(clock);
         self
     }
 
@@ -107,12 +130,24 @@ impl Builder {
         let mailboxes = Mailboxes::new(self.store.clone());
         let directory = Directory::new(self.store.clone(), mailboxes.clone())?;
         let defaults = self.settings.accounts.clone();
-        let delivery = Delivery::new(
+        let mut delivery = Delivery::new(
             mailboxes.clone(),
             directory.clone(),
             self.filters.clone(),
             defaults,
         );
+        let (smtp_out, hostname) = (&self.settings.smtp_out, &self.settings.hostname);
+        let outgoing = Outgoing {
+            queue: Queue::new(self.store.clone(), self.clock),
+            routes: Arc::new(ArcSwap::from_pointee(Routes::new(
+                smtp_out.clone(),
+                hostname,
+            ))),
+            hostname: hostname.as_str().into(),
+        };
+        if smtp_out.enable {
+            delivery = delivery.with_outgoing(outgoing.clone());
+        }
         let search = match self.store.directory() {
             Some(dir) => SearchIndex::open(&dir.join("search"), self.settings.search.clone()),
             None => SearchIndex::off(),
@@ -132,6 +167,8 @@ impl Builder {
             inner: Arc::new(Inner {
                 store: self.store,
                 context,
+                outgoing,
+                resolver: self.resolver,
                 running: Mutex::default(),
                 feeding: Mutex::default(),
             }),
@@ -149,6 +186,8 @@ pub struct Engine {
 struct Inner {
     store: Store,
     context: Context,
+    outgoing: Outgoing,
+    resolver: Option<Arc<dyn Resolver>>,
     running: Mutex<HashMap<&'static str, Running>>,
     /// What keeps the search index up to date, from the first service on.
     feeding: Mutex<Option<Feeding>>,
@@ -215,7 +254,14 @@ impl Engine {
             tls: None,
             filters: Chain::new(),
             logins: Logins::default(),
+            resolver: None,
+            clock: Arc::new(SystemClock),
         }
+    }
+
+    /// The queue of mail on its way to other hosts.
+    pub fn queue(&self) -> &Queue {
+        &self.inner.outgoing.queue
     }
 
     /// Accounts, domains, aliases.
@@ -262,9 +308,58 @@ impl Engine {
                 bound.push((self.service(name)?, bind(name, common)?));
             }
         }
+        let sending = match settings.smtp_out.enable {
+            true => Some(self.sending()?),
+            false => None,
+        };
         for (service, sockets) in bound {
             self.run(service, sockets)?;
         }
+        match sending {
+            Some(sending) => self.start_sending(sending),
+            None => Ok(()),
+        }
+    }
+
+    /// SMTP Outgoing, ready to be started.
+    fn sending(&self) -> Result<SmtpOut, Error> {
+        self.may_start(SMTP_OUT)?;
+        let inner = &self.inner;
+        let settings = self.settings();
+        if !settings.smtp_out.enable {
+            return Err(Error::Service(
+                "smtp_out is not enabled in the settings: no mail was accepted for it".into(),
+            ));
+        }
+        let resolver = match &inner.resolver {
+            Some(resolver) => Arc::clone(resolver),
+            None => {
+                let asked = SystemResolver::new(&dns::system::Options::default());
+                Arc::new(asked.map_err(|error| Error::Service(error.to_string()))?)
+            }
+        };
+        let context = &inner.context;
+        SmtpOut::new(
+            &inner.outgoing,
+            context.delivery.clone(),
+            context.filters.clone(),
+            resolver,
+        )
+    }
+
+    fn start_sending(&self, service: SmtpOut) -> Result<(), Error> {
+        let settings = self.settings();
+        let shared = Handle::try_current().map_err(std::io::Error::other)?;
+        let mut entry = Running::new(SMTP_OUT, settings.smtp_out.threads)?;
+        let runtime = match &entry.runtime {
+            Some(runtime) => runtime.handle().clone(),
+            None => shared,
+        };
+        let stop = entry.stop.subscribe();
+        let grace = settings.shutdown_timeout.0;
+        entry.tasks.push(runtime.spawn(service.run(stop, grace)));
+        self.inner.running.lock().insert(SMTP_OUT, entry);
+        tracing::info!(service = SMTP_OUT, "sending");
         Ok(())
     }
 
@@ -275,6 +370,10 @@ impl Engine {
     /// [`Error::Service`] if it runs already, or for a name that is none of
     /// [`SERVICES`]; [`Error::Bind`].
     pub async fn start_service(&self, name: &str) -> Result<(), Error> {
+        if name == SMTP_OUT {
+            let sending = self.sending()?;
+            return self.start_sending(sending);
+        }
         let settings = self.settings();
         let service = self.service(name)?;
         self.may_start(name)?;
@@ -491,6 +590,9 @@ impl Engine {
             "lmtp" => Arc::new(SmtpIn::lmtp(context)),
             "imap" => Arc::new(Imap::new(context)),
             "pop3" => Arc::new(Pop3::new(context)),
+            SMTP_OUT => {
+                return Err(Error::Service(format!("{name} listens nowhere")));
+            }
             _ => {
                 return Err(Error::Service(format!(
                     "there is no service {name}; there are {}",

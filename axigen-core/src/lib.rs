@@ -4,14 +4,17 @@
 //! Start at [`engine::Engine`]. The state machines of the protocols are in
 //! [`proto`], the store is in [`store`]; both are usable alone.
 
+pub mod clock;
 pub mod delivery;
 pub mod directory;
+pub mod dns;
 pub mod engine;
 pub mod error;
 pub mod filter;
 pub mod login;
 pub mod mailbox;
 pub mod net;
+pub mod queue;
 pub mod search;
 pub mod service;
 pub mod settings;

@@ -18,6 +18,12 @@ pub struct SmtpLimits {
     pub message_size: u64,
     /// Most recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for 100).
     pub recipients: usize,
+    /// Most transactions of one session; the next MAIL is answered 421. Zero is
+    /// no limit (RFC 9422 §4.1).
+    pub transactions: u32,
+    /// Most domains that the recipients of one session have; zero is no limit
+    /// (RFC 9422 §4.3).
+    pub recipient_domains: usize,
     /// Most errors before the session is closed with 421.
     pub errors: u32,
     /// Most failed logins before the session is closed with 421.
@@ -35,6 +41,8 @@ impl Default for SmtpLimits {
             auth_line: 12_288,
             message_size: 50 * 1024 * 1024,
             recipients: 1000,
+            transactions: 0,
+            recipient_domains: 0,
             errors: 20,
             auth_failures: 5,
             command_timeout: Duration::from_secs(300),

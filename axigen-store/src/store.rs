@@ -68,7 +68,7 @@ pub use space::Space;
 pub use stat::Stat;
 pub use train::{TrainOptions, Trained};
 pub use verify::{Problem, References, VerifyReport};
-pub use watch::{AllWatcher, Change, Watcher};
+pub use watch::{AllWatcher, Change, SomeWatcher, Watcher};
 
 /// Rows in one page of a scan.
 const SCAN: usize = 1024;
@@ -410,6 +410,11 @@ impl Store {
     /// does not show is announced.
     pub fn watch(&self, account: AccountId) -> Watcher {
         self.inner.shared.watchers.watch(account)
+    }
+
+    /// Watches the accounts that are added to it.
+    pub fn watch_some(&self) -> SomeWatcher {
+        self.inner.shared.watchers.watch_some()
     }
 
     /// Watches every account from now on.

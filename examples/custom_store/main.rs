@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use async_trait::async_trait;
-use axigen_core::delivery::{Answers, Outcome};
+use axigen_core::delivery::{Answers, Envelope, Outcome};
 use axigen_core::directory::NewAccount;
 use axigen_core::engine::Engine;
 use axigen_store::blocking::Blocking;
@@ -95,9 +95,10 @@ async fn mailbox(dir: &Path) -> Result<(), Failed> {
         .accept(Some(("ann", "example.test")), false, None)
         .await;
     let to = to.map_err(|refused| format!("{refused:?}"))?;
+    let envelope = Envelope::new("example", "bob@elsewhere.test");
     let outcomes = engine
         .delivery()
-        .deliver(raw.clone(), &[to], Answers::One)
+        .deliver(raw.clone(), &envelope, &[to], Answers::One)
         .await;
     if outcomes != [Outcome::Delivered] {
         return Err(format!("not delivered: {outcomes:?}").into());

@@ -8,6 +8,9 @@ use axigen_proto::sasl::client::Credentials;
 use axigen_proto::smtp::address::{ForwardPath, HelloName, ReversePath};
 use axigen_proto::smtp::client::{Client, Config, Envelope, Event, Role, StartTls};
 use axigen_proto::smtp::command::BodyType;
+use axigen_proto::smtp::deliver_by::{ByMode, DeliverBy};
+use axigen_proto::smtp::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+use axigen_proto::smtp::priority::Priority;
 use axigen_proto::{Input, Output, Session, TlsInfo};
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
@@ -45,6 +48,17 @@ fuzz_target!(|data: &[u8]| {
             Output::Event(Event::Ready(_) | Event::Refused { .. } | Event::Sent { .. }) => {
                 let to = vec![ForwardPath::Postmaster, ForwardPath::Mailbox("\"a b\"@c.test".parse().expect("a mailbox"))];
                 let mut envelope = Envelope::new(ReversePath::Null, to);
+                if switches & 128 != 0 {
+                    envelope.ret = Some(Ret::Headers);
+                    envelope.envid = EnvelopeId::new("a =b").ok();
+                    envelope.by = DeliverBy::new(60, ByMode::Notify, true).ok();
+                    envelope.priority = Priority::new(-3).ok();
+                    envelope.solicit = "net.example:ADV".parse().ok();
+                    for rcpt in &mut envelope.recipients {
+                        rcpt.notify = Some(Notify::NEVER);
+                        rcpt.orcpt = OriginalRecipient::new("utf-8", "jörg@b.test").ok();
+                    }
+                }
                 envelope.body = (switches & 32 != 0).then_some(BodyType::EightBitMime);
                 if switches & 64 == 0 && envelopes < 20 {
                     envelopes += 1;
@@ -54,7 +68,7 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             Output::Event(Event::WantBody) => {
-                for piece in [&b"x\n.\r"[..], b"\n..\r", b".y\n.", b"\n"] {
+                for piece in [&b"x\n.\r"[..], b"\n..\r", b".y\n.", b"\n\0.\r\n"] {
                     client.body(Bytes::from_static(piece)).expect("wanted");
                 }
                 client.finish().expect("wanted");
@@ -72,6 +86,7 @@ fuzz_target!(|data: &[u8]| {
     for (n, byte) in said.iter().enumerate() {
         match byte {
             b'\n' => assert!(n > 0 && said[n - 1] == b'\r'),
+            0 => panic!("a NUL went out"),
             b'\r' => assert_eq!(said.get(n + 1), Some(&b'\n')),
             _ => {}
         }

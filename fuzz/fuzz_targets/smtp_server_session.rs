@@ -5,8 +5,9 @@
 use std::time::Instant;
 
 use axigen_proto::sasl::{Answer, Ask, Mechanism, Refusal, ScramKeys};
+use axigen_proto::smtp::future_release::{FutureRelease, Interval};
 use axigen_proto::smtp::reply::Reply;
-use axigen_proto::smtp::server::{BodyPolicy, Config, Event, Role, Server, StartTls};
+use axigen_proto::smtp::server::{BodyPolicy, Config, Event, Lookups, Role, Server, StartTls};
 use axigen_proto::smtp::standard;
 use axigen_proto::{Close, Input, Output, Session, TlsInfo};
 use bytes::{Bytes, BytesMut};
@@ -28,10 +29,28 @@ fn config(switches: u8) -> Config {
     config.limits.auth_line = 256;
     config.limits.message_size = 1000;
     config.limits.recipients = 4;
+    if switches & 32 != 0 {
+        config.limits.transactions = 8;
+        config.limits.recipient_domains = 2;
+        config.vrfy = Lookups::Ask;
+        config.expn = Lookups::Ask;
+        let on = &mut config.extensions;
+        on.dsn = true;
+        on.deliver_by = Some(60);
+        on.future_release = Some(FutureRelease {
+            interval: Interval::MAX,
+            until: "2030-01-01T00:00:00Z".parse().expect("a moment"),
+        });
+        on.mt_priority = Some(None);
+        on.requiretls = true;
+        on.limits = true;
+        on.no_soliciting = Some(Some("net.example:ADV".parse().expect("a keyword")));
+        on.etrn = true;
+    }
     config
 }
 
-fn decide(server: &mut Server, event: &Event) {
+fn decide(server: &mut Server, event: &Event, role: Role) {
     let done = match event {
         Event::Auth(Ask::Password { password, .. }) if password.starts_with('d') => server.answer(Answer::Accept),
         Event::Auth(Ask::Password { .. }) => server.answer(Answer::Refuse(Refusal::BadCredentials)),
@@ -48,12 +67,20 @@ fn decide(server: &mut Server, event: &Event) {
         Event::Rcpt(rcpt) if rcpt.to.to_string().starts_with("<n") => server.reply(standard::NO_SUCH_USER.into()),
         Event::Mail(mail) if mail.from.to_string().starts_with("<q") => server.reply(standard::SHUTTING_DOWN.into()),
         Event::Data if server.recipients() == 2 => server.reply(standard::LOCAL_ERROR.into()),
+        // RFC 2033 §4.2: in LMTP one reply for each recipient.
+        Event::EndOfMessage if role == Role::Lmtp => {
+            for _ in 1..server.recipients() {
+                server.reply(Reply::ok()).expect("the event awaits this");
+            }
+            server.reply(Reply::ok())
+        }
         _ => server.reply(Reply::ok()),
     };
     done.expect("the event awaits this");
 }
 
 fn run(config: Config, input: &[u8], chunk: usize) -> (Vec<u8>, Vec<u8>, Option<Close>) {
+    let role = config.role;
     let mut server = Server::new(config, [0; 32]);
     let now = Instant::now();
     let mut pieces = input.chunks(chunk);
@@ -65,7 +92,7 @@ fn run(config: Config, input: &[u8], chunk: usize) -> (Vec<u8>, Vec<u8>, Option<
                 if let Event::Body(bytes) = &event {
                     bodies.extend_from_slice(bytes);
                 }
-                decide(&mut server, &event);
+                decide(&mut server, &event, role);
             }
             Output::Upgrade(_) => server.handle_input(now, Input::Upgraded(TlsInfo::default())),
             Output::Wait(wait) => {

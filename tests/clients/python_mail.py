@@ -2,6 +2,8 @@
 
 Uses only Python's own smtplib, imaplib and poplib. Prints one line a check; exit code 1 at the first difference.
 """
+import email
+import email.policy
 import glob
 import imaplib
 import os
@@ -134,7 +136,43 @@ def read_pop3(connect):
     return out
 
 
+def pop3_without_utf8():
+    """A client that does not know UTF8 (RFC 6856) reads a mail whose parts have headers in raw UTF-8."""
+    inner = "From: a@b.test\r\nSubject: Grüße\r\n\r\ninner ä\r\n"
+    sent = (
+        "From: a@b.test\r\nSubject: Grüße\r\nMIME-Version: 1.0\r\n"
+        "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\ntext ä\r\n"
+        "--b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
+        "Content-Description: Grüße\r\n"
+        'Content-Disposition: attachment; filename="Grüße aus Köln.pdf"\r\n\r\nAAAA\r\n'
+        f"--b\r\nContent-Type: message/rfc822\r\n\r\n{inner}--b--\r\n"
+    ).encode()
+    clear(OTHER)
+    c = imap_tls()
+    c.login(OTHER, PASSWORD)
+    imaplib.MapCRLF = imaplib.re.compile(b"\r\n")
+    assert c.append("INBOX", None, None, sent)[0] == "OK"
+    c.logout()
+    c = pop3_tls()
+    c.user(OTHER)
+    c.pass_(PASSWORD)
+    read = b"\r\n".join(c.retr(1)[1])
+    c.quit()
+    message = email.message_from_bytes(read, policy=email.policy.default)
+    text, pdf, inner = message.iter_parts()
+    assert message["Subject"] == "Grüße" and text.get_content().rstrip() == "text ä", read
+    assert pdf.get_filename() == "Grüße aus Köln.pdf" and pdf["Content-Description"] == "Grüße", read
+    assert inner.get_content()["Subject"] == "Grüße", read
+    # Nothing beyond ASCII but in bodies.
+    for line in read.split(b"\r\n"):
+        assert line.isascii() or line in ("text ä".encode(), "inner ä".encode()), line
+    clear(OTHER)
+    print("ok POP3 without UTF8")
+
+
 def main():
+    pop3_without_utf8()
     cases = list(mails())
     assert cases, "no mails in " + DIR
     for way in (smtp_plain, lmtp, submission, submission_login, submission_tls):

@@ -5,26 +5,41 @@
 //! into every mailbox, each account once, and only then is it acknowledged
 //! ([`Delivery::deliver`]).
 //!
-//! Nothing that was acknowledged is ever left out. As there is no queue yet
-//! that could try again or send a bounce, whatever cannot be delivered must be
-//! refused while the peer waits: see [`Answers`].
+//! Nothing that was acknowledged is ever left out. What cannot be put into a
+//! mailbox here is refused while the peer waits: see [`Answers`]. What travels
+//! to other hosts is in the [queue](crate::queue) in the same batch.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | this | recipients |
+//! | `envelope` | what is known of a message beside its bytes |
 //! | `plan` | the mailboxes, and the message into them |
+//! | `conclude` | an entry of the queue settled, its sender told in the same batch |
+//! | [`notice`] | what senders are told, in the standard's format |
 //! | [`headers`] | trace headers, loops, what submission adds and removes |
 
+mod conclude;
+mod envelope;
 pub mod headers;
+pub mod notice;
 mod plan;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
 use crate::mailbox::{Mailboxes, Quota};
+use crate::queue::Queue;
+use crate::queue::entry::Notify;
+use crate::queue::route::Routes;
 use crate::settings::{AccountSettings, OverQuota};
 
+pub(crate) use conclude::Conclusion;
+pub use envelope::Envelope;
 pub use plan::{Answers, Outcome};
 
 /// Most accounts one message goes to. A recipient that would lead beyond it is
@@ -39,6 +54,17 @@ pub struct Delivery {
     filters: Chain,
     /// What accounts inherit from the server.
     defaults: AccountSettings,
+    /// How mail travels, if it does.
+    outgoing: Option<Outgoing>,
+}
+
+/// How mail travels to other hosts.
+#[derive(Debug, Clone)]
+pub(crate) struct Outgoing {
+    pub(crate) queue: Queue,
+    pub(crate) routes: Arc<ArcSwap<Routes>>,
+    /// The name this server calls itself in notices.
+    pub(crate) hostname: Arc<str>,
 }
 
 /// Why a recipient is not taken. The code is the one a peer should see.
@@ -51,8 +77,10 @@ pub enum Refused {
     /// 550 5.7.1: not ours, and the peer has not logged in.
     Relay,
     /// 550 5.1.2: not ours, or an alias that leads to another host, and
-    /// nothing is sent to other hosts yet.
+    /// this server sends nothing to other hosts.
     NoOutgoing,
+    /// 553 5.1.2: no host can have this name.
+    BadDomain,
     /// An account it leads to is full: 452 4.2.2, or 552 5.2.2 if it is set to
     /// refuse.
     OverQuota(OverQuota),
@@ -64,18 +92,31 @@ pub enum Refused {
     Failed,
 }
 
-/// A recipient that was taken: the accounts it leads to.
+/// A recipient that was taken: the accounts and the other hosts' addresses it
+/// leads to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
     /// The address as the peer gave it.
     pub address: String,
+    /// Which notices its sender wants (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
+    /// The address its sender used, `type;address` (RFC 3461 §4.2).
+    pub original: Option<String>,
     deliveries: Vec<directory::Delivery>,
+    remote: Vec<Remote>,
+}
+
+/// An address elsewhere.
+#[derive(Debug, Clone, PartialEq)]
+struct Remote {
+    address: String,
+    lane: String,
 }
 
 impl Accepted {
-    /// How many accounts it leads to.
+    /// How many accounts and addresses elsewhere it leads to.
     pub fn accounts(&self) -> usize {
-        self.deliveries.len()
+        self.deliveries.len() + self.remote.len()
     }
 }
 
@@ -92,7 +133,14 @@ impl Delivery {
             directory,
             filters,
             defaults,
+            outgoing: None,
         }
+    }
+
+    /// The same, and mail to other hosts is accepted from those who may send it.
+    pub(crate) fn with_outgoing(mut self, outgoing: Outgoing) -> Delivery {
+        self.outgoing = Some(outgoing);
+        self
     }
 
     /// Whether mail for an address is taken. `local` and `domain` are as the
@@ -107,20 +155,34 @@ impl Delivery {
         authenticated: bool,
         size: Option<u64>,
     ) -> Result<Accepted, Refused> {
+        let accepted = self.reachable(address, authenticated).await?;
+        for delivery in &accepted.deliveries {
+            self.check_size(delivery, size).await?;
+        }
+        Ok(accepted)
+    }
+
+    /// The same, however full the accounts are: a notice that is not delivered
+    /// is a sender who waits for nothing.
+    async fn reachable(
+        &self,
+        address: Option<(&str, &str)>,
+        authenticated: bool,
+    ) -> Result<Accepted, Refused> {
         let resolved = match address {
             Some((local, domain)) => self.directory.resolve(local, domain).await,
             None => self.directory.resolve_postmaster().await,
         };
-        let deliveries = match resolved {
-            // An alias that leads elsewhere as well: taking it for those who
-            // are here would lose the other copies.
-            Ok(Resolution::Found { remote, .. }) if !remote.is_empty() => {
-                return Err(Refused::NoOutgoing);
-            }
-            Ok(Resolution::Found { local, .. }) => local,
+        let whole = address.map_or_else(
+            || "postmaster".to_owned(),
+            |(local, domain)| address_of(local, domain),
+        );
+        let (deliveries, remote) = match resolved {
+            // An alias may lead elsewhere as well.
+            Ok(Resolution::Found { local, remote }) => (local, remote),
             Ok(Resolution::NoSuchUser) => return Err(Refused::NoSuchUser),
             Ok(Resolution::Disabled) => return Err(Refused::Disabled),
-            Ok(Resolution::NotLocal) if authenticated => return Err(Refused::NoOutgoing),
+            Ok(Resolution::NotLocal) if authenticated => (Vec::new(), vec![whole.clone()]),
             Ok(Resolution::NotLocal) => return Err(Refused::Relay),
             Err(directory::Error::AliasTooLarge) => return Err(Refused::AliasTooLarge),
             Err(error) => {
@@ -128,17 +190,30 @@ impl Delivery {
                 return Err(Refused::Failed);
             }
         };
-        for delivery in &deliveries {
-            self.check_size(delivery, size).await?;
-        }
-        let address = address.map_or_else(
-            || "postmaster".to_owned(),
-            |(local, domain)| address_of(local, domain),
-        );
+        let remote = remote
+            .into_iter()
+            .map(|address| self.remote(address))
+            .collect::<Result<_, _>>()?;
         Ok(Accepted {
-            address,
+            address: whole,
+            notify: None,
+            original: None,
             deliveries,
+            remote,
         })
+    }
+
+    /// An address elsewhere, and the way there.
+    fn remote(&self, address: String) -> Result<Remote, Refused> {
+        let outgoing = self.outgoing.as_ref().ok_or(Refused::NoOutgoing)?;
+        let (_, domain) = address.rsplit_once('@').ok_or(Refused::BadDomain)?;
+        match outgoing.routes.load().lane(domain) {
+            Ok(lane) => Ok(Remote { address, lane }),
+            Err(error) => {
+                tracing::info!(address, %error, "a recipient's domain cannot be");
+                Err(Refused::BadDomain)
+            }
+        }
     }
 
     /// An account that is full already, or that the declared size would fill, or

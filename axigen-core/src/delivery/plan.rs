@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axigen_proto::smtp::reply::Reply;
-use axigen_store::AccountId;
+use axigen_store::{AccountId, BlobRef, Expect, Key, Op, Part};
 use bytes::Bytes;
 
-use super::{Accepted, Delivery};
+use super::{Accepted, Delivery, Envelope};
 use crate::directory;
 use crate::filter::{Disposition, Message, Recipient};
 use crate::mailbox::{self, Flags, NewMessage, Place, Quota, Target, names};
+use crate::queue;
 use crate::settings::OverQuota;
 
 /// How many answers the peer gets.
@@ -31,6 +32,8 @@ pub enum Answers {
 pub enum Outcome {
     /// It is safe on disk.
     Delivered,
+    /// It is safe on disk, and travels on.
+    Queued,
     /// A filter threw it away for this recipient.
     Discarded,
     /// A filter refused it, with these words.
@@ -52,8 +55,29 @@ pub enum Outcome {
 impl Outcome {
     /// Whether we answer for the message from now on.
     pub fn is_taken(&self) -> bool {
-        matches!(self, Outcome::Delivered | Outcome::Discarded)
+        matches!(
+            self,
+            Outcome::Delivered | Outcome::Queued | Outcome::Discarded
+        )
     }
+}
+
+/// What else a batch does in the system's range.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Also {
+    pub(super) ops: Vec<Op>,
+    pub(super) asserts: Vec<(Key, Expect)>,
+    /// A notice arrives, however full its reader's account is.
+    pub(super) beyond_quota: bool,
+}
+
+/// A message that is to be put where it goes.
+struct Letter<'l> {
+    raw: &'l Bytes,
+    envelope: &'l Envelope,
+    /// Recipients that lead elsewhere too.
+    travels: Vec<&'l Accepted>,
+    also: &'l Also,
 }
 
 /// An account that is to get the message, and which recipients lead to it.
@@ -71,11 +95,44 @@ impl Delivery {
     pub async fn deliver(
         &self,
         raw: Bytes,
+        envelope: &Envelope,
         recipients: &[Accepted],
         answers: Answers,
     ) -> Vec<Outcome> {
+        let none = Also::default();
+        self.deliver_also(raw, envelope, recipients, answers, &none)
+            .await
+    }
+
+    /// [`deliver`](Delivery::deliver), and something else in the same batch.
+    pub(super) async fn deliver_also(
+        &self,
+        raw: Bytes,
+        envelope: &Envelope,
+        recipients: &[Accepted],
+        answers: Answers,
+        also: &Also,
+    ) -> Vec<Outcome> {
         let (plan, mut outcomes) = self.plan(&raw, recipients, answers).await;
-        self.append(raw, plan, &mut outcomes).await;
+        // Whose outcome is open has local mailboxes, addresses elsewhere, or both.
+        let travels: Vec<&Accepted> = recipients
+            .iter()
+            .zip(&outcomes)
+            .filter(|(to, outcome)| !to.remote.is_empty() && outcome.is_none())
+            .map(|(to, _)| to)
+            .collect();
+        let letter = Letter {
+            raw: &raw,
+            envelope,
+            travels,
+            also,
+        };
+        self.append(&letter, plan, &mut outcomes).await;
+        for (to, outcome) in recipients.iter().zip(&mut outcomes) {
+            if *outcome == Some(Outcome::Delivered) && !to.remote.is_empty() {
+                *outcome = Some(Outcome::Queued);
+            }
+        }
         outcomes
             .into_iter()
             .map(|outcome| outcome.unwrap_or(Outcome::Failed))
@@ -154,11 +211,13 @@ impl Delivery {
             .flat_map(|planned| planned.wanted.iter().copied())
             .collect();
         for (at, slot) in outcomes.iter_mut().enumerate() {
-            if slot.is_none() && !delivered.contains(&at) {
+            let travels = recipients.get(at).is_some_and(|to| !to.remote.is_empty());
+            if slot.is_none() && !delivered.contains(&at) && !travels {
                 *slot = Some(Outcome::Discarded);
             }
         }
-        let one_account = plan.len() == 1;
+        let travels = recipients.iter().any(|to| !to.remote.is_empty());
+        let one_account = plan.len() == 1 && !travels;
         let mut plan: Vec<Planned> = plan.into_values().collect();
         for planned in &mut plan {
             // Where an answer stands for several accounts, one that is full
@@ -176,20 +235,33 @@ impl Delivery {
     }
 
     /// One append. Who is over quota is left out; everybody else is served.
-    async fn append(&self, raw: Bytes, mut plan: Vec<Planned>, outcomes: &mut [Option<Outcome>]) {
+    async fn append(
+        &self,
+        letter: &Letter<'_>,
+        mut plan: Vec<Planned>,
+        outcomes: &mut [Option<Outcome>],
+    ) {
         let message = NewMessage {
             internal_date: jiff::Timestamp::now().as_second(),
             internal_zone: 0,
-            raw,
+            raw: letter.raw.clone(),
         };
+        if letter.also.beyond_quota {
+            for planned in &mut plan {
+                planned.target.quota = Quota::NONE;
+            }
+        }
         self.leave_out_full(&message, &mut plan, outcomes).await;
         let mut to_inbox = false;
-        while !plan.is_empty() {
+        while !plan.is_empty() || !letter.travels.is_empty() {
             let targets: Vec<Target> = plan.iter().map(|planned| planned.target.clone()).collect();
-            let error = match self.mailboxes.append(message.clone(), &targets).await {
-                Ok(_) => {
+            let error = match self.commit(letter, &message, &targets).await {
+                Ok(()) => {
                     for planned in plan {
                         set(outcomes, &planned.wanted, &Outcome::Delivered);
+                    }
+                    for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+                        *outcome = Some(Outcome::Delivered);
                     }
                     return;
                 }
@@ -224,8 +296,63 @@ impl Delivery {
             for planned in plan {
                 set(outcomes, &planned.wanted, &outcome);
             }
+            for slot in outcomes.iter_mut().filter(|slot| slot.is_none()) {
+                *slot = Some(outcome.clone());
+            }
             return;
         }
+    }
+
+    /// The batch: mailboxes, the queue, and what else there is.
+    async fn commit(
+        &self,
+        letter: &Letter<'_>,
+        message: &NewMessage,
+        targets: &[Target],
+    ) -> mailbox::Result<()> {
+        let raw = letter.raw;
+        let outgoing = match &self.outgoing {
+            Some(outgoing) if !letter.travels.is_empty() || !letter.also.ops.is_empty() => outgoing,
+            _ => {
+                self.mailboxes.append(message.clone(), targets).await?;
+                return Ok(());
+            }
+        };
+        let entries = |content: &BlobRef| {
+            let recipients = letter.travels.iter().copied();
+            letter.envelope.entries(outgoing, recipients, raw, content)
+        };
+        let asserts = letter.also.asserts.clone();
+        if targets.is_empty() {
+            return outgoing
+                .queue
+                .enqueue(raw.clone(), entries, letter.also.ops.clone(), asserts)
+                .await
+                .map_err(of_store);
+        }
+        // Made once: what is queued is what the dispatcher hears of.
+        let made = std::sync::Mutex::new(Vec::new());
+        let beside = |content: &BlobRef| {
+            let entries = entries(content);
+            let mut ops = letter.also.ops.clone();
+            ops.extend(outgoing.queue.additions(&entries).map_err(to_store)?);
+            if let Ok(mut made) = made.lock() {
+                *made = entries;
+            }
+            Ok(Part {
+                account: AccountId::SYSTEM,
+                asserts: asserts.clone(),
+                ops,
+                advance: false,
+            })
+        };
+        let part = self
+            .mailboxes
+            .append_beside(message.clone(), targets, &beside)
+            .await?;
+        let entries = made.into_inner().unwrap_or_default();
+        outgoing.queue.added(&part, entries, raw);
+        Ok(())
     }
 
     /// Looks once, so that many full accounts do not cost many appends.
@@ -281,7 +408,7 @@ impl Delivery {
             // The peer still waits: refusing now makes the peer tell the sender.
             Disposition::Bounce(reply) => return Err(Outcome::Rejected(reply)),
             Disposition::Redirect(_) => {
-                tracing::warn!("a filter redirects, but nothing is sent to other hosts yet");
+                tracing::warn!("a filter redirects, which is not done yet");
                 return Err(Outcome::Deferred);
             }
         }
@@ -300,6 +427,18 @@ impl Delivery {
         let found = self.mailboxes.find_in_any_case(account, &name).await;
         found.ok().map(|found| found.id)
     }
+}
+
+/// A failure of the queue as one of the store.
+fn to_store(error: queue::Error) -> axigen_store::Error {
+    match error {
+        queue::Error::Store(error) => error,
+        other => axigen_store::Error::Corrupt(other.to_string()),
+    }
+}
+
+fn of_store(error: queue::Error) -> mailbox::Error {
+    to_store(error).into()
 }
 
 /// What is worse stays: a recipient that leads to several accounts is

@@ -88,7 +88,9 @@ impl House {
             accepted.push(self.accept(user).await.unwrap());
         }
         let raw = Bytes::from_static(MAIL);
-        self.delivery.deliver(raw, &accepted, answers).await
+        self.delivery
+            .deliver(raw, &Envelope::new("1", "s@y.test"), &accepted, answers)
+            .await
     }
 
     /// How many messages a folder holds; -1 if it is not there.
@@ -382,6 +384,9 @@ async fn a_failing_store_is_no_delivery() {
     let accepted = [house.accept("a").await.unwrap()];
     house.store.close().await.unwrap();
     let raw = Bytes::from_static(MAIL);
-    let outcomes = house.delivery.deliver(raw, &accepted, Answers::One).await;
+    let outcomes = house
+        .delivery
+        .deliver(raw, &Envelope::new("1", ""), &accepted, Answers::One)
+        .await;
     assert_eq!(outcomes, [Outcome::Failed]);
 }

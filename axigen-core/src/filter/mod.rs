@@ -80,8 +80,9 @@ pub trait Filter: Debug + Send + Sync + 'static {
         Ok(Disposition::Continue)
     }
 
-    /// The message is about to go to another host. Called by the outgoing
-    /// queue, which comes with a later version.
+    /// The message is about to go to another host: asked before each try.
+    /// [`Disposition::FileInto`] and [`Disposition::Redirect`] have no meaning
+    /// here.
     async fn pre_send(&self, msg: &mut Message, hop: &mut NextHop) -> Result<Disposition> {
         let _ = (msg, hop);
         Ok(Disposition::Continue)

@@ -81,6 +81,10 @@ impl Logins {
                 openid_configuration: checker.openid_configuration(),
             })
         };
+        if token.is_empty() {
+            // RFC 7628 §4.3: the client asks which scope is needed, and is told.
+            return (refuse(false), None);
+        }
         match checker.check(token, claimed).await {
             Ok(owner) => match let_in(directory, authzid, &owner).await {
                 // To whoever asks it is a token that is not good here.

@@ -245,8 +245,19 @@ impl Mailboxes {
                 Who::Anyone | Who::Authenticated => AccountId::SYSTEM,
             };
             if !negative && told != account {
-                let mut hint = Draft::new(told).quiet();
-                hint.set(keys::shared(account), &b""[..]);
+                let key = keys::shared(account);
+                let known = self.store.get(told, std::slice::from_ref(&key)).await?;
+                // The first time it is news for the other, or for everyone.
+                let mut hint = match (known.as_slice(), told) {
+                    ([Some(_)], _) => Draft::new(told).quiet(),
+                    (_, AccountId::SYSTEM) => Draft::new(told),
+                    _ => {
+                        let mut hint = Draft::new(told);
+                        hint.log(Record::folder(MailboxId(0)));
+                        hint
+                    }
+                };
+                hint.set(key, &b""[..]);
                 drafts.push(hint);
             }
             if self.commit(drafts).await?.is_some() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axigen_store::{AccountId, Expect, Slot, batch::CommitPart, blob::BlobIn};
+use axigen_store::{AccountId, BlobRef, Expect, Part, Slot, batch::CommitPart, blob::BlobIn};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 
@@ -21,6 +21,10 @@ use super::{
     row::{Read, Stored},
     types::{Appended, Flags, ItemId, MailboxId, NewMessage, Place, Replaces, Target},
 };
+
+/// What a batch that brings a message does in the system's range, given where
+/// the message's content is.
+pub(crate) type Beside<'b> = dyn Fn(&BlobRef) -> axigen_store::Result<Part> + Send + Sync + 'b;
 
 const ITEM: u8 = 0;
 /// Mailboxes of one account one message can go to: the slots left.
@@ -128,7 +132,26 @@ impl Mailboxes {
             .map(|(at, (message, target))| (message.clone(), (at, target.clone())))
             .unzip();
         let targets: Vec<_> = targets.iter().map(|(at, target)| (*at, target)).collect();
-        self.bring_in(&messages, &targets, true, replaces).await
+        let (appended, _) = self
+            .bring_in(&messages, &targets, true, replaces, None)
+            .await?;
+        Ok(appended)
+    }
+
+    /// [`append`](Mailboxes::append), and in the same batch what `beside` says
+    /// of the system's range, given where the content is. What that part of the
+    /// batch was given comes back too.
+    pub(crate) async fn append_beside(
+        &self,
+        message: NewMessage,
+        targets: &[Target],
+        beside: &Beside<'_>,
+    ) -> Result<CommitPart> {
+        let targets: Vec<_> = targets.iter().map(|target| (0, target)).collect();
+        let (_, part) = self
+            .bring_in(&[message], &targets, true, None, Some(beside))
+            .await?;
+        part.ok_or_else(|| Error::corrupt("an answer of the store"))
     }
 
     async fn append_as(
@@ -138,7 +161,10 @@ impl Mailboxes {
         labelled: bool,
     ) -> Result<Vec<Appended>> {
         let targets: Vec<_> = targets.iter().map(|target| (0, target)).collect();
-        self.bring_in(&[message], &targets, labelled, None).await
+        let (appended, _) = self
+            .bring_in(&[message], &targets, labelled, None, None)
+            .await?;
+        Ok(appended)
     }
 
     /// Puts messages where their targets say; each target names its message.
@@ -148,7 +174,8 @@ impl Mailboxes {
         targets: &[(usize, &Target)],
         labelled: bool,
         replaces: Option<&Replaces>,
-    ) -> Result<Vec<Appended>> {
+        beside: Option<&Beside<'_>>,
+    ) -> Result<(Vec<Appended>, Option<CommitPart>)> {
         let groups = group(targets)?;
         let mut items: Option<Vec<Item>> = None;
         let mut turns = Vec::new();
@@ -191,13 +218,20 @@ impl Mailboxes {
             if let Some(replaced) = &replaced {
                 self.take_replaced(replaced, &mut drafts).await?;
             }
-            if let Some(commit) = self.commit(drafts).await? {
+            let system = match (beside, items.first()) {
+                (Some(beside), Some(item)) => Some(beside(&item.content)?),
+                _ => None,
+            };
+            let has_system = system.is_some();
+            if let Some(mut commit) = self.commit_beside(drafts, system).await? {
                 let mut appended: Vec<(usize, Appended)> = Vec::with_capacity(targets.len());
                 for ((group, plan), part) in groups.iter().zip(&plans).zip(&commit.parts) {
                     appended.extend(answers(group, plan, part));
                 }
                 appended.sort_unstable_by_key(|(index, _)| *index);
-                return Ok(appended.into_iter().map(|(_, appended)| appended).collect());
+                let appended = appended.into_iter().map(|(_, appended)| appended).collect();
+                let system = commit.parts.pop().filter(|_| has_system);
+                return Ok((appended, system));
             }
         }
         Err(contended())

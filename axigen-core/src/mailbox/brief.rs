@@ -32,6 +32,9 @@ use super::{
 
 /// Longest one that is kept, in bytes.
 const MOST: usize = 1024;
+/// Longest text that is compared, in bytes; what comes behind makes no difference
+/// to SORT and THREAD. So a mailbox of long subjects is not all in memory.
+const TEXT: usize = 2000;
 /// Longest list of references that is looked at, in identifiers; the last ones
 /// count, since the nearest ancestors stand there.
 const REFERENCES: usize = 1000;
@@ -135,6 +138,8 @@ pub fn encode(structure: &Structure, header: &[u8]) -> Vec<u8> {
         first(&envelope.from, display),
         first(&envelope.to, display),
     ] {
+        let end = text.floor_char_boundary(TEXT);
+        let text = text.get(..end).unwrap_or_default();
         put(text.len() as u64, &mut out);
         out.extend_from_slice(text.as_bytes());
     }
@@ -369,7 +374,21 @@ mod tests {
         let structure = Structure::parse(raw.as_bytes());
         assert!(kept(&structure, raw.as_bytes()).is_empty());
         let brief = encode(&structure, raw.as_bytes());
-        assert_eq!(Brief::decode(&brief).unwrap().subject.len(), 2 * MOST);
+        assert_eq!(Brief::decode(&brief).unwrap().subject.len(), TEXT);
+        // Also where it comes from a header that is no longer than it may be.
+        let raw = format!(
+            "From: {}@x\r\nSubject: {}\r\n\r\n",
+            "ä".repeat(1200),
+            "x".repeat(60_000)
+        );
+        let structure = Structure::parse(raw.as_bytes());
+        let brief = encode(&structure, raw.as_bytes());
+        let brief = Brief::decode(&brief).unwrap();
+        assert!((TEXT - 3..=TEXT).contains(&brief.from.len()));
+        assert!(std::str::from_utf8(brief.from).is_ok());
+        let raw = format!("References: {}\r\n\r\n", "<a@x> ".repeat(100_000));
+        let brief = encode(&Structure::parse(raw.as_bytes()), raw.as_bytes());
+        assert_eq!(Brief::decode(&brief).unwrap().references.len(), REFERENCES);
     }
 
     proptest! {

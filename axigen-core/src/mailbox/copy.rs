@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{
     Mailboxes,
     draft::{CHUNK, Draft, TRIES, contended},
-    error::Result,
+    error::{Error, Result},
     folders::Folder,
     item::Item,
     keys,
@@ -24,9 +24,29 @@ const ITEM: u8 = 1;
 /// Most bytes of item records one batch copies.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
+/// What becomes of a copy or a move of messages of which some are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenGone {
+    /// They are left out.
+    LeaveOut,
+    /// Nothing is done.
+    Refuse,
+}
+
+impl WhenGone {
+    /// Whether so many of the messages are there that it goes on.
+    fn admits(self, there: usize, wanted: usize) -> Result<()> {
+        match self == WhenGone::Refuse && there < wanted {
+            true => Err(Error::NoSuchMessage),
+            false => Ok(()),
+        }
+    }
+}
+
 /// From where to where.
 #[derive(Debug)]
 struct Way<'v> {
+    when_gone: WhenGone,
     from: &'v View,
     to: &'v View,
     source: Folder,
@@ -56,8 +76,8 @@ impl Mailboxes {
     /// what the earlier ones copied is removed again.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox) if either is missing, [`Error::OverQuota`](super::Error::OverQuota) with
-    /// target 0, [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`] if either is missing, [`Error::OverQuota`] with
+    /// target 0, [`Error::Store`].
     pub async fn copy(
         &self,
         account: AccountId,
@@ -67,7 +87,8 @@ impl Mailboxes {
         quota: Quota,
     ) -> Result<Copied> {
         let (from, to) = (View::own(account, from), View::own(account, to));
-        self.copy_of(&from, uids, &to, quota).await
+        self.copy_of(&from, uids, &to, quota, WhenGone::LeaveOut)
+            .await
     }
 
     /// [`copy`](Mailboxes::copy) by one who looks at both mailboxes, which may
@@ -75,15 +96,17 @@ impl Mailboxes {
     /// out; the quota is that of the account it goes to.
     ///
     /// # Errors
-    /// As [`copy`](Mailboxes::copy).
+    /// As [`copy`](Mailboxes::copy); [`Error::NoSuchMessage`] with
+    /// [`WhenGone::Refuse`]: nothing was copied then.
     pub async fn copy_of(
         &self,
         from: &View,
         uids: &[u32],
         to: &View,
         quota: Quota,
+        when_gone: WhenGone,
     ) -> Result<Copied> {
-        let way = self.way(from, to, quota).await?;
+        let way = self.way(from, to, quota, when_gone).await?;
         let uids = ascending(uids);
         let mut copied = Copied {
             uid_validity: way.target.uid_validity,
@@ -123,7 +146,7 @@ impl Mailboxes {
     /// fails, the earlier ones stay moved.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox) if either is missing, [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`] if either is missing, [`Error::Store`].
     pub async fn move_(
         &self,
         account: AccountId,
@@ -132,7 +155,8 @@ impl Mailboxes {
         to: MailboxId,
     ) -> Result<Copied> {
         let (from, to) = (View::own(account, from), View::own(account, to));
-        self.move_of(&from, uids, &to, Quota::NONE).await
+        self.move_of(&from, uids, &to, Quota::NONE, WhenGone::LeaveOut)
+            .await
     }
 
     /// [`move_`](Mailboxes::move_) by one who looks at both mailboxes. Between
@@ -140,25 +164,38 @@ impl Mailboxes {
     /// go to counts.
     ///
     /// # Errors
-    /// As [`move_`](Mailboxes::move_); [`Error::OverQuota`](super::Error::OverQuota) with target 0.
+    /// As [`move_`](Mailboxes::move_); [`Error::OverQuota`] with target 0;
+    /// [`Error::NoSuchMessage`] with [`WhenGone::Refuse`]: nothing was moved then.
+    /// If a message goes while more than a thousand are moved, those that were
+    /// moved before are given, and the rest stays where it is.
     pub async fn move_of(
         &self,
         from: &View,
         uids: &[u32],
         to: &View,
         quota: Quota,
+        when_gone: WhenGone,
     ) -> Result<Copied> {
-        let way = self.way(from, to, quota).await?;
+        let way = self.way(from, to, quota, when_gone).await?;
         let uids = ascending(uids);
         let mut moved = Copied {
             uid_validity: way.target.uid_validity,
             uids: Vec::with_capacity(uids.len()),
         };
+        if when_gone == WhenGone::Refuse && uids.len() > CHUNK {
+            // Before the first batch, since that one stays.
+            let rows = self.read_rows(from.account, from.mailbox, &uids).await?;
+            when_gone.admits(rows.len(), uids.len())?;
+        }
         let mut rest = uids.as_slice();
         while !rest.is_empty() {
             let done = match from.account == to.account {
-                true => self.move_chunk(&way, rest).await?,
-                false => self.move_across(&way, rest).await?,
+                true => self.move_chunk(&way, rest).await,
+                false => self.move_across(&way, rest).await,
+            };
+            let done = match done {
+                Err(Error::NoSuchMessage) if !moved.uids.is_empty() => break,
+                done => done?,
             };
             moved.uids.extend(done.pairs);
             rest = rest.get(done.looked_at..).unwrap_or_default();
@@ -167,8 +204,15 @@ impl Mailboxes {
         Ok(moved)
     }
 
-    async fn way<'v>(&self, from: &'v View, to: &'v View, quota: Quota) -> Result<Way<'v>> {
+    async fn way<'v>(
+        &self,
+        from: &'v View,
+        to: &'v View,
+        quota: Quota,
+        when_gone: WhenGone,
+    ) -> Result<Way<'v>> {
         Ok(Way {
+            when_gone,
             from,
             to,
             source: self.record(from.account, from.mailbox).await?,
@@ -199,7 +243,12 @@ impl Mailboxes {
         let chunk = uids.get(..CHUNK).unwrap_or(uids);
         for _ in 0..TRIES {
             let rows = self.read_rows(from.account, from.mailbox, chunk).await?;
+            way.when_gone.admits(rows.len(), chunk.len())?;
             let (contents, whole) = self.contents(from.account, &rows).await?;
+            if whole && way.when_gone.admits(contents.len(), rows.len()).is_err() {
+                // One was expunged just now: its row is gone, too.
+                continue;
+            }
             let Some((last, _)) = contents.last() else {
                 // Either all are gone, or what is left was expunged just now.
                 match rows.is_empty() {
@@ -317,7 +366,7 @@ impl Mailboxes {
                 Some(marks) => marks.get(&read.uid).is_some_and(|mark| mark.seen),
                 None => !row.unseen(),
             };
-            // RFC 8514 §4.1: it is saved there now.
+            // RFC 8514 §3: it is saved there now.
             row.saved = now;
             // The row's own is what the account it is in has seen.
             let owner_has_seen = match (from.account == to.account, to.guest()) {
@@ -403,6 +452,7 @@ impl Mailboxes {
         let chunk = uids.get(..CHUNK).unwrap_or(uids);
         for _ in 0..TRIES {
             let rows = self.read_rows(account, from, chunk).await?;
+            way.when_gone.admits(rows.len(), chunk.len())?;
             if rows.is_empty() {
                 return Ok(Done::all(chunk));
             }
@@ -448,7 +498,11 @@ impl Mailboxes {
         let chunk = uids.get(..CHUNK).unwrap_or(uids);
         for _ in 0..TRIES {
             let mut rows = self.read_rows(from.account, from.mailbox, chunk).await?;
+            way.when_gone.admits(rows.len(), chunk.len())?;
             let (contents, whole) = self.contents(from.account, &rows).await?;
+            if whole && way.when_gone.admits(contents.len(), rows.len()).is_err() {
+                continue;
+            }
             let kept: Vec<u32> = contents.iter().map(|(read, _)| read.uid).collect();
             let looked_at = match (contents.last(), whole) {
                 (None, _) if rows.is_empty() => return Ok(Done::all(chunk)),

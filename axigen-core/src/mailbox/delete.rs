@@ -138,6 +138,7 @@ impl Mailboxes {
                 draft.delete_range(keys::of_mailbox(keys::SEEN, mailbox));
                 draft.delete_range(keys::of_mailbox(keys::READER, mailbox));
                 draft.delete_range(keys::of_mailbox(keys::ANNOTATION, mailbox));
+                draft.delete(keys::access_key(account, mailbox));
                 draft.delete(keys::condemned(mailbox));
             }
             match self.commit(vec![draft]).await? {

@@ -375,14 +375,24 @@ impl Draft {
 impl Mailboxes {
     /// Does a batch of drafts, durable on `Ok`; `None` if others were faster
     /// and the caller must read again.
-    pub(super) async fn commit(&self, mut drafts: Vec<Draft>) -> Result<Option<Commit>> {
+    pub(super) async fn commit(&self, drafts: Vec<Draft>) -> Result<Option<Commit>> {
+        self.commit_beside(drafts, None).await
+    }
+
+    /// The same, with one more part at its end.
+    pub(super) async fn commit_beside(
+        &self,
+        mut drafts: Vec<Draft>,
+        beside: Option<Part>,
+    ) -> Result<Option<Commit>> {
         let notes: Vec<_> = drafts
             .iter_mut()
             .flat_map(|draft| std::mem::take(&mut draft.notes))
             .collect();
         let written: Vec<_> = drafts.iter().flat_map(Draft::written).collect();
-        let (parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
+        let (mut parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
             drafts.into_iter().map(Draft::finish).unzip();
+        parts.extend(beside);
         let places = written.iter().filter_map(|(account, mailbox, written)| {
             written.lowest.map(|lowest| ((*account, *mailbox), lowest))
         });

@@ -64,9 +64,8 @@ impl Excerpt {
         self.rest.is_empty()
     }
 
-    /// Takes up what was read of a range.
-    fn add(&mut self, stretches: Vec<Stretch>, structure: &Structure) {
-        let leaves = structure.leaves();
+    /// Takes up what was read of a range. The leaves ascend.
+    fn add(&mut self, stretches: Vec<Stretch>, leaves: &[Leaf<'_>]) {
         let mut joined: Option<(u64, BytesMut)> = None;
         let mut stretches = stretches.into_iter().peekable();
         while let Some(stretch) = stretches.next() {
@@ -85,7 +84,12 @@ impl Excerpt {
                         _ => false,
                     }
             };
-            if stretch.recipe != Recipe::Plain && leaves.iter().any(is_part) {
+            let at = leaves.partition_point(|leaf| leaf.content.start < stretch.start);
+            let mut here = leaves.get(at..).unwrap_or_default().iter();
+            let mut here = here
+                .by_ref()
+                .take_while(|leaf| leaf.content.start == stretch.start);
+            if stretch.recipe != Recipe::Plain && here.any(is_part) {
                 self.pieces.extend(joined.take().map(frozen));
                 self.decoded.push((stretch.start, stretch.bytes));
                 continue;
@@ -134,18 +138,23 @@ pub(super) fn of_texts(structure: &Structure) -> Vec<Range<u64>> {
 /// Where a first look at these ranges ends: behind a part before which there is little, compared
 /// with what is behind it. What is looked for may be there.
 fn first_look(structure: &Structure, ranges: &[Range<u64>]) -> Option<u64> {
-    let before = |cut: u64| -> u64 {
-        let lengths = ranges
-            .iter()
-            .map(|range| range.end.min(cut).saturating_sub(range.start));
-        lengths.sum()
-    };
-    let all = before(u64::MAX);
-    let leaves = structure.leaves();
-    let ends = leaves.iter().filter(|leaf| leaf.is_text());
-    ends.map(|leaf| leaf.content.end)
-        .filter(|end| (1..=all / LITTLE).contains(&before(*end)))
-        .max()
+    let all: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+    let (mut cut, mut before) = (None, 0);
+    let mut ranges = ranges.iter().peekable();
+    // Both ascend.
+    for leaf in structure.leaves().iter().filter(|leaf| leaf.is_text()) {
+        let end = leaf.content.end;
+        while let Some(passed) = ranges.next_if(|range| range.end <= end) {
+            before += passed.end - passed.start;
+        }
+        let begun = ranges
+            .peek()
+            .map_or(0, |range| end.saturating_sub(range.start));
+        if (1..=all / LITTLE).contains(&(before + begun)) {
+            cut = Some(end);
+        }
+    }
+    cut
 }
 
 impl Mailboxes {
@@ -188,9 +197,10 @@ impl Mailboxes {
         content: &Content,
         structure: &Structure,
     ) -> Result<Excerpt> {
+        let leaves = structure.leaves();
         for range in std::mem::take(&mut excerpt.rest) {
             let stretches = self.part_kept(content, range).await?;
-            excerpt.add(stretches, structure);
+            excerpt.add(stretches, &leaves);
         }
         Ok(excerpt)
     }

@@ -5,7 +5,7 @@ use axigen_store::AccountId;
 use super::{
     Mailboxes,
     draft::{CHUNK, Draft, TRIES, contended},
-    error::Result,
+    error::{Error, Result},
     item::Item,
     keys,
     label::Event,
@@ -15,15 +15,30 @@ use super::{
     types::{ItemId, MailboxId},
 };
 
+/// Most messages that one batch removes at the end of a POP3 session. Each takes
+/// some four kilobytes of memory until the batch is committed, and some hundred
+/// bytes of the 32 MB that a batch may have; a hundred thousand have no room there.
+pub const REMOVED_AT_ONCE: usize = 10_000;
+
 impl Mailboxes {
+    /// UIDs of the messages that carry `\\Deleted`, ascending, found without reading
+    /// the others.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn deleted(&self, account: AccountId, mailbox: MailboxId) -> Result<Vec<u32>> {
+        self.scan_marks(account, keys::of_mailbox(keys::DELETED, mailbox))
+            .await
+    }
+
     /// Removes those of `uids` that carry `\Deleted`; `None` means all that
     /// carry it, found without reading the others. Returns the UIDs removed,
     /// ascending. A message whose `\Deleted` is taken off at the same moment
     /// stays. Up to a thousand messages are one batch.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
-    /// [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`],
+    /// [`Error::Store`].
     pub async fn expunge(
         &self,
         account: AccountId,
@@ -32,21 +47,20 @@ impl Mailboxes {
     ) -> Result<Vec<u32>> {
         let uids = match uids {
             Some(uids) => ascending(uids),
-            None => {
-                self.scan_marks(account, keys::of_mailbox(keys::DELETED, mailbox))
-                    .await?
-            }
+            None => self.deleted(account, mailbox).await?,
         };
         self.erase(account, mailbox, &uids, true).await
     }
 
-    /// Removes these messages whatever their flags (POP3 QUIT, one batch up to
-    /// a thousand). Returns the UIDs removed, ascending; those that were gone
-    /// already are left out.
+    /// Removes these messages whatever their flags (POP3 QUIT). Returns the UIDs
+    /// removed, ascending; those that were gone already are left out.
+    ///
+    /// All or nothing up to [`REMOVED_AT_ONCE`] messages, which are one batch; of
+    /// more, some may be gone after an error.
     ///
     /// # Errors
-    /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox),
-    /// [`Error::Store`](super::Error::Store).
+    /// [`Error::NoSuchMailbox`],
+    /// [`Error::Store`].
     pub async fn remove(
         &self,
         account: AccountId,
@@ -54,7 +68,8 @@ impl Mailboxes {
         uids: &[u32],
     ) -> Result<Vec<u32>> {
         let uids = ascending(uids);
-        self.erase(account, mailbox, &uids, false).await
+        self.erase_by(account, mailbox, &uids, false, REMOVED_AT_ONCE)
+            .await
     }
 
     pub(super) async fn erase(
@@ -64,16 +79,35 @@ impl Mailboxes {
         uids: &[u32],
         only_deleted: bool,
     ) -> Result<Vec<u32>> {
+        self.erase_by(account, mailbox, uids, only_deleted, CHUNK)
+            .await
+    }
+
+    async fn erase_by(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uids: &[u32],
+        only_deleted: bool,
+        at_once: usize,
+    ) -> Result<Vec<u32>> {
         let event = Event::Removed {
             account,
             from: self.record(account, mailbox).await?.name,
         };
         let mut removed = Vec::new();
-        for chunk in uids.chunks(CHUNK) {
-            removed.extend(
-                self.erase_chunk(account, mailbox, chunk, only_deleted, &event)
-                    .await?,
-            );
+        for chunk in uids.chunks(at_once) {
+            let whole = self.erase_chunk(account, mailbox, chunk, only_deleted, &event);
+            match whole.await {
+                // Messages of many parts: better in smaller batches than never.
+                Err(Error::Store(axigen_store::Error::TooLarge(_))) if chunk.len() > CHUNK => {
+                    for chunk in chunk.chunks(CHUNK) {
+                        let some = self.erase_chunk(account, mailbox, chunk, only_deleted, &event);
+                        removed.extend(some.await?);
+                    }
+                }
+                whole => removed.extend(whole?),
+            }
         }
         Ok(removed)
     }
@@ -96,7 +130,9 @@ impl Mailboxes {
             let mut draft = Draft::new(account);
             draft.mailbox_exists(mailbox);
             let hashes = self.take_out(account, mailbox, &rows, &mut draft).await?;
-            draft.note(event.clone(), hashes);
+            for hashes in hashes.chunks(CHUNK) {
+                draft.note(event.clone(), hashes.to_vec());
+            }
             draft.log(Record::vanished(mailbox, &removed));
             if self.commit(vec![draft]).await?.is_some() {
                 return Ok(removed);
@@ -131,17 +167,20 @@ impl Mailboxes {
         draft: &mut Draft,
     ) -> Result<Vec<[u8; 32]>> {
         let mut hashes = Vec::with_capacity(items.len());
-        let keys: Vec<_> = items.into_iter().map(keys::item).collect();
-        let records = self.store.get(account, &keys).await?;
-        for (key, record) in keys.into_iter().zip(records) {
-            // An item can be missing only if another session expunged it (then
-            // the row's assert fails) or the store was damaged (then the row
-            // must not stay for ever).
-            if let Some(record) = record {
-                let item = Item::decode(&record)?;
-                item.release(draft);
-                draft.delete(key);
-                hashes.push(item.content.hash);
+        // Their records are larger than what is kept of them here.
+        for items in items.chunks(CHUNK) {
+            let keys: Vec<_> = items.iter().copied().map(keys::item).collect();
+            let records = self.store.get(account, &keys).await?;
+            for (key, record) in keys.into_iter().zip(records) {
+                // An item can be missing only if another session expunged it (then
+                // the row's assert fails) or the store was damaged (then the row
+                // must not stay for ever).
+                if let Some(record) = record {
+                    let item = Item::decode(&record)?;
+                    item.release(draft);
+                    draft.delete(key);
+                    hashes.push(item.content.hash);
+                }
             }
         }
         Ok(hashes)

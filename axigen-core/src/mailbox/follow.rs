@@ -33,9 +33,14 @@ pub struct Stretch {
     pub gone: Places,
     /// Mailboxes in which flags changed.
     pub flagged: BTreeSet<MailboxId>,
-    /// Mailboxes that were made, renamed or deleted.
+    /// What others than the owner have seen changed: by mailbox and reader the
+    /// UIDs.
+    pub seen: BTreeMap<(MailboxId, AccountId), BTreeSet<u32>>,
+    /// Mailboxes that were made, renamed or deleted, or whose access lists
+    /// changed.
     pub folders: BTreeSet<MailboxId>,
-    /// Whether a subscription changed.
+    /// Whether a subscription changed, or somebody shares mailboxes with the
+    /// account who did not before.
     pub subscriptions: bool,
     /// Notes that changed: of which mailbox (0 is the account itself), whose (0 is
     /// everyone's), and their names.
@@ -193,8 +198,15 @@ impl Stretch {
                 self.annotated.push((mailbox, reader, name));
                 0
             }
-            // What others have seen is no news of the account's mail.
-            Record::Seen { .. } => 0,
+            Record::Seen {
+                mailbox,
+                reader,
+                uids,
+            } => {
+                let count = uids.len();
+                self.seen.entry((mailbox, reader)).or_default().extend(uids);
+                count
+            }
             Record::Flags { mailbox, .. } => {
                 self.flagged.insert(mailbox);
                 0

@@ -26,6 +26,7 @@
 //! | `22 mailbox reader` | how many messages the reader has seen |
 //! | `24 mailbox reader name` | a note about the mailbox, see [`annotations`](super::annotations) |
 //! | `25 name` | a private note of the account itself |
+//! | `27 owner mailbox` | the account's key for URLs into the mailbox, see [`access_keys`](super::access_keys) |
 //! | `23 owner` | the owner shares mailboxes with this account; in the system's range, with everyone |
 
 use axigen_store::{AccountId, Key, Patch, Slot, Template};
@@ -57,6 +58,7 @@ pub(super) const READER: u8 = 0x22;
 pub(super) const SHARED: u8 = 0x23;
 pub(super) const ANNOTATION: u8 = 0x24;
 pub(super) const ACCOUNT_ANNOTATION: u8 = 0x25;
+pub(super) const ACCESS_KEY: u8 = 0x27;
 /// Where the name begins in a key of [`annotation`].
 pub(super) const ANNOTATION_NAME: usize = 13;
 
@@ -293,6 +295,15 @@ pub(super) fn annotations(id: MailboxId, reader: AccountId) -> (Key, Key) {
 /// A private note of the account itself.
 pub(super) fn account_annotation(name: &str) -> Key {
     tagged(ACCOUNT_ANNOTATION, name.as_bytes())
+}
+
+/// The key by which an account makes URLs into a mailbox.
+pub(super) fn access_key(owner: AccountId, id: MailboxId) -> Key {
+    let mut key = Vec::with_capacity(13);
+    key.push(ACCESS_KEY);
+    key.extend_from_slice(&owner.0.to_be_bytes());
+    key.extend_from_slice(&id.0.to_be_bytes());
+    key.into()
 }
 
 /// First and end of all keys with a tag.

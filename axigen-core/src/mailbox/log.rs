@@ -35,7 +35,8 @@ pub(super) enum Record {
     /// These UIDs (ascending) are gone.
     Vanished { mailbox: MailboxId, uids: Vec<u32> },
     /// The mailbox was made, renamed or deleted, or other accounts may do
-    /// something else with it; 0 if only a subscription changed.
+    /// something else with it; 0 if only a subscription changed, or who shares
+    /// mailboxes with the account.
     Folder { mailbox: MailboxId },
     /// A note of this name changed; mailbox 0 is the account itself, reader 0
     /// everyone.

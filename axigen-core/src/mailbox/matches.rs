@@ -5,7 +5,7 @@ use axigen_store::AccountId;
 use super::{
     Mailboxes,
     error::{Error, Result},
-    search::{Answer, Candidate, HEADER, Search},
+    search::{Answer, BEST, Candidate, HEADER, Search},
     types::Row,
 };
 
@@ -22,6 +22,22 @@ impl Mailboxes {
         seq: u32,
         row: &Row,
     ) -> Result<bool> {
+        let score = self.relevancy(account, search, seq, row).await?;
+        Ok(score.is_some())
+    }
+
+    /// As [`matches`](Mailboxes::matches); and how well, from 1 to 100, which is
+    /// always 100 where nothing inexact was asked. `None` if it does not match.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn relevancy(
+        &self,
+        account: AccountId,
+        search: &Search,
+        seq: u32,
+        row: &Row,
+    ) -> Result<Option<u8>> {
         let (mut email_id, mut opened, mut header, mut raw) = (None, None, None, None);
         loop {
             let candidate = Candidate {
@@ -34,12 +50,15 @@ impl Mailboxes {
             };
             let answer = search.matches(&candidate);
             if matches!(answer, Answer::Yes | Answer::No) {
-                return Ok(answer == Answer::Yes);
+                return Ok((answer == Answer::Yes).then(|| match search.is_fuzzy() {
+                    true => search.relevancy(&candidate),
+                    false => BEST,
+                }));
             }
             if answer == Answer::NeedsEmailId {
                 email_id = match self.email_id(account, row.item).await {
                     Ok(id) => Some(id),
-                    Err(Error::NoSuchMessage) => return Ok(false),
+                    Err(Error::NoSuchMessage) => return Ok(None),
                     Err(error) => return Err(error),
                 };
                 continue;
@@ -47,7 +66,7 @@ impl Mailboxes {
             if opened.is_none() {
                 opened = match self.opened(account, row.item).await {
                     Ok(opened) => Some(opened),
-                    Err(Error::NoSuchMessage) => return Ok(false),
+                    Err(Error::NoSuchMessage) => return Ok(None),
                     Err(error) => return Err(error),
                 };
             }
@@ -72,7 +91,7 @@ impl Mailboxes {
             };
             match read {
                 Ok(()) => {}
-                Err(Error::NoSuchMessage) => return Ok(false),
+                Err(Error::NoSuchMessage) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }

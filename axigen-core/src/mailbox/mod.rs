@@ -19,9 +19,11 @@
 //! | `select`, `item` | reading: UIDs and rows; structure and content |
 //! | `flags`, `copy`, `expunge` | changing |
 //! | [`annotations`] | notes about mailboxes |
+//! | `access_keys` | keys of URLs that carry rights |
 //! | [`acl`], `view`, `seen` | what others may do with a mailbox, how they see it, what they have seen |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
+//! | `fuzzy` | how well a text answers an inexact search |
 //! | [`sort`], [`thread`], `subject`, `casemap` | found messages in an order, in trees |
 //! | `objectid`, `preview` | what a mailbox and a message are called for ever; how a message begins |
 //! | `quota` | what an account holds |
@@ -37,6 +39,7 @@ use axigen_store::{AccountId, Store};
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turns, OwnedMutexGuard};
 
+mod access_keys;
 pub mod acl;
 pub mod annotations;
 mod append;
@@ -56,6 +59,7 @@ mod flags;
 mod fold;
 mod folders;
 mod follow;
+mod fuzzy;
 mod item;
 mod keys;
 pub mod keywords;
@@ -85,7 +89,10 @@ mod types;
 pub mod verify;
 mod view;
 
+pub use access_keys::AccessKey;
+pub use copy::WhenGone;
 pub use error::{Error, Result};
+pub use expunge::REMOVED_AT_ONCE;
 pub use follow::{Places, Stretch};
 pub use item::Content;
 pub use objectid::mailbox_object;
@@ -142,6 +149,11 @@ impl Mailboxes {
     /// Woken when anything of the account changes.
     pub fn watch(&self, account: AccountId) -> axigen_store::store::Watcher {
         self.store.watch(account)
+    }
+
+    /// Woken when anything of the accounts that are added to it changes.
+    pub fn watch_some(&self) -> axigen_store::store::SomeWatcher {
+        self.store.watch_some()
     }
 
     /// Woken when anything of any account changes.

@@ -7,6 +7,10 @@ use encoding_rs::Encoding;
 
 use super::casemap::{casemap, casemap_into, stays_foreign};
 
+/// So many times the length of a text may be compared before it is searched in
+/// another way.
+const TIMES: usize = 8;
+
 /// A string to be found, folded by i;unicode-casemap, and what is known of it
 /// before any text is looked at.
 #[derive(Debug, Clone)]
@@ -115,6 +119,8 @@ impl Needle {
         };
         let lower = rarest.to_ascii_lowercase();
         let mut at = self.rarest;
+        // What may be compared in vain. Who wrote the text may know the string.
+        let mut room = TIMES * text.len();
         // The byte at `at` is where the rarest one of the string may stand.
         while let Some(rest) = text.get(at..) {
             let found = match lower == rarest {
@@ -128,6 +134,14 @@ impl Needle {
                 Some(window) if window.eq_ignore_ascii_case(folded) => return true,
                 Some(_) => at += 1,
                 None => return false,
+            }
+            room = match room.checked_sub(folded.len()) {
+                Some(room) => room,
+                // This one takes a time of the text's length, but begins slowly.
+                None => {
+                    let rest = text.get(start..).unwrap_or_default().to_ascii_uppercase();
+                    return self.finder.find(&rest).is_some();
+                }
             }
         }
         false
@@ -175,7 +189,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_long_string_in_a_text_that_is_almost_it_costs_no_square() {
+        // Compared at each place it would be 64,000 times a million.
+        let needle = "z".repeat(64_000) + "a" + &"z".repeat(5);
+        let text = "Z".repeat(4_000_000);
+        let begun = std::time::Instant::now();
+        assert!(!Needle::new(&needle).is_in(&text));
+        assert!(Needle::new(&needle).is_in(&(text + &needle)));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30));
+    }
+
     proptest! {
+        #[test]
+        fn as_by_folding_however_often_it_begins(text in "[abAB]{0,200}", needle in "[ab]{1,12}") {
+            let folded = casemap(&text).contains(&casemap(&needle));
+            prop_assert_eq!(Needle::new(&needle).is_in(&text), folded);
+        }
+
         #[test]
         fn as_by_folding(text in "[a-cA-C \u{e4}①ﬁпУ定-]{0,40}", needle in "[a-cA-C \u{c4}1ﬁп定-]{0,4}") {
             let folded = casemap(&text).contains(&casemap(&needle));

@@ -43,16 +43,21 @@ impl Sorter {
 
     /// Whether a criterion needs more than the row.
     pub fn needs_brief(&self) -> bool {
-        let from_row = |by| matches!(by, SortBy::Arrival | SortBy::Size);
+        let from_row = |by| matches!(by, SortBy::Arrival | SortBy::Size | SortBy::Relevancy);
         !self.criteria.iter().all(|criterion| from_row(criterion.by))
     }
 
     /// Takes a message; those that are equal in all criteria stay as they came.
-    pub fn push(&mut self, row: &Row, brief: Option<&Brief<'_>>) {
+    /// `relevancy` is how well it answers the search, up to 100.
+    pub fn push(&mut self, row: &Row, brief: Option<&Brief<'_>>, relevancy: u8) {
         let start = self.keys.len();
         for criterion in &self.criteria {
             let from = self.keys.len();
-            put_key(criterion.by, row, brief, &mut self.keys);
+            match criterion.by {
+                // RFC 6203 §6: the best come first.
+                SortBy::Relevancy => self.keys.push(!relevancy),
+                by => put_key(by, row, brief, &mut self.keys),
+            }
             if criterion.reverse {
                 let key = self.keys.get_mut(from..).unwrap_or_default();
                 key.iter_mut().for_each(|byte| *byte = !*byte);
@@ -91,6 +96,8 @@ fn put_key(by: SortBy, row: &Row, brief: Option<&Brief<'_>>, out: &mut Vec<u8>) 
     let text = match by {
         SortBy::Arrival => return out.extend_from_slice(&signed(row.internal_date)),
         SortBy::Size => return out.extend_from_slice(&row.size.to_be_bytes()),
+        // Of the search, not of the message.
+        SortBy::Relevancy => return,
         SortBy::Date => {
             let sent = brief.map_or(row.internal_date, |brief| brief.sent(row));
             return out.extend_from_slice(&signed(sent));
@@ -157,7 +164,7 @@ mod tests {
                 saved: date,
             };
             let brief = brief::encode(&Structure::parse(mail.as_bytes()), mail.as_bytes());
-            sorter.push(&row, Brief::decode(&brief).as_ref());
+            sorter.push(&row, Brief::decode(&brief).as_ref(), 100);
         }
         sorter.sorted()
     }

@@ -270,6 +270,30 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
+    /// CVE-2026-73209: blocks that hold nothing.
+    #[tokio::test]
+    async fn blocks_without_bytes_hold_no_memory_and_do_not_recurse() {
+        let (mut ours, theirs) = duplex(64 * 1024);
+        let mut theirs = Deflated::new(Box::new(theirs));
+        let sent = tokio::spawn(async move {
+            // Stored blocks of no length, then one of two bytes.
+            let empty = b"\x00\x00\x00\xff\xff".repeat(10_000);
+            for _ in 0..100 {
+                ours.write_all(&empty).await.unwrap();
+            }
+            ours.write_all(b"\x00\x02\x00\xfd\xffok").await.unwrap();
+            // The last block: what comes behind it is not read.
+            ours.write_all(b"\x01\x00\x00\xff\xffbehind").await.unwrap();
+            ours
+        });
+        let mut got = [0; 2];
+        theirs.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"ok");
+        assert!(theirs.incoming.capacity() <= READ);
+        assert_eq!(theirs.read(&mut got).await.unwrap(), 0);
+        drop(sent.await.unwrap());
+    }
+
     #[tokio::test]
     async fn a_bomb_comes_out_no_faster_than_it_is_read() {
         let mut bomb = Vec::with_capacity(1 << 20);

@@ -8,6 +8,7 @@ pub mod listener;
 pub mod rules;
 pub mod stream;
 pub mod tls;
+pub mod trust;
 
 pub use certificate::ClientCertificate;
 pub use conn::Conn;

@@ -40,7 +40,7 @@ pub enum Error {
     SelfSigned(#[from] rcgen::Error),
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn verifier(authorities: &Path) -> Result<Arc<dyn ClientCertVerifier>
 }
 
 /// The certificates in a PEM file, at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .and_then(|found| match found.is_empty() {
@@ -146,7 +146,7 @@ fn wrong(path: &Path, error: pem::Error, what: &str) -> Error {
     }
 }
 
-fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+pub(super) fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
     const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
     match minimum {
         TlsVersion::V1_2 => BOTH,

@@ -6,6 +6,7 @@ mod guesses;
 pub mod imap;
 pub mod pop3;
 pub mod smtp_in;
+pub(crate) mod smtp_out;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

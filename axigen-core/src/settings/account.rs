@@ -50,6 +50,10 @@ pub struct AccountSettings {
     /// Whether the account may send mail by submission.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub submission: Option<bool>,
+    /// Most submission connections of an account at the same time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 32)]
+    pub submission_connections: Option<u32>,
     /// Whether mail to user+Folder goes into the folder of that name when it
     /// exists; otherwise into INBOX.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +128,8 @@ pub struct Effective {
     pub pop3: bool,
     /// Whether submission is allowed.
     pub submission: bool,
+    /// Most submission connections.
+    pub submission_connections: u32,
     /// Whether user+Folder goes into a folder.
     pub plus_folders: bool,
     /// Most IMAP connections.
@@ -166,6 +172,9 @@ impl AccountSettings {
             imap_literal_size: self.imap_literal_size.or(parent.imap_literal_size),
             imap_idle_timeout: self.imap_idle_timeout.or(parent.imap_idle_timeout),
             pop3_connections: self.pop3_connections.or(parent.pop3_connections),
+            submission_connections: self
+                .submission_connections
+                .or(parent.submission_connections),
             pop3_mailbox: self.pop3_mailbox.or_else(|| parent.pop3_mailbox.clone()),
             pop3_folders: self.pop3_folders.or(parent.pop3_folders),
             pop3_lock: self.pop3_lock.or(parent.pop3_lock),
@@ -196,6 +205,7 @@ impl AccountSettings {
                 .map(|span| span.0)
                 .filter(|span| !span.is_zero()),
             pop3_connections: all.pop3_connections.unwrap_or(32),
+            submission_connections: all.submission_connections.unwrap_or(32),
             pop3_mailbox: all.pop3_mailbox.unwrap_or_else(|| names::INBOX.into()),
             pop3_folders: all.pop3_folders.unwrap_or(true),
             pop3_lock: all.pop3_lock.unwrap_or_default(),
@@ -303,6 +313,7 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
         imap_literal_size: size(built_in.imap_literal_size),
         imap_idle_timeout: Some(Span(built_in.imap_idle_timeout.unwrap_or_default())),
         pop3_connections: Some(built_in.pop3_connections),
+        submission_connections: Some(built_in.submission_connections),
         pop3_mailbox: Some(built_in.pop3_mailbox),
         pop3_folders: Some(built_in.pop3_folders),
         pop3_lock: Some(built_in.pop3_lock),

@@ -13,6 +13,7 @@ mod logins;
 mod render;
 mod search;
 mod service;
+mod smtp_out;
 mod store;
 mod validate;
 mod values;
@@ -31,6 +32,7 @@ pub use service::{
     AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Language,
     Pop3Settings, SmtpSettings, TlsMode, default_connection_limits,
 };
+pub use smtp_out::{RouteSettings, RouteTarget, SmtpOutSettings, TlsPolicy};
 pub use store::{StoreEngine, StoreSettings};
 pub use values::{Retention, Size, Span};
 
@@ -92,6 +94,8 @@ pub struct Settings {
     pub smtp_in: SmtpSettings,
     /// Submission: takes mail from the server's own users, after a login.
     pub submission: SmtpSettings,
+    /// SMTP Outgoing: sends mail to other hosts.
+    pub smtp_out: SmtpOutSettings,
     /// LMTP: takes mail from a server in front, with a reply for each recipient.
     pub lmtp: SmtpSettings,
     /// IMAP.
@@ -116,6 +120,7 @@ impl Default for Settings {
             logins: LoginSettings::default(),
             smtp_in: SmtpSettings::default(),
             submission: SmtpSettings::default(),
+            smtp_out: SmtpOutSettings::default(),
             lmtp: SmtpSettings::default(),
             imap: ImapSettings::default(),
             pop3: Pop3Settings::default(),

@@ -1,9 +1,11 @@
 //! What can be set for a service and its listeners.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axigen_proto::imap::extensions::messagelimit::MessageLimit;
 use axigen_proto::limits::{ImapLimits, Pop3Limits, SmtpLimits};
 use axigen_proto::pop3::text::Language;
 use ipnet::IpNet;
@@ -304,9 +306,28 @@ pub struct ImapSettings {
     /// Whether users may share mailboxes with users of other domains of this
     /// server. Otherwise they are not even told who is there.
     pub share_across_domains: bool,
+    /// Most URLs in one GENURLAUTH or URLFETCH.
+    pub urls: usize,
+    /// Accounts of submission servers, by address: they may read what URLs name
+    /// that users made for their submissions (URLAUTH, access "submit+").
+    pub url_submitters: Vec<String>,
     /// Most searches of one connection whose results are kept up to date
     /// (CONTEXT); 0 keeps none.
     pub search_contexts: u32,
+    /// Most mailboxes of other users and of the domain that one connection is
+    /// told of (NOTIFY); who asks for more is refused.
+    pub notify_mailboxes: usize,
+    /// Most mailboxes that one command searches (ESEARCH); a search in more is
+    /// refused.
+    pub search_mailboxes: u32,
+    /// Most messages that one command reads, changes, copies or moves
+    /// (MESSAGELIMIT); 0 is no limit, and tells clients of none. Of more, the
+    /// newest are dealt with, which a client that does not know the extension
+    /// cannot notice: no less than 1000, better more than any mailbox holds.
+    pub message_limit: u32,
+    /// Most messages that one COPY or APPEND brings (SAVELIMIT), where
+    /// message_limit is 0; 0 is no limit.
+    pub save_limit: u32,
     /// How often a client is told that its command is still worked on
     /// (INPROGRESS); 0 never tells it.
     pub progress_interval: Span,
@@ -342,7 +363,14 @@ impl Default for ImapSettings {
             public_folders: "Public".to_owned(),
             share_with_anyone: false,
             share_across_domains: false,
+            urls: 100,
+            url_submitters: Vec::new(),
             search_contexts: 16,
+            notify_mailboxes: 5000,
+            search_mailboxes: 10_000,
+            // RFC 9738: what is in reach of clients that do not know it harms them.
+            message_limit: 10_000_000,
+            save_limit: 0,
             // RFC 9585 §4: not so often that it is a burden.
             progress_interval: Span(Duration::from_secs(10)),
         }
@@ -350,6 +378,13 @@ impl Default for ImapSettings {
 }
 
 impl ImapSettings {
+    /// What clients are told of limits, and what is kept to.
+    pub fn limit_of_messages(&self) -> MessageLimit {
+        let messages = NonZeroU32::new(self.message_limit).map(MessageLimit::Messages);
+        let saves = NonZeroU32::new(self.save_limit).map(MessageLimit::Saves);
+        messages.or(saves).unwrap_or_default()
+    }
+
     /// The session's limits.
     pub fn session_limits(&self) -> ImapLimits {
         let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);

@@ -7,7 +7,10 @@ use axigen_proto::smtp::address::DomainName;
 
 use super::LoginSettings;
 use super::{AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings};
-use super::{Problem, SearchSettings, Settings, StoreSettings, TlsMode};
+use super::{
+    Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode, TlsPolicy,
+};
+use crate::dns;
 use crate::mailbox::names;
 use crate::net::tls;
 use crate::search;
@@ -26,6 +29,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     certificate(settings, &mut problems);
     attempts(&settings.logins, &mut problems);
     threads("threads", settings.threads, &mut problems);
+    outgoing(&settings.smtp_out, &mut problems);
     store(&settings.store, &mut problems);
     search(&settings.search, &mut problems);
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
@@ -78,6 +82,12 @@ fn namespaces(imap: &ImapSettings, problems: &mut Vec<Problem>) {
             format!("it is \"/\" or \".\", not {:?}", imap.separator.to_string()),
         ));
     }
+    if imap.save_limit > 0 && imap.message_limit > 0 {
+        problems.push(Problem::new(
+            "imap.save_limit",
+            "it is for message_limit = 0: clients are told one of the two",
+        ));
+    }
     let (other, public) = (&imap.other_users, &imap.public_folders);
     for (option, name) in [("other_users", other), ("public_folders", public)] {
         let bad = name.contains(names::SEPARATOR)
@@ -96,6 +106,80 @@ fn namespaces(imap: &ImapSettings, problems: &mut Vec<Problem>) {
             "imap.public_folders",
             format!("{public:?} is what other users' mailboxes begin with"),
         ));
+    }
+}
+
+/// How mail travels to other hosts.
+fn outgoing(settings: &SmtpOutSettings, problems: &mut Vec<Problem>) {
+    threads("smtp_out.threads", settings.threads, problems);
+    let names = [("smtp_out.hostname".to_owned(), &settings.hostname)];
+    let of_routes = settings.routes.iter().enumerate();
+    let of_routes =
+        of_routes.map(|(at, route)| (format!("smtp_out.routes[{at}].hostname"), &route.hostname));
+    for (option, name) in names.into_iter().chain(of_routes) {
+        if !name.is_empty() && DomainName::new(name.as_str()).is_err() {
+            problems.push(Problem::new(option, format!("{name:?} is not a host name")));
+        }
+    }
+    for (option, number) in [
+        ("smtp_out.sessions", settings.sessions),
+        ("smtp_out.lane_sessions", settings.lane_sessions),
+        ("smtp_out.recipients", settings.recipients),
+        ("smtp_out.session_messages", settings.session_messages),
+    ] {
+        if !(1..=100_000).contains(&number) {
+            problems.push(Problem::new(
+                option,
+                format!("it must be from 1 to 100000, not {number}"),
+            ));
+        }
+    }
+    if settings.retry.is_empty() || settings.retry.iter().any(|wait| wait.0.is_zero()) {
+        problems.push(Problem::new(
+            "smtp_out.retry",
+            "it must name at least one wait, and none of no time",
+        ));
+    }
+    if !settings.authorities.as_os_str().is_empty()
+        && let Err(error) = tls::verifier(&settings.authorities)
+    {
+        problems.push(Problem::new("smtp_out.authorities", error));
+    }
+    for (at, route) in settings.routes.iter().enumerate() {
+        let place = format!("smtp_out.routes[{at}]");
+        if route.domains.is_empty() {
+            problems.push(Problem::new(
+                format!("{place}.domains"),
+                "a route must name the domains it is for; \"*\" means all",
+            ));
+        }
+        for domain in &route.domains {
+            let name = domain.strip_prefix('.').unwrap_or(domain);
+            if name != "*" && dns::to_ascii(name).is_err() {
+                problems.push(Problem::new(
+                    format!("{place}.domains"),
+                    format!("{domain:?} is not a domain"),
+                ));
+            }
+        }
+        if route.user.is_empty() != route.password_file.as_os_str().is_empty() {
+            problems.push(Problem::new(
+                format!("{place}.password_file"),
+                "user and password_file go together",
+            ));
+        }
+        if !route.user.is_empty() && route.tls == Some(TlsPolicy::None) {
+            problems.push(Problem::new(
+                format!("{place}.tls"),
+                "a login needs TLS: encrypt or verify",
+            ));
+        }
+        if route.sessions == Some(0) {
+            problems.push(Problem::new(
+                format!("{place}.sessions"),
+                "it must be at least 1",
+            ));
+        }
     }
 }
 

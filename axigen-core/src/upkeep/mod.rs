@@ -24,6 +24,9 @@ pub enum Error {
     /// The directory could not be read or written.
     #[error(transparent)]
     Directory(#[from] directory::Error),
+    /// The queue could not be read or written.
+    #[error(transparent)]
+    Queue(#[from] crate::queue::Error),
 }
 
 /// What is being done, with how much of it is done and how much there is.

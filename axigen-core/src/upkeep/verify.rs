@@ -8,6 +8,7 @@ use axigen_store::{AccountId, Store};
 use super::{Progress, Result};
 use crate::directory::Directory;
 use crate::mailbox::Mailboxes;
+use crate::queue::upkeep as queue;
 
 /// What [`verify`] found, or [`repair`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,6 +85,8 @@ pub async fn verify(
         report.count += found.problem_count - found.problems.len() as u64;
         mailboxes.references(*account, &mut references).await?;
     }
+    queue::references(store, &mut references).await?;
+    report.say(queue::verify(store).await?);
     let blobs = store
         .verify(&references, true, |done, all| {
             progress(Progress {
@@ -118,7 +121,7 @@ pub async fn repair(
     // What was made from the mail is made anew from what the mail is then.
     mailboxes.end_epoch().await?;
     let accounts = accounts(store).await?;
-    let before = references(mailboxes, &accounts).await?;
+    let before = references(store, mailboxes, &accounts).await?;
     let lost = store
         .repair(&before, true, |done, all| {
             progress(Progress {
@@ -157,17 +160,23 @@ pub async fn repair(
         report.lost.extend(done.lost.into_iter().map(place));
     }
     report.say(directory.repair(&with_mail).await?);
-    let after = references(mailboxes, &accounts).await?;
+    report.say(queue::repair(store, &lost).await?);
+    let after = references(store, mailboxes, &accounts).await?;
     // Their bytes were read just now.
     store.repair(&after, false, |_, _| {}).await?;
     Ok(report)
 }
 
-async fn references(mailboxes: &Mailboxes, accounts: &[AccountId]) -> Result<References> {
+async fn references(
+    store: &Store,
+    mailboxes: &Mailboxes,
+    accounts: &[AccountId],
+) -> Result<References> {
     let mut references = References::new();
     for account in accounts {
         mailboxes.references(*account, &mut references).await?;
     }
+    queue::references(store, &mut references).await?;
     Ok(references)
 }
 

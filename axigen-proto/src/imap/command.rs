@@ -12,11 +12,13 @@ use super::extensions::acl::Acl;
 use super::extensions::condstore::{FetchModifiers, ModSeqEntry, SelectParameters};
 use super::extensions::metadata::{EntryName, Metadata};
 use super::extensions::multiappend::AppendPiece;
+use super::extensions::multisearch::MultiSearch;
 use super::extensions::notify::Notify;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::sort::{Sort, Thread};
 use super::extensions::uidbatches::UidBatches;
+use super::extensions::urlauth::UrlAuthCommand;
 use super::sequence::{SequenceNumber, SequenceSet};
 use super::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
@@ -116,6 +118,8 @@ pub enum Command {
     Acl(Acl),
     /// GETMETADATA, SETMETADATA ([RFC 5464](https://www.rfc-editor.org/rfc/rfc5464))
     Metadata(Metadata),
+    /// GENURLAUTH, RESETKEY, URLFETCH ([RFC 4467](https://www.rfc-editor.org/rfc/rfc4467))
+    UrlAuth(UrlAuthCommand),
     /// GETQUOTA ([RFC 9208](https://www.rfc-editor.org/rfc/rfc9208))
     GetQuota {
         /// The name of a quota root.
@@ -149,13 +153,15 @@ pub enum Command {
         /// UIDs.
         set: SequenceSet,
     },
-    /// CANCELUPDATE ([RFC 5267 §4.3.2](https://www.rfc-editor.org/rfc/rfc5267#section-4.3.2)):
+    /// CANCELUPDATE ([RFC 5267 §4.3.5](https://www.rfc-editor.org/rfc/rfc5267#section-4.3.5)):
     /// the results of the commands of these tags are no longer kept up to date.
     CancelUpdate(Vec<Tag>),
     /// UIDBATCHES ([RFC 10022](https://www.rfc-editor.org/rfc/rfc10022))
     UidBatches(UidBatches),
     /// SEARCH, UID SEARCH (§6.4.4)
     Search(Search),
+    /// ESEARCH ([RFC 7377](https://www.rfc-editor.org/rfc/rfc7377))
+    MultiSearch(MultiSearch),
     /// SORT, UID SORT ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
     Sort(Sort),
     /// THREAD, UID THREAD ([RFC 5256](https://www.rfc-editor.org/rfc/rfc5256))
@@ -214,6 +220,7 @@ impl Command {
             }
             Command::Store(store) => store.unchanged_since.is_some(),
             Command::Search(search) => asked(&search.keys),
+            Command::MultiSearch(search) => asked(&search.keys),
             Command::Sort(sort) => asked(&sort.keys),
             Command::Thread(thread) => asked(&thread.keys),
             _ => false,
@@ -381,6 +388,9 @@ pub struct SearchReturn {
     pub count: bool,
     /// SAVE: keep the result for `$`.
     pub save: bool,
+    /// RELEVANCY: how well each result told by ALL or PARTIAL answers FUZZY
+    /// ([RFC 6203 §4](https://www.rfc-editor.org/rfc/rfc6203#section-4)).
+    pub relevancy: bool,
     /// UPDATE: what changes in the results is told
     /// ([RFC 5267 §4.3](https://www.rfc-editor.org/rfc/rfc5267#section-4.3)).
     pub update: bool,
@@ -393,6 +403,16 @@ pub struct SearchReturn {
 }
 
 impl SearchReturn {
+    /// The scores that go with ALL or PARTIAL, of those of all results.
+    pub fn scores(&self, all: &[u8]) -> Option<Vec<u8>> {
+        let told = match self.partial {
+            Some(range) => all.get(range.of(all.len())).unwrap_or_default(),
+            None if self.all => all,
+            None => &[],
+        };
+        self.relevancy.then(|| told.to_vec())
+    }
+
     /// Which of so many results are told, or kept by SAVE
     /// ([RFC 5182 §2.4](https://www.rfc-editor.org/rfc/rfc5182#section-2.4),
     /// [RFC 9394 §3.2](https://www.rfc-editor.org/rfc/rfc9394#section-3.2)).
@@ -417,6 +437,8 @@ pub enum SearchKey {
     /// All of these: a list in parentheses.
     And(Vec<SearchKey>),
     Not(Box<SearchKey>),
+    /// What is nearly so, too ([RFC 6203](https://www.rfc-editor.org/rfc/rfc6203)).
+    Fuzzy(Box<SearchKey>),
     Or(Box<SearchKey>, Box<SearchKey>),
     /// Messages of these sequence numbers.
     Sequence(SequenceSet),
@@ -441,6 +463,10 @@ pub enum SearchKey {
     Recent,
     Keyword(Flag),
     Unkeyword(Flag),
+    /// Of a larger UID ([RFC 9738 §3.2](https://www.rfc-editor.org/rfc/rfc9738#section-3.2)).
+    UidAfter(u32),
+    /// Of a smaller UID ([RFC 9738 §3.2](https://www.rfc-editor.org/rfc/rfc9738#section-3.2)).
+    UidBefore(u32),
     /// Arrived at most so many seconds ago ([RFC 5032](https://www.rfc-editor.org/rfc/rfc5032)).
     Younger(u32),
     /// Arrived at least so many seconds ago ([RFC 5032](https://www.rfc-editor.org/rfc/rfc5032)).
@@ -493,7 +519,7 @@ impl SearchKey {
         such(self)
             || match self {
                 SearchKey::And(keys) => keys.iter().any(|key| key.any(such)),
-                SearchKey::Not(key) => key.any(such),
+                SearchKey::Not(key) | SearchKey::Fuzzy(key) => key.any(such),
                 SearchKey::Or(a, b) => a.any(such) || b.any(such),
                 _ => false,
             }
@@ -502,6 +528,11 @@ impl SearchKey {
     /// Whether modification numbers are asked for.
     pub fn asks_modseq(&self) -> bool {
         self.any(&|key| matches!(key, SearchKey::ModSeq { .. }))
+    }
+
+    /// Whether something in it may be inexact.
+    pub fn is_fuzzy(&self) -> bool {
+        self.any(&|key| matches!(key, SearchKey::Fuzzy(_)))
     }
 
     /// Whether sequence numbers are named.

@@ -4,18 +4,16 @@ use std::fmt::Write as _;
 
 use bytes::{BufMut, BytesMut};
 
-use super::command::{FetchAttribute, Section, SectionText};
-use super::extensions::acl::AclResponse;
+use super::extensions::acl::{AclResponse, Rights};
 use super::extensions::metadata::{EntryName, MetadataResponse};
-use super::extensions::notify::NotifyEvent;
-use super::response::{
-    Code, Esearch, FetchItem, ListItem, Namespace, Numbers, Response, Status, StatusKind,
-};
+use super::response::{Esearch, ListItem, Namespace, Numbers, Response, Status};
 use super::separator::Separator;
 use super::types::{Flag, MailboxName, StatusItem, Tag};
 use super::utf7;
 
 mod command;
+mod fetch;
+mod status;
 mod structure;
 
 /// Longest text sent as a quoted string; longer ones go as literals.
@@ -116,6 +114,28 @@ impl<'a> Encoder<'a> {
             }
             Response::Acl(acl) => self.acl(acl),
             Response::Metadata(metadata) => self.metadata(metadata),
+            Response::GenUrlAuth(urls) => {
+                self.put("* GENURLAUTH");
+                for url in urls {
+                    self.put(" ");
+                    self.string(url.as_bytes());
+                }
+            }
+            Response::UrlFetch(found) => {
+                self.put("* URLFETCH");
+                for (url, data) in found {
+                    self.put(" ");
+                    self.string(url.as_bytes());
+                    self.put(" ");
+                    match data {
+                        Some(data) => {
+                            self.print(format_args!("{{{}}}\r\n", data.len()));
+                            self.out.put_slice(data);
+                        }
+                        None => self.put("NIL"),
+                    }
+                }
+            }
             Response::Quota { root, resources } => {
                 self.put("* QUOTA ");
                 self.string(root.as_bytes());
@@ -250,9 +270,9 @@ impl<'a> Encoder<'a> {
                 self.mailbox(mailbox);
                 self.put(" ");
                 self.string(identifier.as_bytes());
-                for rights in std::iter::once(required).chain(optional) {
+                for rights in Rights::listed(*required, optional) {
                     self.put(" ");
-                    self.string(rights.shown().as_bytes());
+                    self.string(rights.as_bytes());
                 }
             }
             AclResponse::MyRights { mailbox, rights } => {
@@ -278,343 +298,12 @@ impl<'a> Encoder<'a> {
         self.print(format_args!("+ {text}\r\n"));
     }
 
-    /// `"*" SP nz-number SP "FETCH" SP "("`
-    pub fn fetch_begin(&mut self, seq: u32) {
-        self.print(format_args!("* {seq} FETCH ("));
-    }
-
-    /// `"*" SP uniqueid SP "UIDFETCH" SP "("`
-    pub fn uid_fetch_begin(&mut self, uid: u32) {
-        self.print(format_args!("* {uid} UIDFETCH ("));
-    }
-
-    /// The items of a FETCH response, with its end.
-    fn fetch_items(&mut self, items: &[FetchItem]) {
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                self.put(" ");
-            }
-            self.fetch_item(item);
-        }
-        self.put(")");
-    }
-
-    /// `msg-att-dynamic / msg-att-static`
-    pub fn fetch_item(&mut self, item: &FetchItem) {
-        match item {
-            FetchItem::Flags(flags) => {
-                self.put("FLAGS ");
-                self.flags(flags, false);
-            }
-            FetchItem::Uid(uid) => self.print(format_args!("UID {uid}")),
-            FetchItem::InternalDate(at) => self.print(format_args!("INTERNALDATE \"{at}\"")),
-            FetchItem::SaveDate(Some(at)) => self.print(format_args!("SAVEDATE \"{at}\"")),
-            FetchItem::SaveDate(None) => self.put("SAVEDATE NIL"),
-            FetchItem::ModSeq(modseq) => self.print(format_args!("MODSEQ ({modseq})")),
-            FetchItem::EmailId(id) => self.print(format_args!("EMAILID ({id})")),
-            FetchItem::ThreadId(Some(id)) => self.print(format_args!("THREADID ({id})")),
-            FetchItem::ThreadId(None) => self.put("THREADID NIL"),
-            FetchItem::Preview(text) => {
-                self.put("PREVIEW ");
-                self.nstring(text.as_ref().map(String::as_bytes));
-            }
-            FetchItem::Rfc822Size(size) => self.print(format_args!("RFC822.SIZE {size}")),
-            FetchItem::Envelope(envelope) => {
-                self.put("ENVELOPE ");
-                self.envelope(envelope);
-            }
-            FetchItem::Body(body) => {
-                self.put("BODY ");
-                self.body_structure(body, false);
-            }
-            FetchItem::BodyStructure(body) => {
-                self.put("BODYSTRUCTURE ");
-                self.body_structure(body, true);
-            }
-            FetchItem::BinarySize { part, size } => {
-                self.put("BINARY.SIZE[");
-                self.part(part);
-                self.print(format_args!("] {size}"));
-            }
-            FetchItem::Other { name, value } => {
-                self.print(format_args!("{name} "));
-                self.out.put_slice(value);
-            }
-            FetchItem::Data { attribute, data } => match data {
-                None => {
-                    self.fetch_name(attribute);
-                    self.put(" NIL");
-                }
-                Some(data) => {
-                    self.fetch_literal(attribute, data.len() as u64);
-                    self.out.put_slice(data);
-                }
-            },
-        }
-    }
-
-    /// The name of a data item and the announcement of its literal; the bytes follow.
-    ///
-    /// ```text
-    /// "BODY" section ["<" number ">"] SP nstring /
-    /// "BINARY" section-binary ["<" number ">"] SP (nstring / literal8)
-    /// ```
-    pub fn fetch_literal(&mut self, attribute: &FetchAttribute, len: u64) {
-        self.fetch_name(attribute);
-        // RFC 3516 §4.2: decoded bytes may hold NUL, which only a literal8 may.
-        let tilde = if matches!(attribute, FetchAttribute::Binary { .. }) {
-            "~"
-        } else {
-            ""
-        };
-        self.print(format_args!(" {tilde}{{{len}}}\r\n"));
-    }
-
-    fn fetch_name(&mut self, attribute: &FetchAttribute) {
-        let name = match attribute {
-            FetchAttribute::BodySection {
-                section, partial, ..
-            } => {
-                self.put("BODY");
-                self.section(section);
-                if let Some(partial) = partial {
-                    self.print(format_args!("<{}>", partial.offset));
-                }
-                return;
-            }
-            FetchAttribute::Binary { part, partial, .. } => {
-                self.put("BINARY[");
-                self.part(part);
-                self.put("]");
-                if let Some(partial) = partial {
-                    self.print(format_args!("<{}>", partial.offset));
-                }
-                return;
-            }
-            FetchAttribute::BinarySize { part } => {
-                self.put("BINARY.SIZE[");
-                self.part(part);
-                "]"
-            }
-            FetchAttribute::Body => "BODY",
-            FetchAttribute::BodyStructure => "BODYSTRUCTURE",
-            FetchAttribute::Envelope => "ENVELOPE",
-            FetchAttribute::Flags => "FLAGS",
-            FetchAttribute::InternalDate => "INTERNALDATE",
-            FetchAttribute::SaveDate => "SAVEDATE",
-            FetchAttribute::EmailId => "EMAILID",
-            FetchAttribute::ThreadId => "THREADID",
-            FetchAttribute::Preview { lazy: false } => "PREVIEW",
-            FetchAttribute::Preview { lazy: true } => "PREVIEW (LAZY)",
-            FetchAttribute::ModSeq => "MODSEQ",
-            FetchAttribute::Rfc822 => "RFC822",
-            FetchAttribute::Rfc822Header => "RFC822.HEADER",
-            FetchAttribute::Rfc822Size => "RFC822.SIZE",
-            FetchAttribute::Rfc822Text => "RFC822.TEXT",
-            FetchAttribute::Uid => "UID",
-        };
-        self.put(name);
-    }
-
-    pub(crate) fn section(&mut self, section: &Section) {
-        self.put("[");
-        self.part(&section.part);
-        let dot = if section.part.is_empty() { "" } else { "." };
-        let (name, fields) = match &section.text {
-            SectionText::Full => {
-                self.put("]");
-                return;
-            }
-            SectionText::Header => ("HEADER", None),
-            SectionText::HeaderFields(fields) => ("HEADER.FIELDS", Some(fields)),
-            SectionText::HeaderFieldsNot(fields) => ("HEADER.FIELDS.NOT", Some(fields)),
-            SectionText::Text => ("TEXT", None),
-            SectionText::Mime => ("MIME", None),
-        };
-        self.print(format_args!("{dot}{name}"));
-        if let Some(fields) = fields {
-            self.put(" (");
-            for (index, field) in fields.iter().enumerate() {
-                if index > 0 {
-                    self.put(" ");
-                }
-                self.astring(field.to_ascii_uppercase().as_bytes());
-            }
-            self.put(")");
-        }
-        self.put("]");
-    }
-
-    fn part(&mut self, part: &[u32]) {
-        for (index, number) in part.iter().enumerate() {
-            if index > 0 {
-                self.put(".");
-            }
-            self.print(format_args!("{number}"));
-        }
-    }
-
-    fn status(&mut self, status: &Status) {
-        self.put(match status.kind {
-            StatusKind::Ok => "OK ",
-            StatusKind::No => "NO ",
-            StatusKind::Bad => "BAD ",
-        });
-        self.status_text(status);
-    }
-
-    /// `resp-text = ["[" resp-text-code "]" SP] text`
-    fn status_text(&mut self, status: &Status) {
-        let coded = status.code.as_ref().is_some_and(|code| self.code(code));
-        // RFC 9051 §9: text is at least one character, and what begins with a
-        // bracket would be taken for a code.
-        if status.text.is_empty() {
-            self.put("Done");
-        } else if !coded && status.text.starts_with('[') {
-            self.put("- ");
-        }
-        let rev2 = self.rev2;
-        for c in status.text.chars() {
-            let c = match c {
-                '\0'..='\x1f' | '\x7f' => ' ',
-                c if c.is_ascii() || rev2 => c,
-                _ => '?',
-            };
-            self.out.put_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-
-    /// The code in brackets with a space behind it; whether one was written.
-    fn code(&mut self, code: &Code) -> bool {
-        let name = match code {
-            Code::Unseen(_) if self.rev2 => return false,
-            Code::Modified(set) if set.is_empty() => return false,
-            // RFC 4315 §3: no COPYUID when nothing was copied.
-            Code::CopyUid { from, .. } if from.is_empty() => return false,
-            Code::AppendUid { uids, .. } if uids.is_empty() => return false,
-            Code::AppendUid { uid_validity, uids } => {
-                self.print(format_args!("[APPENDUID {uid_validity} {uids}] "));
-                return true;
-            }
-            Code::CopyUid {
-                uid_validity,
-                from,
-                to,
-            } => {
-                self.print(format_args!("[COPYUID {uid_validity} {from} {to}] "));
-                return true;
-            }
-            Code::BadUrl(url) => {
-                self.put("[BADURL ");
-                // RFC 4469 §5: any character of a line but the closing bracket.
-                for byte in url.bytes() {
-                    match byte {
-                        b']' | 0..=b' ' | 0x7f.. => self.print(format_args!("%{byte:02X}")),
-                        byte => self.out.put_u8(byte),
-                    }
-                }
-                self.put("] ");
-                return true;
-            }
-            Code::BadCharset(names) => {
-                self.print(format_args!("[BADCHARSET ({})] ", names.join(" ")));
-                return true;
-            }
-            Code::BadEvent => {
-                let names = NotifyEvent::NAMES.join(" ");
-                self.print(format_args!("[BADEVENT ({names})] "));
-                return true;
-            }
-            Code::Capability(names) => {
-                self.print(format_args!("[CAPABILITY {}] ", names.join(" ")));
-                return true;
-            }
-            Code::PermanentFlags { flags, keywords } => {
-                self.put("[PERMANENTFLAGS ");
-                self.flags(flags, *keywords);
-                self.put("] ");
-                return true;
-            }
-            Code::InProgress { tag, done, goal } => {
-                self.in_progress(tag.as_ref(), *done, *goal);
-                return true;
-            }
-            Code::NoUpdate(tag) => {
-                self.print(format_args!("[NOUPDATE \"{tag}\"] "));
-                return true;
-            }
-            Code::HighestModSeq(n) => {
-                self.print(format_args!("[HIGHESTMODSEQ {n}] "));
-                return true;
-            }
-            Code::MailboxId(id) => {
-                self.print(format_args!("[MAILBOXID ({id})] "));
-                return true;
-            }
-            Code::Modified(set) => {
-                self.print(format_args!("[MODIFIED {set}] "));
-                return true;
-            }
-            Code::UidNext(n) => {
-                self.print(format_args!("[UIDNEXT {n}] "));
-                return true;
-            }
-            Code::UidValidity(n) => {
-                self.print(format_args!("[UIDVALIDITY {n}] "));
-                return true;
-            }
-            Code::Unseen(n) => {
-                self.print(format_args!("[UNSEEN {n}] "));
-                return true;
-            }
-            Code::Other(text) => text,
-            Code::Alert => "ALERT",
-            Code::AlreadyExists => "ALREADYEXISTS",
-            Code::AuthenticationFailed => "AUTHENTICATIONFAILED",
-            Code::AuthorizationFailed => "AUTHORIZATIONFAILED",
-            Code::Cannot => "CANNOT",
-            Code::ClientBug => "CLIENTBUG",
-            Code::Closed => "CLOSED",
-            Code::CompressionActive => "COMPRESSIONACTIVE",
-            Code::ContactAdmin => "CONTACTADMIN",
-            Code::Corruption => "CORRUPTION",
-            Code::Expired => "EXPIRED",
-            Code::ExpungeIssued => "EXPUNGEISSUED",
-            Code::HasChildren => "HASCHILDREN",
-            Code::InUse => "INUSE",
-            Code::Limit => "LIMIT",
-            Code::NonExistent => "NONEXISTENT",
-            Code::NoPerm => "NOPERM",
-            Code::NotificationOverflow => "NOTIFICATIONOVERFLOW",
-            Code::NotSaved => "NOTSAVED",
-            Code::MetadataLongEntries(size) => {
-                self.print(format_args!("[METADATA LONGENTRIES {size}] "));
-                return true;
-            }
-            Code::MetadataMaxSize(size) => {
-                self.print(format_args!("[METADATA MAXSIZE {size}] "));
-                return true;
-            }
-            Code::MetadataTooMany => "METADATA TOOMANY",
-            Code::MetadataNoPrivate => "METADATA NOPRIVATE",
-            Code::OverQuota => "OVERQUOTA",
-            Code::Parse => "PARSE",
-            Code::PrivacyRequired => "PRIVACYREQUIRED",
-            Code::ReadOnly => "READ-ONLY",
-            Code::ReadWrite => "READ-WRITE",
-            Code::ServerBug => "SERVERBUG",
-            Code::TooBig => "TOOBIG",
-            Code::TooFew => "TOOFEW",
-            Code::TooMany => "TOOMANY",
-            Code::TryCreate => "TRYCREATE",
-            Code::UidNotSticky => "UIDNOTSTICKY",
-            Code::UidRequired => "UIDREQUIRED",
-            Code::Unavailable => "UNAVAILABLE",
-            Code::UnknownCte => "UNKNOWN-CTE",
-            Code::UseAttr => "USEATTR",
-        };
-        self.print(format_args!("[{name}] "));
-        true
+    /// `"*" SP "URLFETCH" SP url-full SP literal`, up to the literal's bytes
+    /// (RFC 4467 §9)
+    pub fn url_begin(&mut self, url: &str, len: u64) {
+        self.put("* URLFETCH ");
+        self.string(url.as_bytes());
+        self.print(format_args!(" {{{len}}}\r\n"));
     }
 
     /// `flag-list`, with `\*` at its end if new keywords can be made.
@@ -697,13 +386,24 @@ impl<'a> Encoder<'a> {
     }
 
     /// ```text
-    /// esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+    /// esearch-response  = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
+    /// search-correlator = SP "(" one-correlator *(SP one-correlator) ")"
+    /// one-correlator    = ("TAG" SP tag-string) / ("MAILBOX" SP astring) /
+    ///                     ("UIDVALIDITY" SP nz-number)
     /// ```
     fn esearch(&mut self, found: &Esearch) {
         self.put("* ESEARCH");
         if let Some(tag) = &found.tag {
             self.put(" (TAG ");
             self.string(tag.as_str().as_bytes());
+        }
+        if let Some(of) = &found.found_in {
+            self.put(if found.tag.is_some() { " " } else { " (" });
+            self.put("MAILBOX ");
+            self.mailbox(&of.mailbox);
+            self.print(format_args!(" UIDVALIDITY {}", of.uid_validity));
+        }
+        if found.tag.is_some() || found.found_in.is_some() {
             self.put(")");
         }
         if found.uid {
@@ -733,6 +433,11 @@ impl<'a> Encoder<'a> {
         }
         if let Some(modseq) = found.modseq {
             self.print(format_args!(" MODSEQ {modseq}"));
+        }
+        // RFC 6203 §7: "RELEVANCY" SP "(" [score *(SP score)] ")"
+        if let Some(scores) = &found.relevancy {
+            let scores: Vec<String> = scores.iter().map(u8::to_string).collect();
+            self.print(format_args!(" RELEVANCY ({})", scores.join(" ")));
         }
         self.shifts("REMOVEFROM", &found.remove_from);
         self.shifts("ADDTO", &found.add_to);

@@ -25,8 +25,8 @@ use self::values::{
 use super::command::name::Name;
 use super::command::{Command, Select, Store, StoreAction};
 use super::extensions::{
-    acl, compress, condstore, context, enable, id, list_extended, metadata, multiappend, notify,
-    quota, replace, sort, special_use, uidbatches,
+    acl, compress, condstore, context, enable, esearch, id, list_extended, metadata, multiappend,
+    multisearch, notify, quota, replace, sort, special_use, uidbatches, urlauth,
 };
 use super::response::Status;
 use super::separator::Separator;
@@ -153,6 +153,19 @@ pub(crate) fn arguments(
     Err(failed(input, left))
 }
 
+/// Whether the beginning of a command's arguments asks for its result to be saved
+/// (RFC 5182), even if the rest is refused.
+pub(crate) fn saves(grammar: &Grammar, name: Name, rest: &[u8]) -> bool {
+    let returns = match name {
+        Name::Search | Name::UidSearch | Name::Sort | Name::UidSort => {
+            esearch::return_options(rest)
+        }
+        Name::Esearch => multisearch::return_options(grammar, rest),
+        _ => return false,
+    };
+    returns.is_ok_and(|(_, returns)| returns.save)
+}
+
 fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Command> {
     let one_mailbox = |input: &'a [u8]| preceded(sp, |i| mailbox(grammar, i)).parse(input);
     match name {
@@ -170,9 +183,11 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         }
         Name::DeleteAcl => acl::delete_acl(grammar, input),
         Name::Enable => enable::enable(input),
+        Name::Esearch => multisearch::esearch(grammar, input),
         Name::Examine => map(|i| select(grammar, i), Command::Examine).parse(input),
         Name::Expunge => Ok((input, Command::Expunge)),
         Name::Fetch => fetch::fetch(false, input),
+        Name::GenUrlAuth => urlauth::generate(input),
         Name::GetAcl => acl::get_acl(grammar, input),
         Name::GetMetadata => metadata::get_metadata(grammar, input),
         Name::GetQuota => quota::get_quota(input),
@@ -191,6 +206,8 @@ fn body<'a>(grammar: &Grammar, name: Name, input: &'a [u8]) -> Parsed<'a, Comman
         Name::Notify => notify::notify(grammar, input),
         Name::Rename => rename(grammar, input),
         Name::Replace => map(|i| replace::replace(grammar, false, i), Command::Append).parse(input),
+        Name::ResetKey => urlauth::reset(grammar, input),
+        Name::UrlFetch => urlauth::fetch(input),
         Name::Search => search::search(grammar, false, input),
         Name::Select => map(|i| select(grammar, i), Command::Select).parse(input),
         Name::SetAcl => acl::set_acl(grammar, input),

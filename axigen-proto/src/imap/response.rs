@@ -11,6 +11,7 @@ use super::command::{FetchAttribute, Search, SearchReturn};
 use super::extensions::acl::AclResponse;
 use super::extensions::context::Shift;
 use super::extensions::metadata::MetadataResponse;
+use super::extensions::multisearch::FoundIn;
 use super::extensions::objectid::ObjectId;
 use super::extensions::partial::PartialRange;
 use super::extensions::quota::ResourceUse;
@@ -75,6 +76,12 @@ pub enum Response {
     Acl(AclResponse),
     /// `* METADATA` ([RFC 5464](https://www.rfc-editor.org/rfc/rfc5464))
     Metadata(MetadataResponse),
+    /// `* GENURLAUTH` ([RFC 4467 §9](https://www.rfc-editor.org/rfc/rfc4467#section-9)):
+    /// URLs with their tokens.
+    GenUrlAuth(Vec<String>),
+    /// `* URLFETCH` ([RFC 4467 §9](https://www.rfc-editor.org/rfc/rfc4467#section-9)): URLs
+    /// and what they name; `None` for what may not be read, or is not there.
+    UrlFetch(Vec<(String, Option<Bytes>)>),
     /// `* QUOTA` ([RFC 9208 §4.2.1](https://www.rfc-editor.org/rfc/rfc9208#section-4.2.1))
     Quota {
         /// The name of the quota root.
@@ -184,6 +191,8 @@ pub struct Numbers {
 pub struct Esearch {
     /// The tag of the command answered.
     pub tag: Option<Tag>,
+    /// The mailbox that was searched, in answers to ESEARCH.
+    pub found_in: Option<FoundIn>,
     /// Whether the numbers are UIDs.
     pub uid: bool,
     /// MIN
@@ -199,6 +208,9 @@ pub struct Esearch {
     pub count: Option<u64>,
     /// MODSEQ ([RFC 7162 §3.1.10](https://www.rfc-editor.org/rfc/rfc7162#section-3.1.10))
     pub modseq: Option<u64>,
+    /// RELEVANCY of those in ALL and PARTIAL, from 1 to 100
+    /// ([RFC 6203 §4](https://www.rfc-editor.org/rfc/rfc6203#section-4)).
+    pub relevancy: Option<Vec<u8>>,
     /// REMOVEFROM: what left the results, one after the other.
     pub remove_from: Vec<Shift>,
     /// ADDTO: what came to the results, one after the other.
@@ -225,7 +237,7 @@ impl Esearch {
         } = returns;
         // RFC 5182 §2.1: with SAVE alone no ESEARCH is sent.
         let asked = min || max || all || count || partial.is_some();
-        if !(asked || returns.update || returns.context) {
+        if !(asked || returns.update || returns.context || returns.relevancy) {
             return None;
         }
         let part = |range: PartialRange| found.get(range.of(found.len())).unwrap_or_default();
@@ -324,6 +336,8 @@ pub enum Code {
     BadEvent,
     /// The charsets that are understood.
     BadCharset(Vec<Cow<'static, str>>),
+    /// The mechanisms of URLAUTH that a mailbox has (RFC 4467 §8).
+    UrlMech(Vec<Cow<'static, str>>),
     /// A URL of CATENATE that names nothing (RFC 4469).
     BadUrl(String),
     Cannot,
@@ -358,6 +372,14 @@ pub enum Code {
     Limit,
     /// The mailbox's identifier (RFC 8474).
     MailboxId(ObjectId),
+    /// A command was about more messages than it may be
+    /// ([RFC 9738 §3.1](https://www.rfc-editor.org/rfc/rfc9738#section-3.1)).
+    MessageLimit {
+        /// How many it may be about.
+        limit: u32,
+        /// The lowest UID of those that were dealt with.
+        lowest: Option<u32>,
+    },
     /// A value was left out: the largest is of this size (RFC 5464).
     MetadataLongEntries(u64),
     /// A value is larger than this (RFC 5464).
@@ -431,6 +453,8 @@ pub enum MailboxAttribute {
     HasChildren,
     HasNoChildren,
     Marked,
+    /// Something that was asked for may not be done with it (RFC 5465 §3.1).
+    NoAccess,
     NoInferiors,
     NonExistent,
     NoSelect,
@@ -449,6 +473,7 @@ impl MailboxAttribute {
             MailboxAttribute::HasChildren => "\\HasChildren",
             MailboxAttribute::HasNoChildren => "\\HasNoChildren",
             MailboxAttribute::Marked => "\\Marked",
+            MailboxAttribute::NoAccess => "\\NoAccess",
             MailboxAttribute::NoInferiors => "\\Noinferiors",
             MailboxAttribute::NonExistent => "\\NonExistent",
             MailboxAttribute::NoSelect => "\\Noselect",

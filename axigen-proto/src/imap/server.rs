@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `Connected` | `greet` or `bye` |
 //! | `Auth` | `answer` |
-//! | `LoggedIn`, `ClientId` | nothing |
+//! | `LoggedIn`, `ClientId`, `NothingSaved` | nothing |
 //! | `Command` | `finish` |
 //! | `AppendStart`, `AppendNext`, `AppendText`, `AppendUrl` | `proceed`, or `finish` to refuse |
 //! | `AppendBody`, `AppendAborted` | nothing |
@@ -44,6 +44,7 @@ use bytes::Bytes;
 use super::command::{Append, Command};
 use super::extensions::enable::Enabled;
 use super::extensions::literal::Literal;
+use super::extensions::messagelimit::MessageLimit;
 use super::extensions::multiappend::{AppendPiece, Inside};
 use super::frame::CommandFramer;
 use super::response::{Code, Response, Status, StatusKind};
@@ -82,6 +83,9 @@ pub struct Config {
     pub separator: Separator,
     /// Whether COMPRESS is offered (RFC 4978).
     pub compress: bool,
+    /// How many messages a command may be about, as the application has it
+    /// (RFC 9738); the session only announces it.
+    pub message_limit: MessageLimit,
     /// What ID answers (RFC 2971), as name and value; empty for NIL.
     pub id: Vec<(String, String)>,
 }
@@ -99,6 +103,7 @@ impl Default for Config {
             literal_plus: true,
             separator: Separator::default(),
             compress: true,
+            message_limit: MessageLimit::None,
             id: Vec::new(),
         }
     }
@@ -125,6 +130,10 @@ pub enum Event {
         /// The command.
         command: Command,
     },
+    /// A search that was to be saved was refused with NO. The session has
+    /// answered; what was saved before is to be forgotten
+    /// ([RFC 5182 §2.1](https://www.rfc-editor.org/rfc/rfc5182#section-2.1)).
+    NothingSaved,
     /// APPEND or REPLACE. A message beyond the limit has been refused already.
     AppendStart {
         /// The command's tag, for `finish`.

@@ -178,7 +178,7 @@
 //!             session.body("Subject: hi\r\n\r\n.hello\r\n".into())?;
 //!             session.finish()?;
 //!         }
-//!         Output::Event(Event::Sent { replies }) => {
+//!         Output::Event(Event::Sent { replies, .. }) => {
 //!             delivered = replies.iter().all(|delivery| delivery.reply.is_positive());
 //!             session.quit()?;
 //!         }

@@ -11,6 +11,7 @@
 
 pub mod body;
 pub mod command;
+mod field;
 pub mod parse;
 pub mod server;
 mod surrogate;

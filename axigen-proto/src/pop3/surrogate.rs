@@ -1,79 +1,240 @@
-//! A message for a client that has not said UTF8: its header as ASCII
+//! A message for a client that has not said UTF8: its headers as ASCII
 //! ([RFC 6856 §2.1](https://www.rfc-editor.org/rfc/rfc6856#section-2.1)).
 //!
-//! What stands in the header beyond ASCII becomes encoded words
-//! ([RFC 2047](https://www.rfc-editor.org/rfc/rfc2047)). An address that has any
-//! itself cannot be written in ASCII; it becomes one that nobody has, and its
-//! owner's name stays. Header fields inside of parts, and bodies, go as they are.
+//! That is the header of the message and, since the surrogate has to be a message
+//! of the old format altogether, those of its parts and of messages in it (RFC 2045
+//! §3, RFC 2046 §5). Bodies go as they are: 8bit is allowed in them.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
+
+use super::field::{self, GLOBAL};
 
 /// Longest header field that is looked at as a whole; of what goes on behind it,
 /// characters beyond ASCII become question marks.
 const FIELD_LIMIT: usize = 64 * 1024;
-/// Bytes in one encoded word, so that it stays within 75 characters (RFC 2047 §2).
-const WORD: usize = 42;
-/// Stands for an address beyond ASCII. RFC 2606 §2: nobody has it.
-const REMOVED: &str = "removed@internationalized-address.invalid";
+/// Longest line that can be a boundary: RFC 2046 §5.1.1 has 70 characters, some
+/// programs more.
+const BOUNDARY_LIMIT: usize = 512;
+/// Deepest nesting of parts whose headers are rewritten.
+const DEPTH: usize = 64;
 
 /// Rewrites a message that comes in pieces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Surrogate {
     /// The field so far, as long as it may go on.
     field: BytesMut,
-    /// The end of what came, not yet a whole line.
+    /// The end of what came: in a header not yet a whole line, in a body the
+    /// beginning of a line that may be a boundary.
     line: BytesMut,
     in_body: bool,
+    /// In a body: whether a line begins here.
+    at_start: bool,
+    /// Of the header that is being read: what comes behind it.
+    kind: Kind,
+    /// Whether that is not encoded.
+    plain: bool,
+    /// A field that says message/global, until it is known whether what it is
+    /// about can be rewritten.
+    global: Option<BytesMut>,
+    /// The multiparts that are open, the innermost last.
+    open: Vec<Boundary>,
+}
+
+/// What a header is the header of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Something without headers of its own.
+    Leaf,
+    Multipart(Boundary),
+    Message,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Boundary {
+    text: String,
+    /// Its parts are messages if they do not say otherwise (RFC 2046 §5.1.5).
+    digest: bool,
+}
+
+impl Default for Surrogate {
+    fn default() -> Surrogate {
+        Surrogate {
+            field: BytesMut::new(),
+            line: BytesMut::new(),
+            in_body: false,
+            at_start: true,
+            kind: Kind::Leaf,
+            plain: true,
+            global: None,
+            open: Vec::new(),
+        }
+    }
 }
 
 impl Surrogate {
-    /// The next piece. Without a copy once the header is over.
+    /// The next piece. Without a copy of bodies.
     pub(super) fn piece(&mut self, bytes: &Bytes) -> Vec<Bytes> {
-        if self.in_body {
-            return vec![bytes.clone()];
-        }
-        let mut out = BytesMut::new();
+        let mut out = Out::default();
         let mut at = 0;
-        while let Some(end) = memchr::memchr(b'\n', &bytes[at..]) {
-            self.line.extend_from_slice(&bytes[at..=at + end]);
-            at += end + 1;
-            let line = self.line.split();
-            let blank = matches!(&line[..], b"\r\n" | b"\n");
-            if blank || !line.starts_with(b" ") && !line.starts_with(b"\t") {
-                self.flush(&mut out);
-            }
-            if blank {
-                self.in_body = true;
-                out.extend_from_slice(&line);
-                return vec![out.freeze(), bytes.slice(at..)];
-            }
-            self.add(&line, &mut out);
+        while at < bytes.len() {
+            at = match self.in_body {
+                _ if self.is_done() => {
+                    out.slice(bytes.slice(at..));
+                    bytes.len()
+                }
+                true => self.body(bytes, at, &mut out),
+                false => self.header(bytes, at, &mut out),
+            };
         }
-        self.line.extend_from_slice(&bytes[at..]);
-        // A line without an end must not fill the memory.
-        if self.line.len() > FIELD_LIMIT {
-            let line = self.line.split();
-            self.add(&line, &mut out);
-        }
-        vec![out.freeze()]
+        out.finish()
     }
 
-    /// Whether the header is over.
+    /// Whether no more headers come.
     pub(super) fn is_done(&self) -> bool {
-        self.in_body
+        self.in_body && self.open.is_empty() && self.line.is_empty()
     }
 
-    /// What is left when the message ends within its header.
+    /// What is left when the message ends.
     pub(super) fn end(mut self) -> Bytes {
         let mut out = BytesMut::new();
-        if !self.in_body {
-            let line = self.line.split();
+        let line = self.line.split();
+        if self.in_body {
+            out.extend_from_slice(&line);
+        } else {
             self.add(&line, &mut out);
             self.flush(&mut out);
+            self.give_global(false, &mut out);
         }
         out.freeze()
+    }
+
+    /// Reads a line of a header; gives where it ends.
+    fn header(&mut self, bytes: &Bytes, at: usize, out: &mut Out) -> usize {
+        let out = &mut out.copied;
+        let Some(end) = memchr::memchr(b'\n', &bytes[at..]) else {
+            self.line.extend_from_slice(&bytes[at..]);
+            // A line without an end must not fill the memory.
+            if self.line.len() > FIELD_LIMIT {
+                let line = self.line.split();
+                self.add(&line, out);
+            }
+            return bytes.len();
+        };
+        self.line.extend_from_slice(&bytes[at..=at + end]);
+        let line = self.line.split();
+        let blank = matches!(&line[..], b"\r\n" | b"\n");
+        if blank || !line.starts_with(b" ") && !line.starts_with(b"\t") {
+            self.flush(out);
+        }
+        if blank {
+            self.end_header(out);
+            out.extend_from_slice(&line);
+        } else if self.is_boundary(&line) {
+            // A part without a blank line, and so without a body.
+            self.give_global(false, out);
+            out.extend_from_slice(&line);
+            self.cross(&line);
+        } else {
+            self.add(&line, out);
+        }
+        at + end + 1
+    }
+
+    /// Passes a stretch of a body on, up to a boundary; gives where it ends.
+    fn body(&mut self, bytes: &Bytes, at: usize, out: &mut Out) -> usize {
+        let rest = &bytes[at..];
+        if !self.line.is_empty() || self.at_start && rest.first() == Some(&b'-') {
+            let end = memchr::memchr(b'\n', rest);
+            let length = self.line.len() + end.map_or(rest.len(), |end| end + 1);
+            if length > BOUNDARY_LIMIT {
+                // Too long for one.
+                out.copied.extend_from_slice(&self.line.split());
+                self.at_start = false;
+                return at;
+            }
+            let to = at + end.map_or(rest.len(), |end| end + 1);
+            self.line.extend_from_slice(&bytes[at..to]);
+            if end.is_some() {
+                let line = self.line.split();
+                out.copied.extend_from_slice(&line);
+                self.at_start = true;
+                self.cross(&line);
+            }
+            return to;
+        }
+        let mut to = at;
+        while let Some(end) = memchr::memchr(b'\n', &bytes[to..]) {
+            to += end + 1;
+            self.at_start = true;
+            if bytes.get(to) == Some(&b'-') {
+                break;
+            }
+        }
+        if !self.at_start || bytes.get(to).is_some_and(|next| *next != b'-') {
+            self.at_start = to == bytes.len();
+            to = bytes.len();
+        }
+        out.slice(bytes.slice(at..to));
+        to
+    }
+
+    fn is_boundary(&self, line: &[u8]) -> bool {
+        let mut open = self.open.iter();
+        open.any(|boundary| boundary.delimits(line).is_some())
+    }
+
+    /// Goes on behind a line that may be a boundary, of an outer multipart as
+    /// well: then the inner ones have no end of their own (RFC 2046 §5.1.2).
+    fn cross(&mut self, line: &[u8]) {
+        for at in (0..self.open.len()).rev() {
+            let Some(boundary) = self.open.get(at) else {
+                return;
+            };
+            let Some(closes) = boundary.delimits(line) else {
+                continue;
+            };
+            let digest = boundary.digest;
+            self.open.truncate(if closes { at } else { at + 1 });
+            self.at_start = true;
+            self.in_body = closes;
+            if !closes {
+                self.begin_header(digest);
+            }
+            return;
+        }
+    }
+
+    fn begin_header(&mut self, digest: bool) {
+        self.in_body = false;
+        self.plain = true;
+        self.kind = match digest {
+            true => Kind::Message,
+            false => Kind::Leaf,
+        };
+    }
+
+    fn end_header(&mut self, out: &mut BytesMut) {
+        self.in_body = true;
+        self.at_start = true;
+        let kind = std::mem::replace(&mut self.kind, Kind::Leaf);
+        self.give_global(self.plain && kind == Kind::Message, out);
+        match kind {
+            Kind::Multipart(boundary) if self.plain && self.open.len() < DEPTH => {
+                self.open.push(boundary);
+            }
+            Kind::Message if self.plain => self.begin_header(false),
+            _ => {}
+        }
+    }
+
+    /// Writes the field that was held back.
+    fn give_global(&mut self, rewritten: bool, out: &mut BytesMut) {
+        if let Some(field) = self.global.take() {
+            match rewritten {
+                true => out.extend_from_slice(&field::as_rfc822(&field)),
+                false => out.extend_from_slice(&field),
+            }
+        }
     }
 
     fn add(&mut self, line: &[u8], out: &mut BytesMut) {
@@ -88,181 +249,84 @@ impl Surrogate {
 
     fn flush(&mut self, out: &mut BytesMut) {
         let field = self.field.split();
-        match field.is_ascii() {
-            true => out.extend_from_slice(&field),
-            false => out.extend_from_slice(rewritten(&field).as_bytes()),
+        let mut is_global = false;
+        if let Some((kind, boundary)) = field::content_type(&field) {
+            is_global = kind == GLOBAL;
+            self.kind = Kind::of(&kind, boundary);
+        } else if let Some(encoding) = field::encoding(&field) {
+            self.plain = matches!(encoding.as_str(), "7bit" | "8bit" | "binary");
         }
-    }
-}
-
-/// A field in ASCII.
-fn rewritten(field: &[u8]) -> String {
-    let end = match field {
-        [.., b'\r', b'\n'] => "\r\n",
-        [.., b'\n'] => "\n",
-        _ => "",
-    };
-    let unfolded: Vec<u8> = field
-        .iter()
-        .copied()
-        .filter(|b| !matches!(b, b'\r' | b'\n'))
-        .collect();
-    // RFC 1428 §3: what is not known to be UTF-8 has a charset that says so.
-    let (text, charset) = match std::str::from_utf8(&unfolded) {
-        Ok(text) => (text.to_owned(), "utf-8"),
-        Err(_) => (
-            unfolded.iter().map(|&b| char::from(b)).collect(),
-            "unknown-8bit",
-        ),
-    };
-    let Some((name, value)) = text.split_once(':') else {
-        return text.replace(|c: char| !c.is_ascii(), "?") + end;
-    };
-    let name = name.replace(|c: char| !c.is_ascii(), "?");
-    let value = match is_of_addresses(&name) {
-        true => addresses(value, charset),
-        false => words(value, charset),
-    };
-    format!("{name}: {}{end}", value.trim_start())
-}
-
-/// Whether a field holds addresses (RFC 5322 §3.6.2, §3.6.3, §3.6.6; RFC 6854).
-fn is_of_addresses(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase();
-    let name = name.strip_prefix("resent-").unwrap_or(&name);
-    matches!(
-        name,
-        "from"
-            | "sender"
-            | "reply-to"
-            | "to"
-            | "cc"
-            | "bcc"
-            | "return-path"
-            | "disposition-notification-to"
-    )
-}
-
-/// Text in which each word beyond ASCII is an encoded one. Words beside each
-/// other are encoded together: white space between encoded words is nothing
-/// (RFC 2047 §6.2).
-fn words(text: &str, charset: &str) -> String {
-    let mut out: Vec<String> = Vec::new();
-    let mut run: Vec<&str> = Vec::new();
-    for word in text.split([' ', '\t']) {
-        if word.is_ascii() {
-            if !run.is_empty() {
-                out.push(encoded(&run.join(" "), charset));
-                run.clear();
-            }
-            out.push(word.to_owned());
-        } else {
-            run.push(word);
-        }
-    }
-    if !run.is_empty() {
-        out.push(encoded(&run.join(" "), charset));
-    }
-    out.join(" ")
-}
-
-/// `encoded-word = "=?" charset "?" encoding "?" encoded-text "?="`, as many as
-/// are needed, each on a line of its own (RFC 2047 §2).
-fn encoded(text: &str, charset: &str) -> String {
-    let mut words = Vec::new();
-    let mut bytes = Vec::with_capacity(WORD);
-    let mut word = |bytes: &mut Vec<u8>| {
-        words.push(format!("=?{charset}?B?{}?=", STANDARD.encode(&*bytes)));
-        bytes.clear();
-    };
-    for c in text.chars() {
-        let mut buffer = [0; 4];
-        let next = match charset {
-            "utf-8" => c.encode_utf8(&mut buffer).as_bytes(),
-            // These are bytes that were made characters.
-            _ => {
-                buffer[0] = u8::try_from(u32::from(c)).unwrap_or(b'?');
-                &buffer[..1]
-            }
+        let field = match field.is_ascii() {
+            true => field,
+            false => BytesMut::from(field::rewritten(&field).as_bytes()),
         };
-        // RFC 2047 §5: a character is never divided.
-        if bytes.len() + next.len() > WORD {
-            word(&mut bytes);
+        match is_global && self.global.is_none() {
+            true => self.global = Some(field),
+            false => out.extend_from_slice(&field),
         }
-        bytes.extend_from_slice(next);
     }
-    word(&mut bytes);
-    words.join("\r\n ")
 }
 
-/// A list of addresses in ASCII.
-fn addresses(text: &str, charset: &str) -> String {
-    let mailboxes: Vec<String> = parts(text)
-        .into_iter()
-        .map(|mailbox| match mailbox.is_ascii() {
-            true => mailbox.to_owned(),
-            false => address(mailbox, charset),
-        })
-        .collect();
-    mailboxes.join(",\r\n ")
-}
-
-/// Splits at commas that are neither quoted, in a comment nor in angle brackets.
-fn parts(text: &str) -> Vec<&str> {
-    let (mut quoted, mut depth, mut angle, mut escaped) = (false, 0u32, false, false);
-    let (mut parts, mut from) = (Vec::new(), 0);
-    for (at, c) in text.char_indices() {
-        if std::mem::take(&mut escaped) {
-            continue;
-        }
-        match c {
-            '\\' => escaped = true,
-            '"' if depth == 0 => quoted = !quoted,
-            '(' if !quoted => depth += 1,
-            ')' if !quoted => depth = depth.saturating_sub(1),
-            '<' if !quoted && depth == 0 => angle = true,
-            '>' if !quoted && depth == 0 => angle = false,
-            ',' if !quoted && depth == 0 && !angle => {
-                parts.push(text[from..at].trim());
-                from = at + 1;
+impl Kind {
+    fn of(kind: &str, boundary: Option<String>) -> Kind {
+        match (kind.strip_prefix("multipart/"), boundary) {
+            (Some(of), Some(text)) if !text.is_empty() && text.len() < BOUNDARY_LIMIT / 2 => {
+                Kind::Multipart(Boundary {
+                    text,
+                    digest: of == "digest",
+                })
             }
-            _ => {}
+            _ if kind == "message/rfc822" || kind == GLOBAL => Kind::Message,
+            _ => Kind::Leaf,
         }
     }
-    parts.push(text[from..].trim());
-    parts
 }
 
-/// One mailbox: the name as encoded words, the address as it is if it can be.
-fn address(mailbox: &str, charset: &str) -> String {
-    let (name, address) = match mailbox.rsplit_once('<') {
-        Some((name, rest)) => (name, rest.split('>').next().unwrap_or_default()),
-        // Nothing but an address, and it is not ASCII.
-        None => return format!("<{REMOVED}>"),
-    };
-    let address = match address.is_ascii() {
-        true => address,
-        false => REMOVED,
-    };
-    let name = name.trim();
-    // Inside quotes an encoded word would be text (RFC 2047 §5).
-    let name = match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
-        Some(inside) => inside.replace("\\\"", "\"").replace("\\\\", "\\"),
-        None => name.to_owned(),
-    };
-    match (name.is_empty(), name.is_ascii()) {
-        (true, _) => format!("<{address}>"),
-        (false, true) => format!(
-            "\"{}\" <{address}>",
-            name.replace('\\', "\\\\").replace('"', "\\\"")
-        ),
-        (false, false) => format!("{}\r\n <{address}>", encoded(&name, charset)),
+impl Boundary {
+    /// Whether a line is this boundary, and then whether it is the last one.
+    fn delimits(&self, line: &[u8]) -> Option<bool> {
+        let rest = line.strip_prefix(b"--")?;
+        let rest = rest.strip_prefix(self.text.as_bytes())?;
+        // RFC 2046 §5.1.1: white space behind it is nothing.
+        match rest.trim_ascii_end() {
+            b"" => Some(false),
+            b"--" => Some(true),
+            _ => None,
+        }
+    }
+}
+
+/// What goes out: copies and slices in their order.
+#[derive(Debug, Default)]
+struct Out {
+    pieces: Vec<Bytes>,
+    copied: BytesMut,
+}
+
+impl Out {
+    fn slice(&mut self, bytes: Bytes) {
+        if !self.copied.is_empty() {
+            self.pieces.push(self.copied.split().freeze());
+        }
+        if !bytes.is_empty() {
+            self.pieces.push(bytes);
+        }
+    }
+
+    fn finish(mut self) -> Vec<Bytes> {
+        if !self.copied.is_empty() {
+            self.pieces.push(self.copied.freeze());
+        }
+        self.pieces
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn run(message: &[u8], chunk: usize) -> Vec<u8> {
@@ -315,6 +379,82 @@ mod tests {
                 assert_eq!(String::from_utf8_lossy(&got), want, "in pieces of {chunk}");
             }
         }
+    }
+
+    /// What is beyond ASCII in headers of parts and of messages in it.
+    #[test]
+    fn headers_inside() {
+        let message = "Subject: \u{e4}\r\nContent-Type: multipart/mixed;\r\n boundary=\"out er\"\r\n\r\n\
+            Pre\u{e4}mble: \u{e4}\r\n--no\r\n\r\n\
+            --out er\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Description: \u{e4}\r\n\r\n\
+            Body: \u{e4}\r\n--outer\r\n- \r\n\
+            --out er  \r\nContent-Disposition: attachment; filename=\"\u{e4}.txt\"\r\n\r\nx\r\n\
+            --out er\r\nContent-Type: message/global\r\nContent-Description: \u{e4}\r\n\r\n\
+            Subject: \u{e4}\r\nContent-Type: multipart/digest; boundary=in\r\n\r\n\
+            --in\r\n\r\nSubject: \u{e4}\r\n\r\nBody: \u{e4}\r\n\
+            --in\r\nContent-Type: text/plain\r\n\r\nBody: \u{e4}\r\n\
+            --out er\r\nContent-Type: message/global\r\nContent-Transfer-Encoding: base64\r\n\r\n\
+            Subject: \u{e4}\r\n\r\n\
+            --out er--\r\n--in\r\nSubject: \u{e4}\r\n\r\n";
+        let word = "=?utf-8?B?w6Q=?=";
+        let want = message
+            .replace(
+                "message/global\r\nContent-Description: \u{e4}",
+                "Content-Description: \u{e4}\r\nContent-Type: message/rfc822",
+            )
+            .replace("Content-Type: Content-D", "Content-D")
+            .replace(
+                "attachment; filename=\"\u{e4}.txt\"",
+                "attachment;\r\n filename*=utf-8''%C3%A4.txt",
+            )
+            .replace(
+                "Content-Description: \u{e4}",
+                &format!("Content-Description: {word}"),
+            );
+        // The first three subjects are in headers, the last two are not.
+        let want = want.replacen("Subject: \u{e4}", &format!("Subject: {word}"), 3);
+        let want = want.replace(
+            "Content-Type: message/global\r\nContent-Transfer-Encoding: base64",
+            "Content-Transfer-Encoding: base64\r\nContent-Type: message/global",
+        );
+        for chunk in 1..=message.len() {
+            let got = run(message.as_bytes(), chunk);
+            assert_eq!(String::from_utf8_lossy(&got), want, "in pieces of {chunk}");
+        }
+        // With bare line feeds as well.
+        let (message, want) = (message.replace("\r\n", "\n"), want.replace("\r\n", "\n"));
+        let want = want.replace(";\n filename*", ";\r\n filename*");
+        let got = run(message.as_bytes(), 7);
+        assert_eq!(String::from_utf8_lossy(&got), want);
+    }
+
+    #[test]
+    fn a_body_is_not_copied_and_a_long_line_not_kept() {
+        let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+        let mut surrogate = Surrogate::default();
+        surrogate.piece(&Bytes::from_static(head.as_bytes()));
+        let body = Bytes::from("line\r\n".repeat(1000));
+        let pieces = surrogate.piece(&body);
+        assert_eq!(pieces.len(), 1);
+        assert_eq!(pieces[0].as_ptr(), body.as_ptr());
+        let long = Bytes::from(format!("--{}", "b".repeat(100_000)));
+        let pieces = surrogate.piece(&long);
+        assert!(surrogate.line.is_empty());
+        assert_eq!(pieces.concat(), long);
+        // Nesting without end costs no more than its boundaries.
+        let nested: String = (0..1000)
+            .map(|n| {
+                format!(
+                    "--b{n}\r\nContent-Type: multipart/x; boundary=b{}\r\n\r\n",
+                    n + 1
+                )
+            })
+            .collect();
+        let nested = format!("Content-Type: multipart/x; boundary=b0\r\n\r\n{nested}");
+        let mut surrogate = Surrogate::default();
+        surrogate.piece(&Bytes::from(nested.clone()));
+        assert_eq!(surrogate.open.len(), DEPTH);
+        assert_eq!(run(nested.as_bytes(), 100), nested.as_bytes());
     }
 
     #[test]
@@ -379,6 +519,36 @@ mod tests {
             proptest::prop_assert!(before.is_ascii());
             if header.is_ascii() {
                 proptest::prop_assert_eq!(got, message);
+            }
+        }
+
+        /// Whatever stands in the parts, their headers are ASCII and their bodies
+        /// as they were, however it is cut.
+        #[test]
+        fn parts_in_any_pieces(
+            parts in proptest::collection::vec(
+                ("([A-Z]{1,3}: ?[a-zä\" <>@,;=(]{0,20}\r\n){0,3}", "[a-zä\r\n-]{0,30}"),
+                0..5
+            ),
+            chunk in 1usize..50,
+        ) {
+            let mut message = String::from("Content-Type: multipart/mixed; boundary=Q\r\n\r\n");
+            for (header, body) in &parts {
+                message += &format!("--Q\r\n{header}\r\n{body}\r\n");
+            }
+            message += "--Q--\r\nä\r\n";
+            let got = String::from_utf8(run(message.as_bytes(), chunk)).unwrap();
+            proptest::prop_assert_eq!(&got, &String::from_utf8(run(message.as_bytes(), 1)).unwrap());
+            let mut rest = got.as_str();
+            for (_, body) in &parts {
+                let (_, behind) = rest.split_once("--Q\r\n").unwrap();
+                let (header, behind) = match behind.strip_prefix("\r\n") {
+                    Some(behind) => ("", behind),
+                    None => behind.split_once("\r\n\r\n").unwrap(),
+                };
+                proptest::prop_assert!(header.is_ascii(), "{}", header);
+                proptest::prop_assert!(behind.starts_with(body.as_str()));
+                rest = behind.get(body.len()..).unwrap();
             }
         }
 

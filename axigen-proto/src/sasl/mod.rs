@@ -156,7 +156,8 @@ pub enum Ask {
     Token {
         /// Whom to act as; empty means whoever the token was made for.
         authzid: String,
-        /// The token, of the alphabet of RFC 6750 §2.1; wiped when dropped.
+        /// The token, of the alphabet of RFC 6750 §2.1, or nothing from a client that
+        /// asks which scope is needed (RFC 7628 §4.3); wiped when dropped.
         token: Zeroizing<String>,
     },
     /// The client wants in by what is known of it outside of this protocol, its

@@ -184,10 +184,12 @@ fn auth_of(
             return Err("there are two tokens");
         }
     }
-    let (scheme, token) = auth
-        .ok_or("there is no token")?
-        .split_once(' ')
-        .ok_or("the token has no scheme")?;
+    let auth = auth.ok_or("there is no token")?;
+    if auth.is_empty() {
+        // RFC 7628 §4.3: so a client asks which scope is needed.
+        return Ok(Zeroizing::new(String::new()));
+    }
+    let (scheme, token) = auth.split_once(' ').ok_or("the token has no scheme")?;
     // RFC 7628 §4: in any case of letters.
     if !scheme.eq_ignore_ascii_case("Bearer") {
         return Err("only bearer tokens are accepted");
@@ -268,6 +270,16 @@ mod tests {
         let (user, token) = bearer(&decoded).unwrap();
         assert_eq!(user, "user@example.com");
         assert_eq!(token.as_str(), "vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==");
+    }
+
+    #[test]
+    fn a_client_that_asks_for_the_scope() {
+        // RFC 7628 §4.3
+        let encoded =
+            "bixhPXVzZXJAZXhhbXBsZS5jb20sAWhvc3Q9c2VydmVyLmV4YW1wbGUuY29tAXBvcnQ9MTQzAWF1dGg9AQE=";
+        let decoded = super::super::decode_line(encoded.as_bytes()).unwrap();
+        let (user, token) = bearer(&decoded).unwrap();
+        assert_eq!((user.as_str(), token.as_str()), ("user@example.com", ""));
     }
 
     #[test]

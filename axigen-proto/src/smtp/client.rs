@@ -4,7 +4,8 @@
 //! the configuration says, and hands out [`Event::Ready`]. Then, as often as
 //! wanted: [`Client::send`] an envelope, wait for [`Event::WantBody`], give the
 //! message with [`Client::body`] and [`Client::finish`], and read the outcome in
-//! [`Event::Sent`]. [`Client::quit`] says goodbye.
+//! [`Event::Sent`]. [`Client::quit`] says goodbye. Between transactions
+//! [`Client::ask`] asks a [`Question`].
 //!
 //! ```text
 //! Ready ─ send ─> Rcpt*  ─> WantBody ─ body* finish ─> Sent     (again Ready for send)
@@ -17,20 +18,27 @@
 //! message goes out in lines that only CRLF ends.
 
 mod opening;
+mod plan;
 mod transaction;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::address::{ForwardPath, HelloName, ReversePath};
+use super::address::{Domain, HelloName, ReversePath};
 use super::capability::Capabilities;
-use super::command::{BodyType, Command, Submitter};
+use super::command::{BodyType, Command, Rcpt, Submitter};
+use super::deliver_by::DeliverBy;
+use super::dsn::{EnvelopeId, Ret};
 use super::encode;
+use super::etrn::Node;
+use super::future_release::{FutureRelease, Hold};
 use super::parse;
+use super::priority::Priority;
 use super::reply::Reply;
+use super::solicit::Solicitation;
 pub use super::stuffing::LineEnds;
 use super::stuffing::Outbox;
 use crate::frame::{Framer, Line};
@@ -75,7 +83,7 @@ pub struct Config {
     /// Whether to send with BDAT where the server offers it. (A binary message
     /// is sent with BDAT in any case.)
     pub chunking: bool,
-    /// What to do with a CR or LF by itself in a message.
+    /// What to do with a CR or LF by itself, or a NUL, in a message.
     pub line_ends: LineEnds,
     /// Sizes, counts and times.
     pub limits: SmtpClientLimits,
@@ -106,8 +114,9 @@ impl Config {
 pub struct Envelope {
     /// Where failure notices go.
     pub from: ReversePath,
-    /// Where the message goes; at least one.
-    pub recipients: Vec<ForwardPath>,
+    /// Where the message goes, and which notices about each are wanted; at
+    /// least one.
+    pub recipients: Vec<Rcpt>,
     /// The message's size in bytes, announced where the server wants to know.
     pub size: Option<u64>,
     /// What kind of bytes the message has; `None` says nothing about it.
@@ -118,25 +127,59 @@ pub struct Envelope {
     /// Who submitted the message, for a server that trusts us (RFC 4954 §5).
     /// Sent where the server offers AUTH.
     pub submitter: Option<Submitter>,
+    /// What of the message a failure notice returns (RFC 3461 §4.3). This, the
+    /// next, and the recipients' parameters are sent where the server offers
+    /// DSN; otherwise [`Omitted`] says that they were not.
+    pub ret: Option<Ret>,
+    /// The sender's name for the transaction (RFC 3461 §4.4).
+    pub envid: Option<EnvelopeId>,
+    /// By when the message must be delivered, counted from [`Client::send`]
+    /// (RFC 2852). A message that is to be returned goes only to a server that
+    /// offers DELIVERBY.
+    pub by: Option<DeliverBy>,
+    /// How long the server holds the message, counted from [`Client::send`]. It
+    /// goes only to a server that offers FUTURERELEASE (RFC 4865).
+    pub hold: Option<Hold>,
+    /// How urgent the message is; sent where the server offers MT-PRIORITY
+    /// (RFC 6710 §4.2, §4.3).
+    pub priority: Option<Priority>,
+    /// Whether the message may go inside TLS only, here and further on. It goes
+    /// only where this session is inside TLS and the server offers REQUIRETLS
+    /// (RFC 8689 §4.2.1). That the server is the right one, the application
+    /// makes sure of when it verifies the certificate.
+    pub require_tls: bool,
+    /// The classes of solicitation the message belongs to; sent where the
+    /// server offers NO-SOLICITING, and refused where it names one of them
+    /// (RFC 3865).
+    pub solicit: Option<Solicitation>,
 }
 
 impl Envelope {
-    /// An envelope without anything special.
-    pub fn new(from: ReversePath, recipients: Vec<ForwardPath>) -> Self {
+    /// An envelope without anything special. A recipient is a
+    /// [`ForwardPath`](super::address::ForwardPath), or an [`Rcpt`] when there
+    /// is more to say about it.
+    pub fn new(from: ReversePath, recipients: impl IntoIterator<Item = impl Into<Rcpt>>) -> Self {
         Self {
             from,
-            recipients,
+            recipients: recipients.into_iter().map(Into::into).collect(),
             size: None,
             body: None,
             smtputf8: false,
             submitter: None,
+            ret: None,
+            envid: None,
+            by: None,
+            hold: None,
+            priority: None,
+            require_tls: false,
+            solicit: None,
         }
     }
 
     fn needs_smtputf8(&self) -> bool {
         self.smtputf8
             || !self.from.is_ascii()
-            || self.recipients.iter().any(|path| !path.is_ascii())
+            || self.recipients.iter().any(|rcpt| !rcpt.to.is_ascii())
     }
 }
 
@@ -152,6 +195,8 @@ pub enum Event {
         /// The decision.
         reply: Reply,
     },
+    /// The answer to a [`Question`]. The session takes another, or an envelope.
+    Answer(Reply),
     /// At least one recipient is accepted: give the message.
     WantBody,
     /// The message was sent, and the server has decided about it. The session
@@ -160,6 +205,8 @@ pub enum Event {
         /// The decision for each recipient that was accepted before: the same
         /// for all in SMTP, each its own in LMTP.
         replies: Vec<Delivery>,
+        /// What of the envelope the server was not told.
+        omitted: Omitted,
     },
     /// Nobody gets this message. The session takes another envelope.
     Refused {
@@ -170,6 +217,36 @@ pub enum Event {
     },
     /// The session is over; [`Output::Close`] follows.
     Failed(Failure),
+}
+
+/// What a server is asked between transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// VRFY: is this a user?
+    Vrfy(String),
+    /// EXPN: who is on this list?
+    Expn(String),
+    /// ETRN: send what waits for this node (RFC 1985). For a server that offers
+    /// it.
+    Etrn(Node),
+}
+
+/// What of an envelope the server was not told, because it does not offer the
+/// extension. What is asked for there falls to the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct Omitted {
+    /// The parameters of DSN. Whoever asked for a notice of success must be
+    /// sent one that says `relayed` (RFC 3461 §5.2.2 (b)).
+    pub dsn: bool,
+    /// The time by which delivery was asked for, of a message that is not to be
+    /// returned. Whoever did not forbid notices must be sent one that says
+    /// `relayed` (RFC 2852 §4.1.4.2).
+    pub deliver_by: bool,
+    /// The priority (RFC 6710 §4.3).
+    pub priority: bool,
+    /// The classes of solicitation.
+    pub solicit: bool,
 }
 
 /// The server's decision about a message for one recipient.
@@ -204,6 +281,48 @@ pub enum Refusal {
     /// The message needs 8BITMIME or BINARYMIME, and the server has it not.
     #[error("the server does not take messages of type {}", .0.as_str())]
     NeedsBodyType(BodyType),
+    /// The message must be returned when it is late, and the server has not
+    /// DELIVERBY (RFC 2852 §4.1.4.1).
+    #[error("the server does not offer DELIVERBY")]
+    NeedsDeliverBy,
+    /// The message must be returned after less time than the server needs at
+    /// least, in seconds (RFC 2852 §4.1.4.1).
+    #[error("the server needs at least {0} seconds to deliver")]
+    DeliverByTooSoon(u32),
+    /// The message is to be held, and the server has not FUTURERELEASE.
+    #[error("the server does not offer FUTURERELEASE")]
+    NeedsFutureRelease,
+    /// The message is to be held longer than the server announced to hold any
+    /// (RFC 4865 §4.1).
+    #[error("the server holds messages for {} seconds and until {} at most", .0.interval, .0.until)]
+    HeldTooLong(FutureRelease),
+    /// The message is to be held beyond the time to deliver it in (RFC 4865
+    /// §5.2.1).
+    #[error("the message is to be held beyond the time to deliver it in")]
+    HeldBeyondDeliverBy,
+    /// The message may go inside TLS only, and this session is not, or the
+    /// server has not REQUIRETLS. RFC 8689 §4.2.1 has the codes for a notice:
+    /// 5.7.10 without TLS, 5.7.30 otherwise.
+    #[error("the message requires TLS, {}", if *.tls { "and the server does not offer REQUIRETLS" } else { "which this session has not" })]
+    NeedsRequireTls {
+        /// Whether the session is inside TLS.
+        tls: bool,
+    },
+    /// The envelope has more recipients than the server takes in one
+    /// transaction (RFC 9422 §4.2): send it in parts of that many.
+    #[error("the server takes {0} recipients at a time")]
+    TooManyRecipients(u32),
+    /// The session has had as many transactions as the server takes (RFC 9422
+    /// §4.1): go on in another session.
+    #[error("the server takes {0} transactions in a session")]
+    TooManyTransactions(u32),
+    /// The recipients of the session would have more domains than the server
+    /// takes (RFC 9422 §4.3): send what is beyond that in another session.
+    #[error("the server takes recipients of {0} domains in a session")]
+    TooManyDomains(u32),
+    /// The server does not want messages of this class (RFC 3865 §2.1).
+    #[error("the server does not want messages of class {0}")]
+    Solicitation(String),
     /// The message is larger than the server announced to take, in bytes.
     #[error("the server takes messages of up to {0} bytes")]
     TooLarge(u64),
@@ -246,6 +365,9 @@ pub enum Failure {
     /// The message holds a CR or LF by itself, and policy is to refuse it.
     #[error("the message holds a CR or LF by itself")]
     BareLineEnd,
+    /// The message holds a NUL, and policy is to refuse it.
+    #[error("the message holds a NUL")]
+    Nul,
     /// The server closed the connection.
     #[error("the server closed the connection")]
     PeerGone,
@@ -277,6 +399,10 @@ pub struct Client {
     logged_in: bool,
     needs_reset: bool,
     transaction: Option<Transaction>,
+    /// MAIL so far.
+    mails: u32,
+    /// The domains of the recipients so far, where the server limits them.
+    domains: HashSet<Domain>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,6 +419,8 @@ enum Phase {
     Body,
     /// The message is out; the decision is not in.
     Ending,
+    /// A question is out.
+    Asking,
     /// QUIT is out.
     Quitting,
 }
@@ -315,6 +443,7 @@ enum Expect {
     /// The decision about an empty message nobody gets: DATA was answered 354
     /// though every recipient was refused.
     Void,
+    Question,
     Quit,
 }
 
@@ -355,6 +484,8 @@ impl Client {
             logged_in: false,
             needs_reset: false,
             transaction: None,
+            mails: 0,
+            domains: HashSet::new(),
         }
     }
 
@@ -372,6 +503,34 @@ impl Client {
         }
         self.rearm = true;
         self.start(envelope);
+        Ok(())
+    }
+
+    /// Asks the server something; [`Event::Answer`] follows.
+    ///
+    /// # Errors
+    /// [`Misuse`] inside a transaction, when a text is empty or holds a control
+    /// character, and when the server does not offer ETRN.
+    pub fn ask(&mut self, question: Question) -> Result<(), Misuse> {
+        if self.phase != Phase::Idle || self.close.is_some() {
+            return Err(Misuse("the session is not between transactions"));
+        }
+        let command = match question {
+            Question::Vrfy(text) | Question::Expn(text)
+                if text.trim().is_empty() || text.chars().any(char::is_control) =>
+            {
+                return Err(Misuse("that cannot stand in a command"));
+            }
+            Question::Etrn(_) if !self.capabilities.etrn => {
+                return Err(Misuse("the server does not offer ETRN"));
+            }
+            Question::Vrfy(text) => Command::Vrfy(text),
+            Question::Expn(text) => Command::Expn(text),
+            Question::Etrn(node) => Command::Etrn(node),
+        };
+        self.rearm = true;
+        self.phase = Phase::Asking;
+        self.command(&command, Expect::Question);
         Ok(())
     }
 
@@ -547,6 +706,13 @@ impl Client {
                 self.opening_reply(expect, reply, &partial.lines)
             }
             Expect::Quit => self.end(Close::Finish),
+            Expect::Question if reply.is_intermediate() => {
+                self.fail(Failure::UnexpectedReply(reply));
+            }
+            Expect::Question => {
+                self.phase = Phase::Idle;
+                self.events.push_back(Event::Answer(reply));
+            }
             // What the answer to RSET is does not matter: MAIL will tell.
             Expect::Rset => self.pump(),
             _ => self.transaction_reply(expect, reply),

@@ -5,6 +5,17 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::address::{ForwardPath, HelloName, Mailbox, ReversePath};
+use super::deliver_by::DeliverBy;
+use super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+use super::etrn::Node;
+use super::future_release::Hold;
+use super::priority::Priority;
+use super::solicit::Solicitation;
+
+/// Why a value cannot stand in a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(pub(crate) &'static str);
 
 /// A command with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +43,8 @@ pub enum Command {
     Vrfy(String),
     /// `EXPN`: who is on this list?
     Expn(String),
+    /// `ETRN`: send what waits for this host (RFC 1985).
+    Etrn(Node),
     /// `HELP`.
     Help,
     /// `QUIT`: say goodbye.
@@ -94,6 +107,22 @@ pub struct Mail {
     /// `AUTH=`: who submitted the message, as another server says
     /// (RFC 4954 §5). Worth only what the client is trusted.
     pub auth: Option<Submitter>,
+    /// `RET=`: what of the message a failure notice returns (RFC 3461 §4.3).
+    pub ret: Option<Ret>,
+    /// `ENVID=`: the sender's name for the transaction (RFC 3461 §4.4).
+    pub envid: Option<EnvelopeId>,
+    /// `BY=`: by when the message must be delivered (RFC 2852).
+    pub by: Option<DeliverBy>,
+    /// `HOLDFOR=` or `HOLDUNTIL=`: how long the message is held (RFC 4865).
+    pub hold: Option<Hold>,
+    /// `MT-PRIORITY=`: how urgent the message is (RFC 6710). Worth only what the
+    /// client is trusted: nobody unknown may raise it (§4.1).
+    pub priority: Option<Priority>,
+    /// `REQUIRETLS`: the message goes on inside verified TLS only (RFC 8689).
+    pub require_tls: bool,
+    /// `SOLICIT=`: the classes of solicitation the message belongs to
+    /// (RFC 3865 §2.3).
+    pub solicit: Option<Solicitation>,
 }
 
 impl Mail {
@@ -105,7 +134,19 @@ impl Mail {
             body: None,
             smtputf8: false,
             auth: None,
+            ret: None,
+            envid: None,
+            by: None,
+            hold: None,
+            priority: None,
+            require_tls: false,
+            solicit: None,
         }
+    }
+
+    /// Whether there is any parameter.
+    pub fn has_parameters(&self) -> bool {
+        *self != Self::new(self.from.clone())
     }
 }
 
@@ -115,12 +156,32 @@ impl Mail {
 pub struct Rcpt {
     /// Where the message goes.
     pub to: ForwardPath,
+    /// `NOTIFY=`: which notices are wanted (RFC 3461 §4.1).
+    pub notify: Option<Notify>,
+    /// `ORCPT=`: whom the message was addressed to in the first place
+    /// (RFC 3461 §4.2).
+    pub orcpt: Option<OriginalRecipient>,
 }
 
 impl Rcpt {
     /// A recipient without parameters.
     pub fn new(to: ForwardPath) -> Self {
-        Self { to }
+        Self {
+            to,
+            notify: None,
+            orcpt: None,
+        }
+    }
+
+    /// Whether there is any parameter.
+    pub fn has_parameters(&self) -> bool {
+        self.notify.is_some() || self.orcpt.is_some()
+    }
+}
+
+impl From<ForwardPath> for Rcpt {
+    fn from(to: ForwardPath) -> Self {
+        Self::new(to)
     }
 }
 

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{BufMut, BytesMut};
 use zeroize::Zeroizing;
 
-use super::command::{Command, Mail, Submitter};
+use super::command::{Command, Mail, Rcpt, Submitter};
+use super::dsn::OriginalRecipient;
+use super::future_release::Hold;
 use super::reply::{EnhancedCode, Reply};
 
 /// Longest text of one reply line, so that with code, enhanced code and CRLF
@@ -22,7 +24,7 @@ pub fn command(command: &Command, out: &mut BytesMut) {
             put_text(out, " ", hello.name.as_str());
         }
         Command::Mail(mail) => put_mail(mail, out),
-        Command::Rcpt(rcpt) => put_text(out, "RCPT TO:", &rcpt.to.to_string()),
+        Command::Rcpt(rcpt) => put_rcpt(rcpt, out),
         Command::Data => out.put_slice(b"DATA"),
         Command::Bdat { size, last } => {
             let last = if *last { " LAST" } else { "" };
@@ -32,6 +34,7 @@ pub fn command(command: &Command, out: &mut BytesMut) {
         Command::Noop => out.put_slice(b"NOOP"),
         Command::Vrfy(text) => put_text(out, "VRFY ", text),
         Command::Expn(text) => put_text(out, "EXPN ", text),
+        Command::Etrn(node) => put_text(out, "ETRN ", &node.to_string()),
         Command::Help => out.put_slice(b"HELP"),
         Command::Quit => out.put_slice(b"QUIT"),
         Command::StartTls => out.put_slice(b"STARTTLS"),
@@ -133,6 +136,66 @@ fn put_mail(mail: &Mail, out: &mut BytesMut) {
             put_text(out, " AUTH=", &xtext(&mailbox.to_string()));
         }
     }
+    if let Some(ret) = mail.ret {
+        put_text(out, " RET=", ret.as_str());
+    }
+    if let Some(envid) = &mail.envid {
+        put_text(out, " ENVID=", &xtext(envid.as_str()));
+    }
+    if let Some(by) = mail.by {
+        put_text(out, " BY=", &by.to_string());
+    }
+    if let Some(solicit) = &mail.solicit {
+        put_text(out, " SOLICIT=", &solicit.to_string());
+    }
+    if mail.require_tls {
+        out.put_slice(b" REQUIRETLS");
+    }
+    if let Some(priority) = mail.priority {
+        put_text(out, " MT-PRIORITY=", &priority.to_string());
+    }
+    match mail.hold {
+        None => {}
+        Some(Hold::For(interval)) => put_text(out, " HOLDFOR=", &interval.to_string()),
+        Some(Hold::Until(moment)) => put_text(out, " HOLDUNTIL=", &moment.to_string()),
+    }
+}
+
+fn put_rcpt(rcpt: &Rcpt, out: &mut BytesMut) {
+    put_text(out, "RCPT TO:", &rcpt.to.to_string());
+    if let Some(notify) = rcpt.notify {
+        put_text(out, " NOTIFY=", &notify.to_string());
+    }
+    if let Some(orcpt) = &rcpt.orcpt {
+        // With a path beyond ASCII the command is one of SMTPUTF8 in any case.
+        let utf8 = !rcpt.to.is_ascii();
+        put_text(out, " ORCPT=", &original_recipient(orcpt, utf8));
+    }
+}
+
+/// The value of `ORCPT=`, with UTF-8 as it is where SMTPUTF8 is in use.
+pub(super) fn original_recipient(orcpt: &OriginalRecipient, utf8: bool) -> String {
+    let address = if orcpt.is_utf8() {
+        unitext(orcpt.address(), utf8)
+    } else {
+        xtext(orcpt.address())
+    };
+    format!("{};{address}", orcpt.kind())
+}
+
+/// `utf-8-addr-unitext` with `utf8`, `utf-8-addr-xtext` without (RFC 6533 §3):
+/// what may not stand there by itself is written as `\x{HEX}`.
+fn unitext(text: &str, utf8: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let plain = c.is_ascii_graphic() && !matches!(c, '\\' | '+' | '=');
+        if plain || (utf8 && !c.is_ascii()) {
+            out.push(c);
+        } else {
+            out.push_str(&format!("\\x{{{:02X}}}", u32::from(c)));
+        }
+    }
+    out
 }
 
 fn put_text(out: &mut BytesMut, prefix: &str, text: &str) {
@@ -145,7 +208,7 @@ fn put_base64(message: &[u8], out: &mut BytesMut) {
 }
 
 /// RFC 3461 §4: whatever is no printable character, and `+` and `=`, in hex.
-fn xtext(text: &str) -> String {
+pub(super) fn xtext(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && !matches!(byte, b'+' | b'=') {
@@ -165,6 +228,10 @@ mod tests {
 
     use super::super::address::{Domain, DomainName, ForwardPath, HelloName, Mailbox, ReversePath};
     use super::super::command::{BodyType, Hello, HelloVerb, InitialResponse, Rcpt};
+    use super::super::deliver_by::{ByMode, DeliverBy, MAX_SECONDS};
+    use super::super::dsn::{EnvelopeId, Notify, OriginalRecipient, Ret};
+    use super::super::future_release::{Interval, Moment};
+    use super::super::priority::Priority;
     use super::super::{parse, standard};
     use super::*;
 
@@ -237,19 +304,80 @@ mod tests {
             ],
         )
             .prop_map(|(from, size, body, smtputf8, auth)| {
-                Command::Mail(Mail {
-                    from,
-                    size,
-                    body,
-                    smtputf8,
-                    auth,
-                })
+                let mut mail = Mail::new(from);
+                mail.size = size;
+                mail.body = body;
+                mail.smtputf8 = smtputf8;
+                mail.auth = auth;
+                mail
             });
-        let rcpt = prop_oneof![
+        let dsn = (
+            prop_oneof![Just(None), Just(Some(Ret::Full)), Just(Some(Ret::Headers))],
+            proptest::option::of("[ -~]{1,33}".prop_map(|id| EnvelopeId::new(id).unwrap())),
+        );
+        let by = prop_oneof![
+            (1..=MAX_SECONDS, Just(ByMode::Return), any::<bool>()),
+            (
+                -MAX_SECONDS..=MAX_SECONDS,
+                Just(ByMode::Notify),
+                any::<bool>()
+            ),
+        ]
+        .prop_map(|(seconds, mode, trace)| DeliverBy::new(seconds, mode, trace).unwrap());
+        let hold = prop_oneof![
+            (1u32..=999_999_999).prop_map(|n| Hold::For(Interval::new(n).unwrap())),
+            (-62_167_219_200i64..=253_402_300_799)
+                .prop_map(|n| Hold::Until(Moment::from_unix(n).unwrap())),
+        ];
+        let mail = (
+            mail,
+            dsn,
+            proptest::option::of(by),
+            proptest::option::of(hold),
+            proptest::option::of((-9i8..=9).prop_map(|n| Priority::new(n).unwrap())),
+        )
+            .prop_map(|(mut mail, (ret, envid), by, hold, priority)| {
+                mail.ret = ret;
+                mail.envid = envid;
+                mail.by = by;
+                mail.hold = hold;
+                mail.priority = priority;
+                mail.solicit =
+                    priority.map(|p| format!("net.example:A,b{}", p.get()).parse().unwrap());
+                mail.require_tls = priority.is_some_and(|p| p.get() % 2 == 0);
+                Command::Mail(mail)
+            });
+        let to = prop_oneof![
             Just(ForwardPath::Postmaster),
             mailbox().prop_map(ForwardPath::Mailbox)
+        ];
+        let notify =
+            (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(success, failure, delay)| {
+                Notify {
+                    success,
+                    failure,
+                    delay,
+                }
+            });
+        let orcpt = prop_oneof![
+            ("(rfc822|RFC822|x400|a+b{1,3})", "[ -~]{0,60}"),
+            (
+                "(utf-8|UTF-8)",
+                mailbox().prop_map(|mailbox| mailbox.to_string())
+            ),
         ]
-        .prop_map(|to| Command::Rcpt(Rcpt::new(to)));
+        .prop_map(|(kind, address)| OriginalRecipient::new(kind, address).unwrap());
+        let rcpt = (
+            to,
+            proptest::option::of(notify),
+            proptest::option::of(orcpt),
+        )
+            .prop_map(|(to, notify, orcpt)| {
+                let mut rcpt = Rcpt::new(to);
+                rcpt.notify = notify;
+                rcpt.orcpt = orcpt;
+                Command::Rcpt(rcpt)
+            });
         let hello = (
             prop_oneof![
                 Just(HelloVerb::Ehlo),
@@ -282,6 +410,8 @@ mod tests {
             Just(Command::StartTls),
             (any::<u64>(), any::<bool>()).prop_map(|(size, last)| Command::Bdat { size, last }),
             "[!-~é]([ -~]{0,20}[!-~])?".prop_map(Command::Vrfy),
+            "(@?[a-z]{1,5}(\\.[a-z0-9]{1,5}){0,2}|#[!-~]{1,9})"
+                .prop_map(|node| Command::Etrn(node.parse().unwrap())),
             "[!-~é]([ -~]{0,20}[!-~])?".prop_map(Command::Expn),
         ]
     }

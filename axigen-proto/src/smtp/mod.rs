@@ -6,6 +6,12 @@
 //! |---|---|
 //! | [`address`] | mailboxes, domains, paths: values that cannot be built wrong |
 //! | [`command`] | the commands and their parameters |
+//! | [`deliver_by`] | by when a message must be delivered |
+//! | [`dsn`] | which notices a sender wants |
+//! | [`etrn`] | which waiting mail a client asks for |
+//! | [`future_release`] | until when a message is held |
+//! | [`priority`] | how urgent a message is |
+//! | [`solicit`] | classes of solicitation |
 //! | [`capability`] | what a server offers in its answer to EHLO |
 //! | [`reply`] | replies and enhanced status codes |
 //! | [`standard`] | the table of the replies that this crate gives by itself |
@@ -19,10 +25,16 @@ pub mod capability;
 pub mod client;
 pub mod command;
 mod data;
+pub mod deliver_by;
+pub mod dsn;
 pub mod encode;
+pub mod etrn;
+pub mod future_release;
 pub mod parse;
+pub mod priority;
 pub mod reply;
 pub mod server;
+pub mod solicit;
 pub mod standard;
 mod stuffing;
 

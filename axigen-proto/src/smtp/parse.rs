@@ -23,12 +23,12 @@ use nom::{IResult, Parser};
 use zeroize::Zeroizing;
 
 use super::address::{AddressError, HelloName};
-use super::command::{Command, Hello, HelloVerb, InitialResponse, Mail, Rcpt};
+use super::command::{Command, Hello, HelloVerb, InitialResponse, Mail, Rcpt, ValueError};
 use super::reply::{EnhancedCode, Reply};
 use super::standard::{self, Standard};
 use address::{forward_path, reverse_path};
 pub(super) use address::{is_dot_string, whole_domain, whole_mailbox};
-use parameter::{mail_parameter, parameters};
+use parameter::{mail_parameter, parameters, rcpt_parameter};
 
 /// What is wrong with a command, as the reply that says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,12 @@ impl SyntaxError {
 
     fn argument(text: &'static str) -> Self {
         Self::new(501, (5, 5, 4), text)
+    }
+}
+
+impl From<ValueError> for SyntaxError {
+    fn from(error: ValueError) -> Self {
+        Self::argument(error.0)
     }
 }
 
@@ -89,6 +95,8 @@ pub fn command(line: &[u8]) -> Result<Command, SyntaxError> {
         "NOOP" => Command::Noop,
         "VRFY" => Command::Vrfy(text_argument(arguments)?),
         "EXPN" => Command::Expn(text_argument(arguments)?),
+        // `etrn = "ETRN" SP [<option character>]<node name> CRLF` (RFC 1985 §5)
+        "ETRN" => Command::Etrn(arguments.unwrap_or_default().parse()?),
         "HELP" => Command::Help,
         "QUIT" => without_argument(Command::Quit, arguments)?,
         "STARTTLS" => without_argument(Command::StartTls, arguments)?,
@@ -220,7 +228,7 @@ fn mail(arguments: &str) -> Result<Command, SyntaxError> {
 
 /// `rcpt = "RCPT TO:" ( "<Postmaster@" Domain ">" / "<Postmaster>" / Forward-path ) [SP Rcpt-parameters] CRLF`
 fn rcpt(arguments: &str) -> Result<Command, SyntaxError> {
-    const USAGE: &str = "the syntax is RCPT TO:<address>";
+    const USAGE: &str = "the syntax is RCPT TO:<address> and parameters";
     let input = keyword("TO:", arguments).ok_or(SyntaxError::argument(USAGE))?;
     let (input, to) = forward_path(input).map_err(|error| {
         SyntaxError::new(
@@ -229,10 +237,11 @@ fn rcpt(arguments: &str) -> Result<Command, SyntaxError> {
             why(error, "the recipient address is not valid"),
         )
     })?;
-    match parameters(input)?.first() {
-        None => Ok(Command::Rcpt(Rcpt::new(to))),
-        Some(_) => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
+    let mut rcpt = Rcpt::new(to);
+    for (keyword, value) in parameters(input)? {
+        rcpt_parameter(&mut rcpt, keyword, value)?;
     }
+    Ok(Command::Rcpt(rcpt))
 }
 
 /// What stands behind `FROM:` or `TO:`, if a path starts there.

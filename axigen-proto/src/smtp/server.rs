@@ -13,6 +13,7 @@
 //! | `Hello` | `reply` | sends name and extensions |
 //! | `Auth` | `answer` | |
 //! | `Mail`, `Rcpt` | `reply` | sends that reply |
+//! | `Vrfy`, `Expn`, `Etrn` | `reply` | sends that reply |
 //! | `Data` | `reply` | asks for the message (354), or takes the BDAT chunk |
 //! | `Body` | nothing | |
 //! | `EndOfMessage` | `reply`; in LMTP once for each accepted recipient | sends that reply |
@@ -25,16 +26,21 @@ mod auth;
 mod commands;
 mod transfer;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use super::address::Domain;
 use super::command::{Hello, HelloVerb, Mail, Rcpt};
 use super::encode;
+use super::etrn::Node;
+use super::future_release::FutureRelease;
+use super::priority::PriorityPolicy;
 use super::reply::Reply;
+use super::solicit::{MAX_KEYWORDS, Solicitation};
 use super::standard::{self, Standard};
 use crate::frame::{Framer, Line};
 use crate::limits::SmtpLimits;
@@ -79,8 +85,22 @@ pub enum BodyPolicy {
     Keep,
 }
 
-/// The extensions that can be switched off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What happens to VRFY and EXPN, which tell strangers who has mail here
+/// (RFC 5321 §7.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lookups {
+    /// They are answered 252, which says nothing.
+    Evade,
+    /// They are answered 502.
+    Refuse,
+    /// They become [`Event::Vrfy`] and [`Event::Expn`], where a login is
+    /// required after it only. EXPN is offered in the answer to EHLO.
+    Ask,
+}
+
+/// Which extensions are offered. What is not is not taken either: a parameter
+/// of it is answered `555`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extensions {
     /// PIPELINING (RFC 2920). When off it is not announced; commands that come
     /// together are still answered one after the other.
@@ -97,10 +117,41 @@ pub struct Extensions {
     pub binarymime: bool,
     /// ENHANCEDSTATUSCODES (RFC 2034).
     pub enhanced_status_codes: bool,
+    /// DSN (RFC 3461): MAIL has `RET=` and `ENVID=`, RCPT has `NOTIFY=` and
+    /// `ORCPT=`. The application must send the notices they ask for, or hand
+    /// them on.
+    pub dsn: bool,
+    /// DELIVERBY (RFC 2852): MAIL has `BY=`. The number is the shortest time, in
+    /// seconds, in which the service can say that a message is to be returned;
+    /// 0 announces none. The application must return or report what is late.
+    pub deliver_by: Option<u32>,
+    /// FUTURERELEASE (RFC 4865): MAIL has `HOLDFOR=` and `HOLDUNTIL=`, within
+    /// these limits. Only submission may offer it (§4.2), so in another role it
+    /// has no effect. The application must hold the messages, and must itself
+    /// compare `HOLDUNTIL=` with `BY=` ([`standard::HELD_BEYOND_BY`]).
+    pub future_release: Option<FutureRelease>,
+    /// MT-PRIORITY (RFC 6710): MAIL has `MT-PRIORITY=`. `Some(None)` does not
+    /// tell the policy. The application decides whose priority counts.
+    pub mt_priority: Option<Option<PriorityPolicy>>,
+    /// REQUIRETLS (RFC 8689): MAIL has `REQUIRETLS`. It is offered and taken
+    /// inside TLS only. The application must hand such a message on inside
+    /// verified TLS, to a server that offers it too, or return it.
+    pub requiretls: bool,
+    /// LIMITS (RFC 9422): announces `recipients`, `transactions` and
+    /// `recipient_domains` of [`SmtpLimits`], which hold in any case.
+    pub limits: bool,
+    /// NO-SOLICITING (RFC 3865): MAIL has `SOLICIT=`. A message of a class that
+    /// is named here is refused; `Some(None)` names none. What each recipient
+    /// does not want is the application's business, and so is the field
+    /// `Solicitation:` of the message.
+    pub no_soliciting: Option<Option<Solicitation>>,
+    /// ETRN (RFC 1985): the command becomes [`Event::Etrn`]. When off it is
+    /// answered 502.
+    pub etrn: bool,
 }
 
 impl Default for Extensions {
-    /// All on.
+    /// Those that need nothing of the application are on, the others off.
     fn default() -> Self {
         Self {
             pipelining: true,
@@ -110,6 +161,14 @@ impl Default for Extensions {
             chunking: true,
             binarymime: true,
             enhanced_status_codes: true,
+            dsn: false,
+            deliver_by: None,
+            future_release: None,
+            mt_priority: None,
+            requiretls: false,
+            limits: false,
+            no_soliciting: None,
+            etrn: false,
         }
     }
 }
@@ -138,6 +197,10 @@ pub struct Config {
     pub auth_required: bool,
     /// Which extensions are on.
     pub extensions: Extensions,
+    /// What happens to VRFY.
+    pub vrfy: Lookups,
+    /// What happens to EXPN.
+    pub expn: Lookups,
     /// A CR or LF by itself inside a message (not with BODY=BINARYMIME).
     pub bare_line_ends: BodyPolicy,
     /// A NUL inside a message (not with BODY=BINARYMIME).
@@ -168,6 +231,8 @@ impl Config {
             },
             auth_required: submission,
             extensions: Extensions::default(),
+            vrfy: Lookups::Evade,
+            expn: Lookups::Evade,
             bare_line_ends: BodyPolicy::Refuse,
             nul: BodyPolicy::Refuse,
         }
@@ -188,6 +253,14 @@ pub enum Event {
     Mail(Mail),
     /// RCPT: one more recipient.
     Rcpt(Rcpt),
+    /// VRFY: is this a user, and by which name? 250 with the mailbox, 251 or
+    /// 551 with where mail for it goes, 252, 550 or 553 (RFC 5321 §3.5.3).
+    Vrfy(String),
+    /// EXPN: who is on this list? 250 with a mailbox on each line, 252 or 550.
+    Expn(String),
+    /// ETRN: send what waits for this node, over another connection; 250 to
+    /// 253, 458 or 459 (RFC 1985 §5).
+    Etrn(Node),
     /// DATA or the first BDAT: the message is about to come, for at least one
     /// recipient.
     Data,
@@ -221,6 +294,10 @@ pub struct Server {
     hello: Option<Hello>,
     identity: Option<Identity>,
     transaction: Option<Transaction>,
+    /// MAIL so far.
+    mails: u32,
+    /// The domains of the recipients so far, as far as they are limited.
+    domains: HashSet<Domain>,
     errors: u32,
     auth_failures: u32,
 }
@@ -253,6 +330,7 @@ enum Awaiting {
     Auth,
     Mail(Box<Mail>),
     Rcpt,
+    Lookup,
     Data,
     Chunk,
     EndOfMessage { left: usize },
@@ -286,6 +364,8 @@ impl Server {
             hello: None,
             identity: None,
             transaction: None,
+            mails: 0,
+            domains: HashSet::new(),
             errors: 0,
             auth_failures: 0,
         }
@@ -328,6 +408,7 @@ impl Server {
                 }
                 self.say(&reply);
             }
+            Awaiting::Lookup => self.say(&reply),
             Awaiting::Data => self.data_decided(yes, &reply),
             Awaiting::Chunk => self.chunk_decided(yes, reply),
             Awaiting::EndOfMessage { left } => {
@@ -436,8 +517,8 @@ impl Server {
     }
 
     /// A reply for a fault of the peer. Too many of them end the session.
-    fn complain(&mut self, row: Standard) {
-        self.say_standard(row);
+    fn complain(&mut self, reply: impl Into<Reply>) {
+        self.say(&reply.into());
         self.errors += 1;
         if self.errors > self.config.limits.errors {
             self.say_standard(standard::TOO_MANY_ERRORS);
@@ -489,6 +570,10 @@ impl Server {
                 }
                 let limits = &self.config.limits;
                 let mut limit = limits.command_line;
+                // `SOLICIT=` may be as long as all the rest together.
+                if self.config.extensions.no_soliciting.is_some() {
+                    limit = limit.saturating_add(MAX_KEYWORDS);
+                }
                 // RFC 4954 §4 keeps AUTH within the limit of commands, but clients send whole tokens
                 // with it.
                 let word = self.input.unread().get(..4);

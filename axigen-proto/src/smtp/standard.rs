@@ -53,6 +53,17 @@ pub const CANNOT_VRFY: Standard = row(
     (2, 5, 0),
     "cannot verify the user, but will take mail and try to deliver it",
 );
+/// The answer to EXPN (RFC 5321 §7.3 wants 252 where it is switched off).
+pub const CANNOT_EXPN: Standard = row(252, (2, 5, 0), "cannot tell who is on the list");
+/// For an application that has begun to send what waits (RFC 1985 §5).
+pub const QUEUE_STARTED: Standard = row(250, (2, 0, 0), "sending what waits for this node");
+/// For an application where nothing waits (RFC 1985 §5).
+pub const NOTHING_WAITS: Standard = row(251, (2, 0, 0), "no messages wait for this node");
+/// For an application that cannot send now (RFC 1985 §5).
+pub const CANNOT_START_QUEUE: Standard =
+    row(458, (4, 3, 0), "cannot send what waits for this node now");
+/// For an application that does not send to this node (RFC 1985 §5).
+pub const NODE_NOT_ALLOWED: Standard = row(459, (4, 7, 1), "this node is not allowed");
 /// DATA is accepted.
 pub const START_DATA: Standard = row(354, (0, 0, 0), "end the message with <CRLF>.<CRLF>");
 /// The server stops.
@@ -63,12 +74,18 @@ pub const TIMED_OUT: Standard = row(421, (4, 4, 2), "timed out while waiting for
 pub const TOO_MANY_ERRORS: Standard = row(421, (4, 7, 0), "too many errors");
 /// The peer failed to log in more often than allowed.
 pub const TOO_MANY_AUTH_FAILURES: Standard = row(421, (4, 7, 0), "too many failed logins");
+/// The session has had as many transactions as allowed (RFC 9422 §4.1).
+pub const TOO_MANY_TRANSACTIONS: Standard = row(421, (4, 7, 0), "too many transactions");
 /// For an application that limits connections.
 pub const TOO_MANY_CONNECTIONS: Standard = row(421, (4, 7, 0), "too many connections");
 /// For an application whose store or directory failed.
 pub const LOCAL_ERROR: Standard = row(451, (4, 3, 0), "local error, try again later");
 /// The transaction has as many recipients as allowed.
 pub const TOO_MANY_RECIPIENTS: Standard = row(452, (4, 5, 3), "too many recipients");
+/// The recipients of the session have as many domains as allowed (RFC 9422
+/// §4.3).
+pub const TOO_MANY_DOMAINS: Standard =
+    row(452, (4, 5, 3), "too many recipient domains in one session");
 /// Login refused for now.
 pub const TOO_MANY_LOGINS: Standard = row(454, (4, 7, 0), "too many logins, try again later");
 /// The directory could not be asked (RFC 4954 §4).
@@ -108,7 +125,55 @@ pub const UNKNOWN_MECHANISM: Standard =
     row(504, (5, 5, 4), "no such authentication mechanism here");
 /// MAIL or RCPT with a parameter that we do not know (RFC 5321 §4.1.1.11).
 pub const UNKNOWN_PARAMETER: Standard = row(555, (5, 5, 4), "unknown parameter");
-/// MAIL with a parameter after HELO.
+/// A parameter that is given twice (RFC 3461 §4.5 and others).
+pub const PARAMETER_TWICE: Standard = row(501, (5, 5, 4), "a parameter is given twice");
+/// A parameter without the value it needs.
+pub const PARAMETER_NEEDS_VALUE: Standard = row(501, (5, 5, 4), "the parameter needs a value");
+/// A parameter with a value it does not have.
+pub const PARAMETER_TAKES_NO_VALUE: Standard = row(501, (5, 5, 4), "the parameter takes no value");
+/// `BY=` that is not of its grammar (RFC 2852 §4).
+pub const BAD_BY: Standard = row(
+    501,
+    (5, 5, 4),
+    "the syntax is BY=seconds;R or N, then T or not",
+);
+/// `BY=` with `R` and less time than the announced minimum (RFC 2852 §3).
+pub const BY_TOO_SOON: Standard = row(
+    555,
+    (5, 5, 4),
+    "the time in BY is less than the minimum announced with DELIVERBY",
+);
+/// More than one of `HOLDFOR=` and `HOLDUNTIL=` (RFC 4865 §4.2).
+pub const HELD_TWICE: Standard = row(501, (5, 5, 4), "only one HOLDFOR or HOLDUNTIL is allowed");
+/// A message that is to be held longer than announced (RFC 4865 §4.2).
+pub const HELD_TOO_LONG: Standard = row(
+    501,
+    (5, 5, 4),
+    "the message cannot be held so long; see what FUTURERELEASE announces",
+);
+/// A message that must be delivered while it is still held (RFC 4865 §5.2.2).
+/// With `HOLDUNTIL=` it takes a clock to tell, so the application does.
+pub const HELD_BEYOND_BY: Standard = row(
+    501,
+    (5, 5, 4),
+    "the message is to be held beyond the time to deliver it in",
+);
+/// For an application whose user has too much mail held (RFC 4865 §6).
+pub const HELD_TOO_MUCH: Standard = row(552, (5, 7, 16), "too many of your messages are held");
+/// For an application that holds too much mail (RFC 4865 §6).
+pub const HELD_TOO_MUCH_HERE: Standard = row(552, (5, 7, 17), "too many messages are held here");
+/// `MT-PRIORITY=` that is no priority, or is given twice (RFC 6710 §4.1).
+pub const BAD_PRIORITY: Standard = row(501, (5, 5, 2), "MT-PRIORITY is one number of -9 to 9");
+/// For an application that takes only what is more urgent (RFC 6710 §4.1).
+pub const PRIORITY_TOO_LOW: Standard = row(550, (5, 7, 15), "the priority is too low");
+/// `REQUIRETLS` outside TLS (RFC 8689 §2).
+pub const REQUIRETLS_NEEDS_TLS: Standard =
+    row(530, (5, 7, 10), "REQUIRETLS can be used inside TLS only");
+/// For an application that cannot hand on a message with `REQUIRETLS`
+/// (RFC 8689 §4.2.1).
+pub const REQUIRETLS_UNSUPPORTED: Standard =
+    row(550, (5, 7, 30), "the next server does not offer REQUIRETLS");
+/// MAIL or RCPT with a parameter after HELO.
 pub const PARAMETER_NEEDS_EHLO: Standard =
     row(555, (5, 5, 4), "parameters can be used after EHLO only");
 /// A command that needs EHLO, HELO or LHLO before it.
@@ -133,6 +198,9 @@ pub const RCPT_AFTER_BDAT: Standard =
 /// DATA after BODY=BINARYMIME (RFC 3030 §3).
 pub const BINARYMIME_NEEDS_BDAT: Standard =
     row(503, (5, 5, 1), "BODY=BINARYMIME can be sent with BDAT only");
+/// ETRN inside a transaction (RFC 1985 §5).
+pub const ETRN_IN_TRANSACTION: Standard =
+    row(503, (5, 5, 1), "ETRN is not allowed inside a transaction");
 /// STARTTLS inside TLS.
 pub const TLS_ACTIVE: Standard = row(503, (5, 5, 1), "TLS is active already");
 /// AUTH after HELO or nothing.
@@ -201,6 +269,12 @@ mod tests {
         GOODBYE,
         AUTHENTICATED,
         CANNOT_VRFY,
+        CANNOT_EXPN,
+        QUEUE_STARTED,
+        NOTHING_WAITS,
+        CANNOT_START_QUEUE,
+        NODE_NOT_ALLOWED,
+        ETRN_IN_TRANSACTION,
         START_DATA,
         SHUTTING_DOWN,
         TIMED_OUT,
@@ -223,6 +297,22 @@ mod tests {
         NOT_IMPLEMENTED,
         UNKNOWN_MECHANISM,
         UNKNOWN_PARAMETER,
+        PARAMETER_TWICE,
+        BAD_BY,
+        TOO_MANY_DOMAINS,
+        TOO_MANY_TRANSACTIONS,
+        REQUIRETLS_NEEDS_TLS,
+        REQUIRETLS_UNSUPPORTED,
+        BAD_PRIORITY,
+        PRIORITY_TOO_LOW,
+        HELD_TWICE,
+        HELD_TOO_LONG,
+        HELD_BEYOND_BY,
+        HELD_TOO_MUCH,
+        HELD_TOO_MUCH_HERE,
+        BY_TOO_SOON,
+        PARAMETER_NEEDS_VALUE,
+        PARAMETER_TAKES_NO_VALUE,
         PARAMETER_NEEDS_EHLO,
         HELLO_FIRST,
         MAIL_FIRST,

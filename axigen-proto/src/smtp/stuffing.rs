@@ -1,24 +1,32 @@
 //! The bytes of a message as DATA and BDAT carry them, on the sending side.
 
 use bytes::Bytes;
-use memchr::memchr2;
+use memchr::memchr3;
 
 pub(super) use crate::outbox::Outbox;
 
-/// What to do with a CR or LF by itself in a message that is to be sent. It
-/// never goes out as it is, except with BODY=BINARYMIME: another server could
-/// take it for a line end, and a dot behind it for the end of the message.
+/// What to do with a CR or LF by itself, or a NUL, in a message that is to be
+/// sent. Neither goes out as it is, except with BODY=BINARYMIME: another server
+/// could take the former for a line end, or throw the latter away, and take a
+/// dot next to it for the end of the message. (No text has a NUL: RFC 6152 §2,
+/// RFC 5321 §2.3.8.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineEnds {
-    /// Make CRLF of it. This breaks a signature over the body.
+    /// Make CRLF of it, and leave a NUL away. This breaks a signature over the
+    /// body.
     Normalise,
     /// Do not send the message.
     Refuse,
 }
 
-/// The message holds a CR or LF by itself, and policy is to refuse it.
+/// What the message holds, when policy is to refuse it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BareLineEnd;
+pub(super) enum Unsendable {
+    /// A CR or LF by itself.
+    BareLineEnd,
+    /// A NUL.
+    Nul,
+}
 
 /// Makes lines of a message, and adds dots where DATA needs them
 /// (RFC 5321 §4.5.2).
@@ -53,7 +61,7 @@ impl Stuffer {
     }
 
     /// Takes the next piece of the message, cut anywhere.
-    pub(super) fn write(&mut self, bytes: Bytes, out: &mut Outbox) -> Result<(), BareLineEnd> {
+    pub(super) fn write(&mut self, bytes: Bytes, out: &mut Outbox) -> Result<(), Unsendable> {
         if self.line_ends.is_none() {
             out.push(bytes);
             return Ok(());
@@ -64,7 +72,7 @@ impl Stuffer {
             if bytes.first() == Some(&b'\n') {
                 (run, at) = (1, 1);
             } else {
-                self.bare()?;
+                self.refuse(Unsendable::BareLineEnd)?;
             }
             self.line_end(out);
         }
@@ -74,10 +82,11 @@ impl Stuffer {
                 out.push(Bytes::from_static(b"."));
                 run = at;
             }
-            if at < bytes.len() {
+            // Behind a NUL that is left away a dot still stands at the line's start.
+            if bytes.get(at).is_some_and(|&byte| byte != 0) {
                 self.line_start = false;
             }
-            let Some(found) = memchr2(b'\r', b'\n', &bytes[at..]) else {
+            let Some(found) = memchr3(b'\r', b'\n', 0, &bytes[at..]) else {
                 out.push(bytes.slice(run..));
                 return Ok(());
             };
@@ -92,8 +101,14 @@ impl Stuffer {
                     self.after_cr = true;
                     return Ok(());
                 }
+                [0, ..] => {
+                    self.refuse(Unsendable::Nul)?;
+                    out.push(bytes.slice(run..at));
+                    at += 1;
+                    run = at;
+                }
                 _ => {
-                    self.bare()?;
+                    self.refuse(Unsendable::BareLineEnd)?;
                     out.push(bytes.slice(run..at));
                     self.line_end(out);
                     at += 1;
@@ -104,10 +119,10 @@ impl Stuffer {
     }
 
     /// The message is complete. For DATA this writes the line with the dot.
-    pub(super) fn finish(&mut self, out: &mut Outbox) -> Result<(), BareLineEnd> {
+    pub(super) fn finish(&mut self, out: &mut Outbox) -> Result<(), Unsendable> {
         if self.after_cr {
             self.after_cr = false;
-            self.bare()?;
+            self.refuse(Unsendable::BareLineEnd)?;
             self.line_end(out);
         }
         if self.dots {
@@ -120,9 +135,9 @@ impl Stuffer {
         Ok(())
     }
 
-    fn bare(&self) -> Result<(), BareLineEnd> {
+    fn refuse(&self, why: Unsendable) -> Result<(), Unsendable> {
         match self.line_ends {
-            Some(LineEnds::Refuse) => Err(BareLineEnd),
+            Some(LineEnds::Refuse) => Err(why),
             Some(LineEnds::Normalise) | None => Ok(()),
         }
     }
@@ -141,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    fn stuffed(input: &[u8], chunk: usize, mut stuffer: Stuffer) -> Result<Vec<u8>, BareLineEnd> {
+    fn stuffed(input: &[u8], chunk: usize, mut stuffer: Stuffer) -> Result<Vec<u8>, Unsendable> {
         let mut out = Outbox::default();
         for piece in input.chunks(chunk.max(1)) {
             stuffer.write(Bytes::copy_from_slice(piece), &mut out)?;
@@ -172,6 +187,11 @@ mod tests {
             (b"a\r", b"a\r\n.\r\n"),
             (b"\n\r", b"\r\n\r\n.\r\n"),
             (b"x.y\r\n..z", b"x.y\r\n...z\r\n.\r\n"),
+            (b"a\r\n\0.\r\nb", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\r\n.\0\r\nb", b"a\r\n..\r\nb\r\n.\r\n"),
+            (b"a\r\0\n.\0\r\0\nb", b"a\r\n\r\n..\r\n\r\nb\r\n.\r\n"),
+            (b"\0\0.\0", b"..\r\n.\r\n"),
+            (b"\0", b".\r\n"),
         ] {
             for chunk in 1..=input.len().max(1) {
                 let got = stuffed(input, chunk, Stuffer::dots(LineEnds::Normalise)).unwrap();
@@ -179,7 +199,7 @@ mod tests {
                 let refused = stuffed(input, chunk, Stuffer::dots(LineEnds::Refuse));
                 let bare = String::from_utf8_lossy(input)
                     .replace("\r\n", "")
-                    .contains(['\r', '\n']);
+                    .contains(['\r', '\n', '\0']);
                 assert_eq!(refused.is_err(), bare, "{input:?} by {chunk}");
             }
         }
@@ -189,6 +209,8 @@ mod tests {
     fn counted_bytes_have_no_dots_and_binary_ones_stay() {
         let normal = Stuffer::counted(Some(LineEnds::Normalise));
         assert_eq!(stuffed(b".a\n.b", 1, normal).unwrap(), b".a\r\n.b");
+        let normal = Stuffer::counted(Some(LineEnds::Normalise));
+        assert_eq!(stuffed(b"\0a\r\0\n", 1, normal).unwrap(), b"a\r\n\r\n");
         let binary = Stuffer::counted(None);
         assert_eq!(stuffed(b".a\n.\r\0b", 1, binary).unwrap(), b".a\n.\r\0b");
     }
@@ -206,13 +228,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_out_never_ends_early(
-            input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(b'a')], 0..60),
+            input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(b'a'), Just(0)], 0..60),
             chunk in 1usize..8,
         ) {
             let out = stuffed(&input, chunk, Stuffer::dots(LineEnds::Normalise)).unwrap();
             let text = String::from_utf8(out).unwrap();
             // No CR or LF by itself, and the only line with a single dot is the last.
-            prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n']));
+            prop_assert!(!text.replace("\r\n", "").contains(['\r', '\n', '\0']));
             let lines: Vec<&str> = text.strip_suffix("\r\n").unwrap().split("\r\n").collect();
             let dots: Vec<usize> = (0..lines.len()).filter(|&n| lines[n] == ".").collect();
             prop_assert_eq!(dots, vec![lines.len() - 1]);

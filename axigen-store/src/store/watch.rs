@@ -1,6 +1,6 @@
 //! Who waits for changes of which account.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -47,7 +47,7 @@ impl Drop for Watcher {
         // This watcher's own receiver still counts.
         if shard
             .get(&self.account)
-            .is_some_and(|sender| sender.receiver_count() <= 1)
+            .is_some_and(|watched| watched.one.receiver_count() <= 1 && watched.some.is_empty())
         {
             shard.remove(&self.account);
         }
@@ -60,11 +60,21 @@ pub struct AllWatcher {
     waiting: Arc<Waiting>,
 }
 
-/// What a watcher of every account has not taken yet.
+/// What a watcher of many accounts has not taken yet.
 #[derive(Debug, Default)]
 struct Waiting {
     changes: Mutex<HashMap<AccountId, u64>>,
     some: Notify,
+}
+
+impl Waiting {
+    fn put(&self, change: Change) {
+        let mut changes = self.changes.lock();
+        let seq = changes.entry(change.account).or_default();
+        *seq = change.seq.max(*seq);
+        drop(changes);
+        self.some.notify_one();
+    }
 }
 
 impl AllWatcher {
@@ -82,8 +92,77 @@ impl AllWatcher {
     }
 }
 
+/// Receives the changes of several accounts, each from the moment it was added.
+/// A change of another account costs it nothing.
+#[derive(Debug)]
+pub struct SomeWatcher {
+    accounts: BTreeSet<AccountId>,
+    waiting: Arc<Waiting>,
+    watchers: Watchers,
+}
+
+impl SomeWatcher {
+    /// Watches this account too, from now on.
+    pub fn add(&mut self, account: AccountId) {
+        if self.accounts.insert(account) {
+            let mut shard = self.watchers.shard(account).lock();
+            let watched = shard.entry(account).or_insert_with(Watched::new);
+            watched.some.push(self.waiting.clone());
+        }
+    }
+
+    /// Watches this account no longer.
+    pub fn remove(&mut self, account: AccountId) {
+        if self.accounts.remove(&account) {
+            self.watchers.leave(account, &self.waiting);
+            self.waiting.changes.lock().remove(&account);
+        }
+    }
+
+    /// Waits until one of them has changed. Cancel safe: nothing is taken.
+    pub async fn changed(&mut self) {
+        loop {
+            if !self.waiting.changes.lock().is_empty() {
+                return;
+            }
+            self.waiting.some.notified().await;
+        }
+    }
+
+    /// Takes the accounts that have changed, ascending.
+    pub fn take(&mut self) -> BTreeSet<AccountId> {
+        std::mem::take(&mut *self.waiting.changes.lock())
+            .into_keys()
+            .collect()
+    }
+}
+
+impl Drop for SomeWatcher {
+    fn drop(&mut self) {
+        for account in std::mem::take(&mut self.accounts) {
+            self.watchers.leave(account, &self.waiting);
+        }
+    }
+}
+
+/// Who watches one account.
+#[derive(Debug)]
+struct Watched {
+    one: watch::Sender<u64>,
+    some: Vec<Arc<Waiting>>,
+}
+
+impl Watched {
+    fn new() -> Watched {
+        Watched {
+            one: watch::Sender::new(0),
+            some: Vec::new(),
+        }
+    }
+}
+
 const SHARDS: usize = 16;
-type Shard = Mutex<HashMap<AccountId, watch::Sender<u64>>>;
+type Shard = Mutex<HashMap<AccountId, Watched>>;
 
 /// The watchers of all accounts. An account that nobody watches takes no room.
 #[derive(Debug, Clone, Default)]
@@ -105,12 +184,33 @@ impl Watchers {
             .shard(account)
             .lock()
             .entry(account)
-            .or_insert_with(|| watch::Sender::new(0))
+            .or_insert_with(Watched::new)
+            .one
             .subscribe();
         Watcher {
             account,
             changes,
             watchers: self.clone(),
+        }
+    }
+
+    pub(super) fn watch_some(&self) -> SomeWatcher {
+        SomeWatcher {
+            accounts: BTreeSet::new(),
+            waiting: Arc::default(),
+            watchers: self.clone(),
+        }
+    }
+
+    /// One that watches several accounts does no longer watch this one.
+    fn leave(&self, account: AccountId, waiting: &Arc<Waiting>) {
+        let mut shard = self.shard(account).lock();
+        let Some(watched) = shard.get_mut(&account) else {
+            return;
+        };
+        watched.some.retain(|other| !Arc::ptr_eq(other, waiting));
+        if watched.some.is_empty() && watched.one.receiver_count() == 0 {
+            shard.remove(&account);
         }
     }
 
@@ -124,14 +224,13 @@ impl Watchers {
 
     pub(super) fn announce(&self, change: Change) {
         for waiting in self.all.read().iter().filter_map(Weak::upgrade) {
-            let mut changes = waiting.changes.lock();
-            let seq = changes.entry(change.account).or_default();
-            *seq = change.seq.max(*seq);
-            drop(changes);
-            waiting.some.notify_one();
+            waiting.put(change);
         }
-        if let Some(sender) = self.shard(change.account).lock().get(&change.account) {
-            sender.send_modify(|seq| *seq = change.seq.max(*seq));
+        if let Some(watched) = self.shard(change.account).lock().get(&change.account) {
+            watched.one.send_modify(|seq| *seq = change.seq.max(*seq));
+            for waiting in &watched.some {
+                waiting.put(change);
+            }
         }
     }
 
@@ -169,6 +268,40 @@ mod tests {
         drop(all);
         let _next = watchers.watch_all();
         assert_eq!(watchers.all.read().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_that_watches_some_hears_of_them_alone() {
+        let watchers = Watchers::default();
+        let mut some = watchers.watch_some();
+        let own = watchers.watch(AccountId(8));
+        for account in [7, 8] {
+            some.add(AccountId(account));
+            some.add(AccountId(account));
+        }
+        assert_eq!(watchers.watched(), 2);
+        for (account, seq) in [(8, 1), (9, 1), (7, 2), (7, 3)] {
+            let account = AccountId(account);
+            watchers.announce(Change { account, seq });
+        }
+        some.changed().await;
+        // Waiting takes nothing.
+        some.changed().await;
+        let taken: Vec<_> = some.take().into_iter().map(|account| account.0).collect();
+        assert_eq!(taken, [7, 8]);
+        let soon = Duration::from_millis(20);
+        assert!(timeout(soon, some.changed()).await.is_err());
+        some.remove(AccountId(8));
+        for account in [8, 7] {
+            let account = AccountId(account);
+            watchers.announce(Change { account, seq: 9 });
+        }
+        some.changed().await;
+        assert_eq!(some.take().len(), 1);
+        drop(some);
+        assert_eq!(watchers.watched(), 1);
+        drop(own);
+        assert_eq!(watchers.watched(), 0);
     }
 
     #[tokio::test]

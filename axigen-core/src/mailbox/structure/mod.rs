@@ -27,7 +27,8 @@ pub use fields::{Field, header_fields};
 
 /// Deepest nesting of parts; deeper ones are opaque.
 pub const NESTING: usize = 50;
-/// Most parts of a message; what comes behind belongs to the last.
+/// Most parts of a message, those within others counted; what comes behind
+/// belongs to the last, or is left out of the structure.
 pub const PARTS: usize = 10_000;
 /// Most parameters of one field.
 pub const PARAMETERS: usize = 200;
@@ -37,6 +38,10 @@ pub const ADDRESSES: usize = 10_000;
 pub const TEXT: usize = 64 * 1024;
 /// Longest header block looked into, in bytes.
 pub const HEADER: usize = 1024 * 1024;
+/// Most bytes of texts kept of a message, of all its headers together; what comes
+/// behind is left out. So a structure is small, however large the message is: many
+/// parts may each have long headers.
+pub const TEXTS: usize = 2 * 1024 * 1024;
 
 /// The addresses of a field, as ENVELOPE shows them, up to [`ADDRESSES`].
 pub fn address_list(value: &[u8]) -> Vec<Address> {

@@ -160,6 +160,118 @@ fn limits_hold() {
     );
 }
 
+/// Mails of the kind that has hurt other parsers, and what of it must stand in the
+/// structure: parts, addresses and parameters kept.
+#[test]
+fn what_is_made_to_hurt_is_bounded_and_linear() {
+    let begun = std::time::Instant::now();
+    let parse = |raw: &str| {
+        let s = Structure::parse(raw.as_bytes());
+        let record = s.encode();
+        ranges_are_inside(&s, raw.len() as u64);
+        assert_eq!(Structure::decode(&record).as_ref(), Some(&s));
+        // Two million bytes of texts, forty for each part and address.
+        assert!(record.len() <= TEXTS + 40 * (PARTS + ADDRESSES));
+        assert!(s.leaves().len() <= PARTS);
+        s
+    };
+    // 100,000 fields of addresses; of each name the first that has any counts.
+    let s = parse(&("To: a@b, c@d\r\nCc: e@f\r\n".repeat(50_000) + "\r\nx"));
+    assert_eq!((s.envelope().to.len(), s.envelope().cc.len()), (2, 1));
+    let s = parse(&("To: ,\r\n".repeat(100_000) + "To: a@b\r\n\r\nx"));
+    assert_eq!(s.envelope().to.len(), 1);
+    // One field of 100,000 addresses, open groups, open brackets.
+    for one in [
+        "a@b,", "g:", "g:a@b;", "<", "<a@b", "(", "\"", "a@b (c),", "@x:",
+    ] {
+        let s = parse(&format!("To: {}\r\n\r\nx", one.repeat(100_000)));
+        assert!(s.envelope().to.len() <= ADDRESSES + 1, "{one}");
+    }
+    // Megabytes of header: one field, one folded, many; no blank line.
+    let s = parse(&format!("Subject: {}\r\n\r\nx", "x".repeat(8 << 20)));
+    let subject = s.envelope().subject.as_ref();
+    assert!(subject.is_some_and(|text| text.len() <= TEXT));
+    parse(&format!("Subject: x{}\r\n\r\nx", "\r\n y".repeat(2 << 20)));
+    parse(&("X-A: y\r\n".repeat(1 << 20) + "Subject: behind\r\n\r\nx"));
+    parse(&"no field at all\r\n".repeat(500_000));
+    parse(&"\r".repeat(8 << 20));
+    // RFC 2231: a name in 100,000 pieces, in both fields that have parameters.
+    let pieces: String = (0..100_000).map(|n| format!("; name*{n}*=x")).collect();
+    let s = parse(&format!("Content-Type: a/b{pieces}\r\n\r\nx"));
+    assert_eq!(s.root.params.len(), PARAMETERS);
+    let s = parse(&format!("Content-Disposition: attachment{pieces}\r\n\r\nx"));
+    let disposition = s.root.extension.disposition.as_ref();
+    assert!(disposition.is_some_and(|(_, params)| params.len() == PARAMETERS));
+    // Comments that end in a backslash, or never.
+    for end in ["(\\", "(\\\r\n", "((((\\)", "\"\\", "<\"\\"] {
+        for name in [
+            "From",
+            "Content-Type",
+            "Content-Disposition",
+            "Content-Language",
+        ] {
+            parse(&format!("{name}: a/b; c=d {end}"));
+            parse(&format!("{name}: {}", end.repeat(50_000)));
+        }
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(30));
+}
+
+#[test]
+fn parts_made_to_hurt_are_bounded_and_linear() {
+    let begun = std::time::Instant::now();
+    let parse = |raw: &str| {
+        let s = Structure::parse(raw.as_bytes());
+        let record = s.encode();
+        ranges_are_inside(&s, raw.len() as u64);
+        assert!(
+            record.len() <= TEXTS + 40 * (PARTS + ADDRESSES),
+            "{}",
+            record.len()
+        );
+        assert_eq!(Structure::decode(&record).as_ref(), Some(&s));
+        assert!(s.leaves().len() + s.inner_headers().len() <= 2 * PARTS);
+        s
+    };
+    let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n";
+    // A hundred thousand parts; each with a long header; each a message.
+    let s = parse(&(head.to_owned() + &"--b\r\n\r\nx\r\n".repeat(100_000)));
+    assert_eq!(s.leaves().len(), PARTS - 1);
+    let long = format!(
+        "--b\r\nContent-Description: {}\r\n\r\nx\r\n",
+        "d".repeat(2000)
+    );
+    let s = parse(&(head.to_owned() + &long.repeat(9_000)));
+    assert_eq!(s.leaves().len(), 9_000);
+    let (mut with, mut without) = (0, 0);
+    if let Inner::Parts(parts) = &s.root.inner {
+        for part in parts {
+            match part.description {
+                Some(_) => with += 1,
+                None => without += 1,
+            }
+        }
+    }
+    assert_eq!((with, without), (TEXTS / 2000, 9_000 - TEXTS / 2000));
+    let message = "--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: a@b\r\n\r\nx\r\n";
+    parse(&(head.to_owned() + &message.repeat(50_000)));
+    // Nested without end, of all kinds, with and without ends.
+    parse(&"Content-Type: message/rfc822\r\n\r\n".repeat(100_000));
+    parse(&"Content-Type: message/global\r\nSubject: x\r\n\r\n".repeat(100_000));
+    parse(&(head.to_owned() + &format!("--b\r\n{head}").repeat(50_000)));
+    let own = |n: usize| format!("Content-Type: multipart/x; boundary=b{n}\r\n\r\n--b{n}\r\n");
+    parse(&(0..20_000).map(own).collect::<String>());
+    let digest = "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\n";
+    parse(&digest.repeat(50_000));
+    // Fifty messages in each other, each with a megabyte of sender.
+    let deep = format!(
+        "Content-Type: message/rfc822\r\nFrom: {} <a@b>\r\n\r\n",
+        "n".repeat(400_000)
+    );
+    parse(&deep.repeat(NESTING));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+}
+
 fn ranges_are_inside(s: &Structure, len: u64) {
     let mut stack = vec![&s.root];
     while let Some(node) = stack.pop() {

@@ -1,21 +1,55 @@
 //! From bytes to parts (RFC 2045, RFC 2046), whatever the bytes are.
 
-use axigen_proto::imap::structure::{Envelope, Extension};
+use axigen_proto::imap::structure::{Address, Envelope, Extension};
 use bytes::Bytes;
 
 use super::fields::{Field, header_fields, media_type, with_params};
-use super::{ADDRESSES, HEADER, Inner, NESTING, Node, PARTS, Structure, addresses, param};
+use super::{ADDRESSES, HEADER, Inner, NESTING, Node, PARTS, Structure, TEXTS, addresses, param};
 
 /// What is left of the limits.
 struct Room {
     parts: usize,
     addresses: usize,
+    texts: usize,
+}
+
+impl Room {
+    /// Makes room for a text; `None` if there is none left for it.
+    fn take(&mut self, text: Bytes) -> Option<Bytes> {
+        self.texts = self.texts.checked_sub(text.len())?;
+        Some(text)
+    }
+
+    /// Those parameters that there is room for.
+    fn take_params(&mut self, mut params: Vec<(Bytes, Bytes)>) -> Vec<(Bytes, Bytes)> {
+        params.retain(|(name, value)| self.take_all(&[name, value]));
+        params
+    }
+
+    /// Those addresses that there is room for.
+    fn take_addresses(&mut self, mut list: Vec<Address>) -> Vec<Address> {
+        let kept = list.iter().position(|address| {
+            let parts = [&address.name, &address.adl, &address.mailbox, &address.host];
+            let parts: Vec<&Bytes> = parts.into_iter().flatten().collect();
+            !self.take_all(&parts)
+        });
+        list.truncate(kept.unwrap_or(list.len()));
+        list
+    }
+
+    fn take_all(&mut self, texts: &[&Bytes]) -> bool {
+        let length = texts.iter().map(|text| text.len()).sum();
+        let left = self.texts.checked_sub(length);
+        self.texts = left.unwrap_or(self.texts);
+        left.is_some()
+    }
 }
 
 pub(super) fn message(raw: &[u8]) -> Structure {
     let mut room = Room {
         parts: PARTS,
         addresses: ADDRESSES,
+        texts: TEXTS,
     };
     let header = header_of(raw, 0, raw.len());
     let envelope = envelope(header, &mut room);
@@ -85,7 +119,7 @@ fn entity(
         .unwrap_or(&[]);
     let mut typed = false;
     for field in header_fields(header) {
-        typed |= describe(&mut node, &field);
+        typed |= describe(&mut node, &field, room);
     }
     if !typed && !in_digest {
         // RFC 2045 §5.2: the default charset is US-ASCII.
@@ -104,6 +138,10 @@ fn entity(
             };
             let mut children = Vec::with_capacity(ranges.len());
             for (from, to) in ranges {
+                // The parts before it may have had many of their own.
+                if room.parts == 0 {
+                    break;
+                }
                 children.push(entity(
                     raw,
                     body + from,
@@ -142,7 +180,7 @@ fn entity(
 
 /// Takes what a field says of its entity. Whether it was a Content-Type that
 /// could be understood.
-fn describe(node: &mut Node, field: &Field<'_>) -> bool {
+fn describe(node: &mut Node, field: &Field<'_>, room: &mut Room) -> bool {
     // Every field of interest begins with this.
     if !field
         .name
@@ -153,27 +191,29 @@ fn describe(node: &mut Node, field: &Field<'_>) -> bool {
     }
     if field.is("Content-Type") {
         let (value, params) = with_params(&field.unfolded());
-        if let Some((media_type, subtype)) = media_type(&value) {
+        if let Some((media_type, subtype)) = media_type(&value)
+            && room.take_all(&[&media_type, &subtype])
+        {
             node.media_type = media_type;
             node.subtype = subtype;
-            node.params = params;
+            node.params = room.take_params(params);
             return true;
         }
     } else if field.is("Content-Transfer-Encoding") {
         let (value, _) = with_params(&field.unfolded());
-        if !value.is_empty() {
+        if let Some(value) = room.take(value).filter(|value| !value.is_empty()) {
             node.encoding = value;
         }
     } else if field.is("Content-ID") {
-        node.id = Some(field.unfolded());
+        node.id = room.take(field.unfolded());
     } else if field.is("Content-Description") {
-        node.description = Some(field.unfolded());
+        node.description = room.take(field.unfolded());
     } else if field.is("Content-MD5") {
-        node.md5 = Some(field.unfolded());
+        node.md5 = room.take(field.unfolded());
     } else if field.is("Content-Disposition") {
         let (value, params) = with_params(&field.unfolded());
-        if !value.is_empty() {
-            node.extension.disposition = Some((value, params));
+        if let Some(value) = room.take(value).filter(|value| !value.is_empty()) {
+            node.extension.disposition = Some((value, room.take_params(params)));
         }
     } else if field.is("Content-Language") {
         let unfolded = field.unfolded();
@@ -182,9 +222,10 @@ fn describe(node: &mut Node, field: &Field<'_>) -> bool {
             .map(|language| Bytes::copy_from_slice(language.trim_ascii()))
             .filter(|language| !language.is_empty())
             .take(super::PARAMETERS)
+            .map_while(|language| room.take(language))
             .collect();
     } else if field.is("Content-Location") {
-        node.extension.location = Some(field.unfolded());
+        node.extension.location = room.take(field.unfolded());
     }
     false
 }
@@ -264,13 +305,14 @@ fn envelope(header: &[u8], room: &mut Room) -> Envelope {
                 };
                 // The first of several counts.
                 if text.is_none() {
-                    *text = Some(field.unfolded());
+                    *text = room.take(field.unfolded());
                 }
                 continue;
             }
         };
         if slot.is_empty() {
             *slot = addresses::parse(field.value, &mut room.addresses);
+            *slot = room.take_addresses(std::mem::take(slot));
         }
     }
     // RFC 9051 §7.5.2: without them they are the From field.

@@ -8,6 +8,7 @@ use axigen_store::{Batch, Key, Op, Part};
 use proptest::prelude::*;
 
 use super::*;
+use crate::mailbox::WhenGone;
 use crate::mailbox::acl::Who;
 
 const CY: AccountId = AccountId(9);
@@ -181,11 +182,17 @@ async fn between_two_accounts() {
         messages: Some(1),
     };
     let error = mailboxes
-        .copy_of(&own, &[1, 2], &view(work, BOB), full)
+        .copy_of(&own, &[1, 2], &view(work, BOB), full, WhenGone::LeaveOut)
         .await;
     assert!(matches!(error, Err(Error::OverQuota { .. })));
     let copied = mailboxes
-        .copy_of(&own, &[1, 2, 9], &view(work, BOB), Quota::NONE)
+        .copy_of(
+            &own,
+            &[1, 2, 9],
+            &view(work, BOB),
+            Quota::NONE,
+            WhenGone::LeaveOut,
+        )
         .await
         .unwrap();
     assert_eq!(copied.uids, [(1, 1), (2, 2)]);
@@ -202,7 +209,7 @@ async fn between_two_accounts() {
         ..view(work, BOB)
     };
     let moved = mailboxes
-        .move_of(&own, &[1, 2], &plain, Quota::NONE)
+        .move_of(&own, &[1, 2], &plain, Quota::NONE, WhenGone::LeaveOut)
         .await
         .unwrap();
     assert_eq!(moved.uids, [(1, 3), (2, 4)]);

@@ -6,7 +6,7 @@ use axigen_proto::imap::response::{Code, Response, Status};
 use axigen_proto::imap::types::MailboxName;
 use axigen_store::AccountId;
 
-use super::namespace::no_permission;
+use super::namespace::lacks;
 use super::{Done, ImapConn, Talk, status};
 use crate::directory;
 use crate::mailbox::View;
@@ -79,7 +79,7 @@ impl Talk<'_> {
                 mailbox,
                 rights: view.rights,
             })),
-            false => Err(no_permission()),
+            false => Err(lacks(&view, false)),
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::namespace::no_permission;
 use super::selected::kept;
-use super::{Done, ImapConn, Talk, status};
+use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::{
     Appended, FlagChange, Flags, NewMessage, Place, Quota, Replaces, Target, View,
 };
@@ -55,6 +55,8 @@ struct Limits {
     /// Bytes of a message.
     message: u64,
     messages: usize,
+    /// Of MESSAGELIMIT and SAVELIMIT.
+    saves: Option<u32>,
     /// Bytes of all messages.
     total: u64,
     parts: usize,
@@ -126,6 +128,11 @@ impl Appending {
 
     /// Another message begins.
     fn begin(&mut self, coming: Coming) -> Result<(), Status> {
+        let saves = self.limits.saves;
+        // RFC 9738 §3.1: they come together or not at all.
+        if let Some(limit) = saves.filter(|&limit| self.messages.len() + 1 >= limit as usize) {
+            return Err(limit::too_many(limit, None));
+        }
         if self.messages.len() + 1 >= self.limits.messages {
             let text = "too many messages in one command";
             return Err(Status::no(text).with(Code::Limit));
@@ -153,6 +160,10 @@ impl Talk<'_> {
         append: Append,
         size: u64,
     ) -> Done {
+        if append.replaces.is_some() {
+            // What may be done with the open mailbox counts as it is now.
+            self.ask_rights_again(conn).await?;
+        }
         let limit = conn.session().append_limit();
         match self.prepare(&tag, append, size, limit).await {
             Ok(appending) => {
@@ -203,6 +214,7 @@ impl Talk<'_> {
             limits: Limits {
                 message,
                 messages: settings.imap.append_messages.min(1000),
+                saves: self.message_limit.of_saves(),
                 total: settings.imap.append_size.0,
                 parts: settings.imap.append_parts,
             },
@@ -222,7 +234,7 @@ impl Talk<'_> {
         let Some(selected) = &self.selected else {
             return Err(Status::bad("no mailbox is open"));
         };
-        // RFC 8508 §4.3: what is replaced is marked and expunged.
+        // RFC 8508 §4.1: what is replaced is marked and expunged.
         let removing = Rights::DELETE_MESSAGES.with(Rights::EXPUNGE);
         if !selected.view.rights.has(removing) {
             return Err(no_permission());
@@ -351,6 +363,12 @@ impl Talk<'_> {
             ..
         } = appending;
         messages.push(coming);
+        // RFC 3502 §6.3.11: an error, by which a client can take the command back.
+        if messages.iter().any(|coming| coming.size == 0) {
+            let status = Status::no("a message without content is not appended, so none is");
+            conn.session().finish(&tag, status)?;
+            return Ok(());
+        }
         let mut seen = Vec::with_capacity(messages.len());
         let messages: Vec<(NewMessage, Target)> = messages
             .into_iter()
@@ -401,7 +419,7 @@ impl Talk<'_> {
 
     /// What REPLACE did: where the new message is, then that it is there, then
     /// that the old one is gone
-    /// ([RFC 8508 §3.3](https://www.rfc-editor.org/rfc/rfc8508#section-3.3)).
+    /// ([RFC 8508 §4.3](https://www.rfc-editor.org/rfc/rfc8508#section-4.3)).
     async fn tell_replaced(
         &mut self,
         conn: &mut ImapConn,

@@ -1,6 +1,8 @@
 //! CATENATE ([RFC 4469](https://www.rfc-editor.org/rfc/rfc4469)): what a URL names
 //! becomes a part of a message.
 
+use std::sync::Arc;
+
 use axigen_proto::imap::command::{FetchAttribute, Partial, Section, SectionText};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, Status};
@@ -11,7 +13,8 @@ use bytes::Bytes;
 
 use super::data::{Data, Source};
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::View;
+use crate::mailbox::structure::Structure;
+use crate::mailbox::{Error, Mailboxes, Row, View};
 
 impl Talk<'_> {
     /// A part of the message that is on the server.
@@ -86,52 +89,78 @@ impl Talk<'_> {
     }
 
     /// The bytes of the message, or part of it, that a URL names in a mailbox.
-    pub(super) async fn bytes_of(
-        &self,
-        view: &View,
-        url: &ImapUrl,
-    ) -> Result<Option<Bytes>, Status> {
-        let Some(uid) = url.uid else {
-            return Ok(None);
-        };
-        let mailboxes = &self.context.mailboxes;
+    async fn bytes_of(&self, view: &View, url: &ImapUrl) -> Result<Option<Bytes>, Status> {
         let failed = |error| status::of(&error, false);
-        let rows = mailboxes.rows_of(view, &[uid]).await.map_err(failed)?;
-        let Some(row) = rows.first() else {
+        let named = self.named(view, url).await.map_err(failed)?;
+        let Some(named) = named else {
             return Ok(None);
         };
-        let structures = mailboxes.structures(view.account, &[row.item]).await;
-        let structure = structures.map_err(failed)?.into_iter().next().flatten();
-        let whole = Section {
-            part: Vec::new(),
-            text: SectionText::Full,
-        };
-        let attribute = FetchAttribute::BodySection {
-            peek: true,
-            section: url.section.clone().unwrap_or(whole),
-            partial: url.partial.map(|partial| Partial {
-                offset: partial.offset,
-                length: partial.length.unwrap_or(u64::MAX),
-            }),
-        };
-        let source = Source {
-            mailboxes,
-            account: view.account,
-            row,
-            structure: structure.as_deref(),
-            content: None,
-        };
-        match source.open(&attribute).await.map_err(failed)? {
-            Data::Range(range) => {
+        match named
+            .source(&self.context.mailboxes, view)
+            .open(&named.attribute)
+            .await
+        {
+            Ok(Data::Range(range)) => {
                 // Not read where it could not be taken anyway.
                 if let Some(appending) = &self.appending {
                     appending.has_room(range.end - range.start)?;
                 }
-                let bytes = mailboxes.body(view.account, row.item, range).await;
+                let mailboxes = &self.context.mailboxes;
+                let bytes = mailboxes.body(view.account, named.row.item, range).await;
                 bytes.map(Some).map_err(failed)
             }
-            Data::Bytes(bytes) => Ok(Some(bytes)),
-            Data::Nil | Data::Size(_) | Data::UnknownEncoding => Ok(None),
+            Ok(Data::Bytes(bytes)) => Ok(Some(bytes)),
+            Ok(Data::Nil | Data::Size(_) | Data::UnknownEncoding) => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The message that a URL names in a mailbox, if it is there.
+    pub(super) async fn named(&self, view: &View, url: &ImapUrl) -> Result<Option<Named>, Error> {
+        let Some(uid) = url.uid else {
+            return Ok(None);
+        };
+        let mailboxes = &self.context.mailboxes;
+        let mut rows = mailboxes.rows_of(view, &[uid]).await?;
+        let Some(row) = rows.pop() else {
+            return Ok(None);
+        };
+        let structures = mailboxes.structures(view.account, &[row.item]).await?;
+        let whole = Section {
+            part: Vec::new(),
+            text: SectionText::Full,
+        };
+        Ok(Some(Named {
+            structure: structures.into_iter().next().flatten(),
+            row,
+            attribute: FetchAttribute::BodySection {
+                peek: true,
+                section: url.section.clone().unwrap_or(whole),
+                partial: url.partial.map(|partial| Partial {
+                    offset: partial.offset,
+                    length: partial.length.unwrap_or(u64::MAX),
+                }),
+            },
+        }))
+    }
+}
+
+/// A message that a URL names, and what of it.
+pub(super) struct Named {
+    row: Row,
+    structure: Option<Arc<Structure>>,
+    pub(super) attribute: FetchAttribute,
+}
+
+impl Named {
+    /// Where its bytes come from.
+    pub(super) fn source<'s>(&'s self, mailboxes: &'s Mailboxes, view: &View) -> Source<'s> {
+        Source {
+            mailboxes,
+            account: view.account,
+            row: &self.row,
+            structure: self.structure.as_deref(),
+            content: None,
         }
     }
 }

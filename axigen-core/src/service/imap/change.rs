@@ -8,8 +8,8 @@ use axigen_proto::imap::types::Tag;
 
 use super::namespace::no_permission;
 use super::selected::kept;
-use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Copied, FlagChange, Flags, View};
+use super::{Done, ImapConn, Talk, limit, status};
+use crate::mailbox::{Copied, FlagChange, Flags, View, WhenGone};
 
 const NONE_OPEN: &str = "no mailbox is open";
 const BEYOND: &str = "there is no message of that number";
@@ -23,9 +23,10 @@ impl Talk<'_> {
         let Some(flags) = kept(&store.flags) else {
             return Ok(Status::bad("there is no such system flag"));
         };
-        let Some(uids) = selected.resolve(&store.set, store.uid) else {
+        let Some(mut uids) = selected.resolve(&store.set, store.uid) else {
             return Ok(Status::bad(BEYOND));
         };
+        let lowest = limit::cut(&mut uids, self.message_limit.of_messages());
         let view = selected.view;
         if !may_store(&view, &flags) {
             return Ok(no_permission());
@@ -45,7 +46,12 @@ impl Talk<'_> {
         for response in selected.new_keywords(&stored.rows) {
             conn.session().untagged(&response)?;
         }
-        for (row, &before) in stored.rows.iter().zip(&stored.before) {
+        let mut shown: Vec<_> = stored.rows.iter().zip(&stored.before).collect();
+        if lowest.is_some() {
+            // RFC 9738 §3.1: from the highest down.
+            shown.reverse();
+        }
+        for (row, &before) in shown {
             if selected.seq(row.uid).is_none() {
                 continue;
             }
@@ -88,8 +94,13 @@ impl Talk<'_> {
             }
         }
         let there = stored.rows.len() + stored.modified.len();
+        // By UID, one that is gone is ignored (RFC 9051 §6.4.9). By number, the
+        // others are changed, and with .SILENT that is enough (RFC 2180 §4.2.1);
+        // otherwise FETCH responses tell of the others, and NO of those that are
+        // gone (§4.2.2, §4.2.3).
         let mut status = match there < uids.len() && !store.uid {
-            true => Status::no("some of the messages are gone").with(Code::ExpungeIssued),
+            true if store.silent && stored.modified.is_empty() => some_gone(Status::ok),
+            true => some_gone(Status::no),
             false if stored.modified.is_empty() => Status::ok("stored"),
             false => Status::ok("some of the messages had changed"),
         };
@@ -101,6 +112,7 @@ impl Talk<'_> {
             });
             status = status.with(Code::Modified(modified.collect()));
         }
+        self.went_down_to(lowest);
         Ok(status)
     }
 
@@ -116,12 +128,19 @@ impl Talk<'_> {
             Ok(both) => both,
             Err(status) => return Ok(status),
         };
+        let limit = self.message_limit.of_saves();
+        if let (Some(limit), Some(lowest)) = (limit, limit::lowest(&uids, limit)) {
+            return Ok(limit::too_many(limit, Some(lowest)));
+        }
         let quota = match self.quota_for(&to).await {
             Ok(quota) => quota,
             Err(status) => return Ok(status),
         };
         self.progress.begin(0);
-        let copying = self.context.mailboxes.copy_of(&from, &uids, &to, quota);
+        let copying = self
+            .context
+            .mailboxes
+            .copy_of(&from, &uids, &to, quota, when_gone(uid));
         Ok(match self.work(conn, tag, copying).await? {
             Ok(copied) => {
                 self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
@@ -142,7 +161,7 @@ impl Talk<'_> {
         set: &SequenceSet,
         name: &str,
     ) -> Done<Status> {
-        let (from, uids, to) = match self.both(uid, set, name).await {
+        let (from, mut uids, to) = match self.both(uid, set, name).await {
             Ok(both) => both,
             Err(status) => return Ok(status),
         };
@@ -155,8 +174,12 @@ impl Talk<'_> {
             Ok(quota) => quota,
             Err(status) => return Ok(status),
         };
+        let lowest = limit::cut(&mut uids, self.message_limit.of_messages());
         self.progress.begin(0);
-        let moving = self.context.mailboxes.move_of(&from, &uids, &to, quota);
+        let moving = self
+            .context
+            .mailboxes
+            .move_of(&from, &uids, &to, quota, when_gone(uid));
         match self.work(conn, tag, moving).await? {
             Ok(copied) => {
                 self.brought(&to, copied.uids.iter().map(|(_, new)| *new));
@@ -169,7 +192,13 @@ impl Talk<'_> {
                     conn.session()
                         .untagged(&Response::ok(copy_uid(&copied), "moved"))?;
                 }
-                Ok(Status::ok("done"))
+                self.went_down_to(lowest);
+                // RFC 6851 §3.3: what could not be moved stays as it is, and the answer
+                // is NO.
+                Ok(match uid || copied.uids.len() == uids.len() {
+                    true => Status::ok("done"),
+                    false => some_gone(Status::no),
+                })
             }
             Err(error) => Ok(status::of(&error, true)),
         }
@@ -177,13 +206,8 @@ impl Talk<'_> {
 
     /// This connection put messages into a mailbox.
     pub(super) fn brought(&mut self, to: &View, uids: impl Iterator<Item = u32>) {
-        let selected = self.selected.as_ref().map(|selected| selected.view);
-        let open =
-            selected.is_some_and(|open| open.account == to.account && open.mailbox == to.mailbox);
-        if let Some(notify) = &mut self.notify
-            && (open || to.guest().is_none())
-        {
-            notify.brought(to.mailbox, open, &uids.collect::<Vec<_>>());
+        if let Some(notify) = &mut self.notify {
+            notify.brought((to.account, to.mailbox), uids);
         }
     }
 
@@ -212,21 +236,32 @@ impl Talk<'_> {
         if !view.rights.has(Rights::EXPUNGE) {
             return no_permission();
         }
-        let uids = match set {
+        let mut uids = match set {
             Some(set) => match selected.resolve(set, true) {
                 Some(uids) => Some(uids),
                 None => return Status::bad(BEYOND),
             },
             None => None,
         };
-        match self
-            .context
-            .mailboxes
+        let mailboxes = &self.context.mailboxes;
+        let mut lowest = None;
+        if let (Some(uids), Some(limit)) = (&mut uids, self.message_limit.of_messages())
+            && uids.len() > limit as usize
+        {
+            // RFC 9738 §3.1: those count that are removed.
+            match mailboxes.deleted(view.account, view.mailbox).await {
+                Ok(deleted) => uids.retain(|uid| deleted.binary_search(uid).is_ok()),
+                Err(error) => return status::of(&error, false),
+            }
+            lowest = limit::cut(uids, Some(limit));
+        }
+        match mailboxes
             .expunge(view.account, view.mailbox, uids.as_deref())
             .await
         {
             Ok(removed) => {
                 selected.removed(&removed);
+                self.went_down_to(lowest);
                 Status::ok("expunged")
             }
             Err(error) => status::of(&error, false),
@@ -246,6 +281,22 @@ fn may_store(view: &View, flags: &Flags) -> bool {
         // FLAGS () takes off what may be taken off.
         false => view.flags() != 0,
     }
+}
+
+/// By number, nothing is copied or moved if one of the messages was expunged by
+/// another session: the client cannot know which (RFC 2180 §4.4.1; RFC 9051
+/// §6.4.7, COPY is all or nothing). By UID, one that is gone is ignored (RFC 9051
+/// §6.4.9).
+fn when_gone(uid: bool) -> WhenGone {
+    match uid {
+        true => WhenGone::LeaveOut,
+        false => WhenGone::Refuse,
+    }
+}
+
+/// RFC 5530 §3: EXPUNGEISSUED says that the client should ask what is gone.
+fn some_gone(kind: fn(&'static str) -> Status) -> Status {
+    kind("some of the messages are gone").with(Code::ExpungeIssued)
 }
 
 /// RFC 4315 §3: the two sets go in the same order.

@@ -6,14 +6,15 @@
 
 use axigen_proto::imap::command::{SearchKey, SearchReturn};
 use axigen_proto::imap::extensions::context::Shift;
-use axigen_proto::imap::extensions::sort::SortCriterion;
+use axigen_proto::imap::extensions::multisearch::FoundIn;
+use axigen_proto::imap::extensions::sort::{SortBy, SortCriterion};
 use axigen_proto::imap::response::{Code, Esearch, Response, Status};
 use axigen_proto::imap::sequence::SequenceSet;
 use axigen_proto::imap::types::Tag;
 
 use super::{Done, ImapConn, Talk};
 use crate::mailbox::brief::Brief;
-use crate::mailbox::search::Search;
+use crate::mailbox::search::{BEST, Search};
 use crate::mailbox::sort::Sorter;
 use crate::mailbox::{Error, Row};
 
@@ -21,6 +22,8 @@ use crate::mailbox::{Error, Row};
 #[derive(Debug)]
 pub(super) struct Context {
     tag: Tag,
+    /// The mailbox, for results of ESEARCH.
+    found_in: Option<FoundIn>,
     /// Whether the client knows messages by their UIDs.
     uid: bool,
     keys: Vec<SearchKey>,
@@ -31,18 +34,22 @@ pub(super) struct Context {
 }
 
 /// A command whose results may be kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Asked<'c> {
     pub(super) tag: &'c Tag,
     pub(super) uid: bool,
     pub(super) keys: &'c [SearchKey],
     pub(super) criteria: Option<&'c [SortCriterion]>,
+    pub(super) found_in: Option<FoundIn>,
+    /// Whether all messages were looked at.
+    pub(super) whole: bool,
 }
 
 impl Context {
     fn esearch(&self, remove_from: Vec<Shift>, add_to: Vec<Shift>) -> Response {
         Response::Esearch(Esearch {
             tag: Some(self.tag.clone()),
+            found_in: self.found_in.clone(),
             uid: self.uid,
             remove_from,
             add_to,
@@ -157,12 +164,18 @@ impl Talk<'_> {
         let Some(selected) = &mut self.selected else {
             return Ok(());
         };
-        let refused = match asked.keys.iter().any(|key| key.any(&drifts)) {
-            true => Some("such results are not kept up to date"),
-            false => {
-                (selected.contexts.len() >= most).then_some("too many results are kept already")
-            }
-        };
+        // How well others answer is not kept.
+        let by_relevancy = asked.criteria.is_some_and(|criteria| {
+            let relevancy = |of: &SortCriterion| of.by == SortBy::Relevancy;
+            criteria.iter().any(relevancy)
+        });
+        let refused =
+            match !asked.whole || by_relevancy || asked.keys.iter().any(|key| key.any(&drifts)) {
+                true => Some("such results are not kept up to date"),
+                false => {
+                    (selected.contexts.len() >= most).then_some("too many results are kept already")
+                }
+            };
         if let Some(why) = refused {
             let status = Status::no(why).with(Code::NoUpdate(asked.tag.clone()));
             conn.session().untagged(&Response::Status(status))?;
@@ -170,6 +183,7 @@ impl Talk<'_> {
         }
         selected.contexts.push(Context {
             tag: asked.tag.clone(),
+            found_in: asked.found_in,
             uid: asked.uid,
             keys: asked.keys.to_vec(),
             criteria: asked.criteria.map(<[SortCriterion]>::to_vec),
@@ -178,7 +192,7 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// CANCELUPDATE (RFC 5267 §4.3.2)
+    /// CANCELUPDATE (RFC 5267 §4.3.5)
     pub(super) fn cancel_update(&mut self, tags: &[Tag]) -> Status {
         let Some(selected) = &mut self.selected else {
             return Status::bad("no mailbox is open");
@@ -314,14 +328,14 @@ impl Talk<'_> {
             let mut seen = 0;
             let see = |row: &Row, brief: &Brief<'_>| {
                 seen += 1;
-                sorter.push(row, Some(brief));
+                sorter.push(row, Some(brief), BEST);
             };
             self.briefs(&pair, see).await?;
             if seen < pair.len() {
                 return Ok(None);
             }
         } else {
-            pair.iter().for_each(|row| sorter.push(row, None));
+            pair.iter().for_each(|row| sorter.push(row, None, BEST));
         }
         Ok(Some(sorter.sorted().first() == Some(&uid)))
     }

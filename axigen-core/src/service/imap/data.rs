@@ -1,6 +1,7 @@
 //! The bytes behind BODY[…], BINARY[…] and RFC822: ranges of the message,
 //! read and sent in pieces.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use axigen_proto::imap::command::{FetchAttribute, Partial, SectionText};
@@ -132,23 +133,30 @@ impl Source<'_> {
             Data::Range(range) => {
                 conn.session()
                     .fetch_data(attribute, range.end - range.start)?;
-                let mut at = range.start;
-                while at < range.end {
-                    let end = range.end.min(at + PIECE);
-                    let piece = match self.body(at..end).await {
-                        Ok(piece) if piece.len() as u64 == end - at => piece,
-                        Ok(_) => return Ok(false),
-                        Err(error) => {
-                            tracing::error!(%error, "a message cannot be read");
-                            return Ok(false);
-                        }
-                    };
-                    conn.session().body(piece)?;
-                    at = end;
-                    if conn.session().pending_output() > STREAMED {
-                        conn.flush().await?;
-                    }
+                return self.stream(conn, range).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends the bytes that were announced, in pieces; `false` if they cannot be
+    /// read any more.
+    pub(super) async fn stream(&self, conn: &mut ImapConn, range: Range<u64>) -> Done<bool> {
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min(at + PIECE);
+            let piece = match self.body(at..end).await {
+                Ok(piece) if piece.len() as u64 == end - at => piece,
+                Ok(_) => return Ok(false),
+                Err(error) => {
+                    tracing::error!(%error, "a message cannot be read");
+                    return Ok(false);
                 }
+            };
+            conn.session().body(piece)?;
+            at = end;
+            if conn.session().pending_output() > STREAMED {
+                conn.flush().await?;
             }
         }
         Ok(true)
@@ -168,9 +176,15 @@ impl Source<'_> {
     async fn fields(&self, range: Range<u64>, names: &[String], named: bool) -> Result<Bytes> {
         let range = range.start..range.end.min(range.start + HEADER);
         let header = self.body(range).await?;
+        // Looked up, not compared with each: both lists may be long.
+        let names: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+        let longest = names.iter().map(String::len).max().unwrap_or(0);
         let mut out = Vec::new();
         for field in header_fields(&header) {
-            if names.iter().any(|name| field.is(name)) == named {
+            let is_among = field.name.len() <= longest
+                && std::str::from_utf8(field.name)
+                    .is_ok_and(|name| names.contains(&name.to_ascii_lowercase()));
+            if is_among == named {
                 out.extend_from_slice(field.whole);
                 if !field.whole.ends_with(b"\n") {
                     out.extend_from_slice(b"\r\n");

@@ -1,5 +1,6 @@
 //! FETCH: rows in pages, what is large in pieces.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use axigen_proto::imap::command::{Fetch, FetchAttribute};
@@ -9,7 +10,7 @@ use axigen_proto::imap::types::DateTime;
 use axigen_store::AccountId;
 
 use super::data::{Data, Source, is_whole};
-use super::{Done, ImapConn, Talk, status};
+use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::structure::Structure;
 use crate::mailbox::{Content, Error, FlagChange, Flags, Row};
 use crate::net::conn::{STREAMED, UNSENT_LOW};
@@ -34,6 +35,7 @@ impl Talk<'_> {
         conn: &mut ImapConn,
         account: AccountId,
         command: &Fetch,
+        limit: Option<u32>,
     ) -> Done<Status> {
         let uid = command.uid;
         let Some(selected) = &self.selected else {
@@ -44,6 +46,10 @@ impl Talk<'_> {
         };
         let mut wanted = command.attributes.clone();
         if let Some(range) = command.modifiers.partial {
+            // RFC 9738 §3.1: too many are refused as they are asked for.
+            if let Some(limit) = limit.filter(|&limit| range.to - range.from >= limit) {
+                return Ok(limit::too_many(limit, None));
+            }
             uids = uids.get(range.of(uids.len())).unwrap_or_default().to_vec();
         }
         let since = command.modifiers.changed_since;
@@ -65,6 +71,11 @@ impl Talk<'_> {
                 conn.session()
                     .untagged(&selected.vanished(&touched, &named))?;
             }
+        }
+        let lowest = limit::cut(&mut uids, limit);
+        if lowest.is_some() {
+            // RFC 9738 §3.1: from the highest down.
+            uids.reverse();
         }
         // RFC 9051 §6.4.9: a UID FETCH always shows the UID; UIDFETCH does so by
         // itself (RFC 9586 §3.3).
@@ -94,6 +105,7 @@ impl Talk<'_> {
             .all(|attribute| *attribute == FetchAttribute::Uid)
         {
             // RFC 2180 §4.1.2: this is known even of messages that are gone.
+            self.went_down_to(lowest);
             return self.uids(conn, &uids).await;
         }
         let shows_flags = wanted.contains(&FetchAttribute::Flags);
@@ -102,6 +114,7 @@ impl Talk<'_> {
             true => ITEMS,
             false => PAGE,
         };
+        self.went_down_to(lowest);
         let mut missing = 0;
         // What becomes \Seen is shown soon.
         for page in uids.chunks(if sets_seen { ITEMS } else { PAGE }) {
@@ -110,6 +123,9 @@ impl Talk<'_> {
                 Err(status) => return Ok(status),
             };
             missing += page.len() - rows.len();
+            if lowest.is_some() {
+                rows.sort_unstable_by_key(|row| Reverse(row.uid));
+            }
             rows.retain(|row| since.is_none_or(|since| row.modseq > since));
             let newly_seen = match sets_seen {
                 true => match self.mark_seen(&mut rows).await {
@@ -165,7 +181,8 @@ impl Talk<'_> {
             }
         }
         if missing > 0 && !uid {
-            // RFC 2180 §4.1.3: what was there is shown, and the rest admitted.
+            // RFC 2180 §4.1.3: what was there is shown, and the rest admitted. By
+            // UID, one that is gone is ignored (RFC 9051 §6.4.9).
             return Ok(Status::no("some of the messages are gone").with(Code::ExpungeIssued));
         }
         Ok(Status::ok("fetched"))

@@ -81,11 +81,19 @@ impl Talk<'_> {
             Err(error) => return status::of(&error, false),
         };
         let id = mailbox_object(located.account, info.id);
-        if let Some(notify) = &mut self.notify
-            && own
-        {
-            notify.made(info);
-        }
+        let readable = match (own, &self.user) {
+            (true, _) => true,
+            (false, Some(user)) => {
+                let rights = mailboxes.rights(located.account, info.id, user.account);
+                rights.await.is_ok_and(|rights| rights.has(Rights::READ))
+            }
+            (false, None) => false,
+        };
+        self.own_change(|notify| {
+            let name = located.shown(&info.name);
+            let info = MailboxInfo { name, ..info };
+            notify.made(located.account, info, readable);
+        });
         let made = Status::ok("made");
         match id {
             // RFC 8474 §4.1
@@ -107,9 +115,8 @@ impl Talk<'_> {
         let mailboxes = &self.context.mailboxes;
         match mailboxes.delete(located.account, &located.name).await {
             Ok(()) => {
-                if located.prefix.is_empty() {
-                    self.own_change(|notify| notify.removed(&normalised(name)));
-                }
+                let name = located.shown(&normalised(&located.name));
+                self.own_change(|notify| notify.removed(located.account, &name));
                 Status::ok("deleted")
             }
             Err(error) => status::of(&error, false),
@@ -137,9 +144,9 @@ impl Talk<'_> {
         let mailboxes = &self.context.mailboxes;
         match mailboxes.rename(old.account, &old.name, &new.name).await {
             Ok(()) => {
-                if old.prefix.is_empty() {
-                    self.own_change(|notify| notify.renamed(&normalised(from), &normalised(to)));
-                }
+                let from = old.shown(&normalised(&old.name));
+                let to = new.shown(&normalised(&new.name));
+                self.own_change(|notify| notify.renamed(old.account, &from, &to));
                 Status::ok("renamed")
             }
             Err(error) => status::of(&error, false),
@@ -281,6 +288,11 @@ impl Talk<'_> {
                 continue;
             };
             conn.session().untagged(&Response::List(response))?;
+            // RFC 5819 §4, RFC 8440 §4, RFC 9590 §4: of a name that is listed only
+            // for those below it no more is told.
+            if list.select.subscribed && !entry.subscribed {
+                continue;
+            }
             if list.returns.my_rights
                 && let Some(view) = &entry.view
             {
@@ -426,7 +438,7 @@ fn tell_parents(all: &mut BTreeMap<String, Entry>) {
 }
 
 /// A name as it is kept.
-fn normalised(name: &str) -> String {
+pub(super) fn normalised(name: &str) -> String {
     names::normalise(name).map_or_else(|_| name.to_owned(), Into::into)
 }
 
@@ -436,7 +448,7 @@ pub(super) struct Entry {
     /// The mailbox; `None` for a name that is only a parent, or only subscribed.
     pub(super) info: Option<MailboxInfo>,
     /// Whose it is, and what the user may do with it.
-    view: Option<View>,
+    pub(super) view: Option<View>,
     special_use: Option<SpecialUse>,
     children: bool,
     subscribed: bool,

@@ -12,16 +12,17 @@ use axigen_store::AccountId;
 use bytes::Bytes;
 
 use super::list::{shown, use_of};
-use super::namespace::no_permission;
+use super::namespace::{lacks, no_permission};
+use super::notify::Place;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::annotations::{AnnotationLimits, Annotations};
 use crate::mailbox::{Error, MailboxId, MailboxInfo, SpecialUse, Stretch, View};
 
 /// What a mailbox is for, as an entry ([RFC 6154 §4](https://www.rfc-editor.org/rfc/rfc6154#section-4)).
 const SPECIAL_USE: &str = "/private/specialuse";
-/// What the administrator says of the server (RFC 5464 §6.2.1).
+/// A note about the server (RFC 5464 §3.2.1.1).
 const COMMENT: &str = "/shared/comment";
-/// How to reach the administrator, a URL (RFC 5464 §6.2.1).
+/// How to reach the administrator, a URI (RFC 5464 §3.2.1.1).
 const ADMIN: &str = "/shared/admin";
 /// Changes looked at together.
 const STRETCH: usize = 10_000;
@@ -107,7 +108,7 @@ impl Talk<'_> {
         self.entries_for(&view, &info)
             .await
             .map_err(of_store)?
-            .ok_or_else(no_permission)
+            .ok_or_else(|| lacks(&view, false))
     }
 
     /// The entries of a mailbox that was found; `None` without the rights.
@@ -140,7 +141,7 @@ impl Talk<'_> {
             }
             let done = mailboxes.annotate_account(account, values, limits).await;
             done.map_err(|error| failed(&error))?;
-            self.changed_itself(MailboxId(0), values);
+            self.changed_itself((account, MailboxId(0)), values);
             return Ok(());
         }
         let (view, _) = self.mailbox_for(name, Rights::NONE, false).await?;
@@ -150,7 +151,7 @@ impl Talk<'_> {
             // What all see is changed only by one who may change flags for all.
             && (!shares || view.rights.has(Rights::WRITE));
         if !may {
-            return Err(no_permission());
+            return Err(lacks(&view, false));
         }
         let (uses, values): (Vec<_>, Vec<_>) = values
             .iter()
@@ -167,9 +168,7 @@ impl Talk<'_> {
         if !values.is_empty() {
             let done = mailboxes.annotate(&view, &values, limits).await;
             done.map_err(|error| failed(&error))?;
-            if view.guest().is_none() {
-                self.changed_itself(view.mailbox, &values);
-            }
+            self.changed_itself((view.account, view.mailbox), &values);
         }
         if let Some(special) = special {
             let set = mailboxes.set_special_use(view.account, view.mailbox, special);
@@ -187,13 +186,16 @@ impl Talk<'_> {
     }
 
     /// What this connection changed itself is no news for it.
-    fn changed_itself(&mut self, mailbox: MailboxId, values: &[(EntryName, Option<Bytes>)]) {
+    fn changed_itself(&mut self, place: Place, values: &[(EntryName, Option<Bytes>)]) {
         let entries = || values.iter().map(|(entry, _)| entry.clone());
-        if let Some(told) = &mut self.metadata_told {
-            told.own.entry(mailbox).or_default().extend(entries());
+        let user = self.user.as_ref().map(|user| user.account);
+        if let Some(told) = &mut self.metadata_told
+            && Some(place.0) == user
+        {
+            told.own.entry(place.1).or_default().extend(entries());
         }
         if let Some(notify) = &mut self.notify {
-            notify.annotated(mailbox, entries());
+            notify.annotated(place, entries());
         }
     }
 
@@ -228,7 +230,7 @@ impl Talk<'_> {
             };
             told.upto = stretch.upto;
             let changed = news(account, &stretch, &mut told.own);
-            self.announce(conn, account, changed).await?;
+            self.announce(conn, account, "", changed).await?;
             if !stretch.more {
                 break;
             }
@@ -238,18 +240,19 @@ impl Talk<'_> {
         Ok(())
     }
 
-    /// A METADATA response for each mailbox.
+    /// A METADATA response for each mailbox; `prefix` stands before its name.
     pub(super) async fn announce(
         &self,
         conn: &mut ImapConn,
         account: AccountId,
+        prefix: &str,
         changed: Changed,
     ) -> Done {
         for (id, entries) in changed {
             let name = match id {
                 MailboxId(0) => String::new(),
                 id => match self.context.mailboxes.info(account, id).await {
-                    Ok(info) => info.name,
+                    Ok(info) => format!("{prefix}{}", info.name),
                     Err(_) => continue,
                 },
             };
@@ -263,8 +266,8 @@ impl Talk<'_> {
     }
 }
 
-/// The entries of a stretch of the log that the account itself sees, without
-/// what the connection changed itself.
+/// The entries of a stretch of the log that an account sees, without what the
+/// connection changed itself.
 pub(super) fn news(account: AccountId, stretch: &Stretch, own: &mut Changed) -> Changed {
     let mut changed = Changed::new();
     for (mailbox, reader, name) in &stretch.annotated {

@@ -5,6 +5,7 @@
 //! | `mod` | connections, logins, which command goes where |
 //! | `selected` | the mailbox that is open, and what changed in it |
 //! | `shared` | mailboxes of others in LIST |
+//! | `limit` | MESSAGELIMIT: how many messages one command may be about |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
 //! | `notify` | NOTIFY: what is told of other mailboxes |
@@ -14,6 +15,7 @@
 //! | `metadata` | METADATA |
 //! | `fetch`, `data` | FETCH |
 //! | `search` | SEARCH |
+//! | `multisearch` | ESEARCH: several mailboxes |
 //! | `context` | results that are kept up to date |
 //! | `progress` | INPROGRESS |
 //! | `change` | STORE, COPY, MOVE, EXPUNGE |
@@ -28,8 +30,10 @@ mod change;
 mod context;
 mod data;
 mod fetch;
+mod limit;
 mod list;
 mod metadata;
+mod multisearch;
 mod namespace;
 mod notify;
 mod progress;
@@ -40,6 +44,7 @@ mod selected;
 mod shared;
 mod sort;
 mod status;
+mod urlauth;
 
 use std::io;
 use std::sync::Arc;
@@ -49,9 +54,10 @@ use axigen_proto::Misuse;
 use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
+use axigen_proto::imap::extensions::messagelimit::MessageLimit;
 use axigen_proto::imap::response::{Code, Response, Status, StatusKind};
 use axigen_proto::imap::separator::Separator;
-use axigen_proto::imap::sequence::{SequenceNumber, SequenceRange, SequenceSet};
+use axigen_proto::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use axigen_proto::imap::server::{AccountLimits, Config, Event, Server};
 use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Refusal};
@@ -122,6 +128,7 @@ impl Imap {
             starttls: peer.listener.tls == TlsMode::Starttls && tls,
             allow_plaintext_login: peer.listener.plaintext_login,
             compress: settings.imap.compress,
+            message_limit: settings.imap.limit_of_messages(),
             separator: Separator::new(settings.imap.separator).unwrap_or_default(),
             mechanisms: self.context.logins.mechanisms(),
             id: vec![
@@ -140,10 +147,10 @@ impl Imap {
     }
 }
 
-/// Rights of which one makes a mailbox more than readable.
+/// Rights of which one makes a mailbox more than readable: to change what
+/// others see of it too. `\Seen` is everybody's own.
 const CHANGING: Rights = Rights::INSERT
     .with(Rights::EXPUNGE)
-    .with(Rights::SEEN)
     .with(Rights::DELETE_MESSAGES)
     .with(Rights::WRITE);
 
@@ -188,7 +195,9 @@ impl Service for Imap {
 
     async fn serve(&self, stream: Stream, mut peer: Peer) {
         let Some(nonce) = nonce() else { return };
-        let session = Server::new(self.config(&peer), nonce);
+        let config = self.config(&peer);
+        let message_limit = config.message_limit;
+        let session = Server::new(config, nonce);
         let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
             (true, Some(tls)) => Conn::server_tls(stream, session, tls),
             (true, None) => return,
@@ -207,13 +216,15 @@ impl Service for Imap {
             metadata_told: None,
             progress: Progress::default(),
             guesses: Guesses::of(peer.addr.ip()),
+            message_limit,
+            limited: None,
         };
         let mut stopping = false;
         loop {
             let event = tokio::select! {
                 biased;
                 event = conn.next() => event,
-                () = changed(&mut talk.user, &mut talk.selected), if talk.listens(&mut conn) => {
+                () = changed(&mut talk.user, &mut talk.selected, &mut talk.notify), if talk.listens(&mut conn) => {
                     // Boxed, as everything a session does: one that idles holds none of it.
                     match Box::pin(talk.tell(&mut conn)).await {
                         Ok(()) => continue,
@@ -257,6 +268,7 @@ fn expunge_allowed(command: &Command) -> bool {
         Command::Fetch(fetch) => fetch.uid,
         Command::Store(store) => store.uid,
         Command::Search(search) => by_uid(search.uid, &search.keys),
+        Command::MultiSearch(search) => by_uid(true, &search.keys),
         Command::Sort(sort) => by_uid(sort.uid, &sort.keys),
         Command::Thread(thread) => by_uid(thread.uid, &thread.keys),
         _ => true,
@@ -273,17 +285,32 @@ fn account_limits(settings: &Effective) -> AccountLimits {
     }
 }
 
-/// Waits for a change of the account, or of the one that the open mailbox is in.
-async fn changed(user: &mut Option<User>, selected: &mut Option<Selected>) {
+/// Waits for a change of the account, of the one that the open mailbox is in, or
+/// of one that NOTIFY watches.
+async fn changed(
+    user: &mut Option<User>,
+    selected: &mut Option<Selected>,
+    notify: &mut Option<Notify>,
+) {
     let Some(user) = user else {
         return std::future::pending().await;
     };
-    match selected.as_mut().and_then(|open| open.watcher.as_mut()) {
-        Some(watcher) => tokio::select! {
-            _ = user.watcher.changed() => {}
-            _ = watcher.changed() => {}
-        },
-        None => drop(user.watcher.changed().await),
+    let of_open = async {
+        match selected.as_mut().and_then(|open| open.watcher.as_mut()) {
+            Some(watcher) => drop(watcher.changed().await),
+            None => std::future::pending().await,
+        }
+    };
+    let of_others = async {
+        match notify.as_mut().and_then(Notify::watcher) {
+            Some(watcher) => watcher.changed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = user.watcher.changed() => {}
+        () = of_open => {}
+        () = of_others => {}
     }
 }
 
@@ -317,6 +344,10 @@ struct Talk<'c> {
     /// How far the command is that is worked on.
     progress: Progress,
     guesses: Guesses,
+    /// How many messages a command may be about, as the client was told.
+    message_limit: MessageLimit,
+    /// What the command that is worked on left, to be told at its end.
+    limited: Option<Code>,
 }
 
 /// Who has logged in.
@@ -358,6 +389,11 @@ impl Talk<'_> {
             Event::LoggedIn(_) => {}
             Event::ClientId(fields) => {
                 tracing::debug!(service = "imap", client = ?fields, "the client said who made it");
+            }
+            Event::NothingSaved => {
+                if let Some(selected) = &mut self.selected {
+                    selected.saved = NumberSet::new();
+                }
             }
             Event::Command { tag, command } => self.command(conn, tag, command).await?,
             Event::AppendStart { tag, append, size } => {
@@ -427,6 +463,7 @@ impl Talk<'_> {
             conn.session().finish(&tag, Status::bad("log in first"))?;
             return Ok(());
         };
+        self.limited = None;
         // RFC 9051 §7.5.1: no EXPUNGE while a command with sequence numbers runs.
         let expunge_allowed = expunge_allowed(&command);
         let expunges = matches!(
@@ -471,6 +508,7 @@ impl Talk<'_> {
             }
             Command::Acl(acl) => self.acl(conn, acl).await?,
             Command::Metadata(metadata) => self.metadata(conn, account, metadata).await?,
+            Command::UrlAuth(command) => self.urlauth(conn, command).await?,
             Command::Notify(notify) => self.notify(conn, account, &notify).await?,
             Command::Unauthenticate => self.forget(),
             Command::Status { mailbox, items } => {
@@ -478,10 +516,14 @@ impl Talk<'_> {
             }
             Command::CancelUpdate(tags) => self.cancel_update(&tags),
             Command::UidBatches(batches) => self.uid_batches(conn, &tag, batches)?,
-            Command::Search(search) => self.search(conn, of_open, &tag, &search).await?,
-            Command::Sort(sort) => self.sort(conn, of_open, &tag, &sort).await?,
-            Command::Thread(thread) => self.thread(conn, of_open, &tag, &thread).await?,
-            Command::Fetch(fetch) => self.fetch(conn, of_open, &fetch).await?,
+            Command::Search(search) => self.search(conn, &tag, &search).await?,
+            Command::MultiSearch(search) => self.multi_search(conn, account, &tag, &search).await?,
+            Command::Sort(sort) => self.sort(conn, &tag, &sort).await?,
+            Command::Thread(thread) => self.thread(conn, &tag, &thread).await?,
+            Command::Fetch(fetch) => {
+                let limit = self.message_limit.of_messages();
+                self.fetch(conn, of_open, &fetch, limit).await?
+            }
             Command::Store(store) => self.store(conn, &store).await?,
             Command::Copy { uid, set, mailbox } => {
                 self.copy(conn, &tag, uid, &set, mailbox.as_str()).await?
@@ -516,6 +558,7 @@ impl Talk<'_> {
         }
         self.tell_others(conn).await?;
         self.tell_metadata(conn).await?;
+        let status = self.with_limit(conn, status)?;
         conn.session().finish(&tag, status)?;
         Ok(())
     }
@@ -595,7 +638,8 @@ impl Talk<'_> {
         let (Some(notify), Some(selected)) = (&mut self.notify, &self.selected) else {
             return Ok(());
         };
-        let new = notify.of_others(new);
+        let open = (selected.view.account, selected.view.mailbox);
+        let new = notify.of_others(open, new);
         let attributes = notify.items().to_vec();
         if new.is_empty() || attributes.is_empty() {
             return Ok(());
@@ -611,7 +655,7 @@ impl Talk<'_> {
             modifiers: FetchModifiers::default(),
         };
         let account = selected.view.account;
-        let status = self.fetch(conn, account, &fetch).await?;
+        let status = self.fetch(conn, account, &fetch, None).await?;
         if status.kind != StatusKind::Ok {
             tracing::debug!(status = %status.text, "a new message could not be shown");
         }
@@ -634,12 +678,14 @@ impl Talk<'_> {
             Ok(found) => found,
             Err(status) => return Ok(status),
         };
-        // RFC 4314 §4: READ-ONLY for one who can change nothing there.
-        let examine = examine || !view.rights.has_any(CHANGING);
+        // RFC 4314 §5.2: READ-ONLY for one who can change nothing there that is
+        // common. What is one's own may still be changed (RFC 3501 §6.3.1).
+        let read_only = examine || !view.rights.has_any(CHANGING);
+        let examine = examine || !view.rights.has_any(CHANGING.with(Rights::SEEN));
         let mailboxes = &self.context.mailboxes;
         match Selected::open(mailboxes, view, info, examine, rev2).await {
             Ok((selected, responses)) => {
-                // RFC 9586 §3.6: UNSEEN is a sequence number.
+                // RFC 9586 §3: UNSEEN is a sequence number.
                 let uidonly = conn.session().enabled().uidonly;
                 let numbered = |response: &&Response| {
                     let Response::Status(status) = response else {
@@ -657,7 +703,7 @@ impl Talk<'_> {
                     self.selected = None;
                     return Ok(status::of(&error, false));
                 }
-                let code = if examine {
+                let code = if read_only {
                     Code::ReadOnly
                 } else {
                     Code::ReadWrite
@@ -676,15 +722,21 @@ impl Talk<'_> {
             && !selected.read_only
             // RFC 4314 §4: without the right to, nothing is expunged.
             && selected.view.rights.has(Rights::EXPUNGE)
-            && let Err(error) = self
-                .context
-                .mailboxes
-                .expunge(selected.view.account, selected.view.mailbox, None)
-                .await
         {
-            let status = status::of(&error, false);
-            self.selected = Some(selected);
-            return status;
+            let place = (selected.view.account, selected.view.mailbox);
+            let mailboxes = &self.context.mailboxes;
+            match mailboxes.expunge(place.0, place.1, None).await {
+                Ok(removed) => {
+                    if let Some(notify) = &mut self.notify {
+                        notify.took(place, &removed);
+                    }
+                }
+                Err(error) => {
+                    let status = status::of(&error, false);
+                    self.selected = Some(selected);
+                    return status;
+                }
+            }
         }
         Status::ok("the mailbox is closed")
     }

@@ -36,6 +36,9 @@ impl Located {
     }
 }
 
+/// A user for whom names mean something: account and address.
+pub(super) type Reader<'r> = (AccountId, &'r str);
+
 /// What of a name lies below a prefix.
 fn below<'n>(name: &'n str, top: &str) -> Option<&'n str> {
     if top.is_empty() {
@@ -88,6 +91,11 @@ impl Talk<'_> {
         let Some(user) = &self.user else {
             return Err(Error::NoSuchMailbox);
         };
+        self.locate_for((user.account, &user.address), name).await
+    }
+
+    /// The same for another user than the one who has logged in.
+    async fn locate_for(&self, user: Reader<'_>, name: &str) -> Result<Located, Error> {
         let (other, public) = self.tops();
         if let Some(rest) = below(name, &other) {
             let (address, inner) = rest.split_once(DELIMITER).ok_or(Error::NoSuchMailbox)?;
@@ -100,19 +108,20 @@ impl Talk<'_> {
             });
         }
         if let Some(inner) = below(name, &public) {
-            let account = self.public_account().await?.ok_or(Error::NoSuchMailbox)?;
+            let account = self.public_account_for(user.1).await?;
+            let account = account.ok_or(Error::NoSuchMailbox)?;
             return Ok(Located {
                 account,
                 name: names::normalise(inner).map_err(|_| Error::NoSuchMailbox)?,
                 prefix: format!("{public}{DELIMITER}"),
             });
         }
-        if !name.is_empty() && (name == other || name == public) {
+        if self.is_top(name) {
             // What is below it is no mailbox of this account.
             return Err(Error::NoSuchMailbox);
         }
         Ok(Located {
-            account: user.account,
+            account: user.0,
             name: name.to_owned(),
             prefix: String::new(),
         })
@@ -124,15 +133,42 @@ impl Talk<'_> {
         below(name, &other).is_some() || below(name, &public).is_some()
     }
 
+    /// Whether a name is the first level of another namespace.
+    pub(super) fn is_top(&self, name: &str) -> bool {
+        let (other, public) = self.tops();
+        !name.is_empty() && (name == other || name == public)
+    }
+
+    /// A mailbox as the reader sees it, with the name under which the user
+    /// finds it.
+    pub(super) async fn name_of(&self, view: &View) -> Result<MailboxInfo, Error> {
+        let mut info = self.context.mailboxes.info_of(view).await?;
+        if view.guest().is_none() {
+            return Ok(info);
+        }
+        let (other, public) = self.tops();
+        let prefix = match self.public_account().await? == Some(view.account) {
+            true => public,
+            false => {
+                let address = self.context.directory.address_of(view.account).await;
+                let address = address.map_err(of_directory)?.ok_or(Error::NoSuchMailbox)?;
+                format!("{other}{DELIMITER}{address}")
+            }
+        };
+        info.name = format!("{prefix}{DELIMITER}{}", info.name);
+        Ok(info)
+    }
+
     /// The account that holds the public folders of the user's domain.
     pub(super) async fn public_account(&self) -> Result<Option<AccountId>, Error> {
-        let Some(user) = &self.user else {
-            return Ok(None);
-        };
-        let domain = user
-            .address
-            .rsplit_once('@')
-            .map_or("", |(_, domain)| domain);
+        match &self.user {
+            Some(user) => self.public_account_for(&user.address).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn public_account_for(&self, address: &str) -> Result<Option<AccountId>, Error> {
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain);
         let account = self.context.directory.public_folders(domain).await;
         account.map_err(of_directory)
     }
@@ -149,7 +185,7 @@ impl Talk<'_> {
         let (view, info) = found.map_err(|error| status::of(&error, create_helps))?;
         match view.rights.has(needs) {
             true => Ok((view, info)),
-            false => Err(no_permission()),
+            false => Err(lacks(&view, create_helps)),
         }
     }
 
@@ -158,19 +194,27 @@ impl Talk<'_> {
         let Some(user) = &self.user else {
             return Err(Error::NoSuchMailbox);
         };
+        self.seen_by((user.account, &user.address), name).await
+    }
+
+    /// Finds a mailbox that any user has any right to, by the name it has for
+    /// that user.
+    pub(super) async fn seen_by(
+        &self,
+        user: Reader<'_>,
+        name: &str,
+    ) -> Result<(View, MailboxInfo), Error> {
         let mailboxes = &self.context.mailboxes;
-        let located = self.locate(name).await?;
+        let located = self.locate_for(user, name).await?;
         let found = mailboxes.find(located.account, &located.name).await?;
-        let rights = mailboxes
-            .rights(located.account, found.id, user.account)
-            .await?;
+        let rights = mailboxes.rights(located.account, found.id, user.0).await?;
         if rights.is_empty() {
             return Err(Error::NoSuchMailbox);
         }
         let view = View {
             account: located.account,
             mailbox: found.id,
-            reader: user.account,
+            reader: user.0,
             rights,
         };
         if view.guest().is_none() {
@@ -250,6 +294,16 @@ impl Talk<'_> {
             conn.session().unselect()?;
         }
         Ok(())
+    }
+}
+
+/// What is said to one who lacks a right to a mailbox. One who may not look it up is
+/// told the same as if it were not there
+/// ([RFC 4314 §6](https://www.rfc-editor.org/rfc/rfc4314#section-6)).
+pub(super) fn lacks(view: &View, create_helps: bool) -> Status {
+    match view.rights.has(Rights::LOOKUP) {
+        true => no_permission(),
+        false => status::of(&Error::NoSuchMailbox, create_helps),
     }
 }
 

@@ -1,9 +1,22 @@
 //! NOTIFY: what a client is told without asking, also of mailboxes that are
 //! not open. [RFC 5465](https://www.rfc-editor.org/rfc/rfc5465)
 //!
-//! What happened is read from the account's change log, so the work is
-//! proportional to what changed. What the client knows already is kept for each
-//! mailbox, and only what differs from it is told.
+//! What happened is read from the change logs of the accounts that are watched:
+//! the user's own, and those whose mailboxes a group names. A commit wakes only
+//! sessions that watch its account, and only that account's log is read then,
+//! so the work is proportional to what changed. What the client knows already
+//! is kept for each mailbox, and only what differs from it is told.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `notify` | what is wanted, and what the client knows |
+//! | `scope` | which accounts and mailboxes are watched |
+//! | `tell` | changes told: STATUS, METADATA |
+//! | `folders` | changes told: LIST |
+
+mod folders;
+mod scope;
+mod tell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,34 +26,74 @@ use axigen_proto::imap::extensions::metadata::EntryName;
 use axigen_proto::imap::extensions::notify::{
     EventGroup, Notify as Command, NotifyEvent, NotifyMailboxes,
 };
-use axigen_proto::imap::response::{Code, Response, Status};
+use axigen_proto::imap::response::{Code, ListItem, MailboxAttribute, Response, Status};
 use axigen_proto::imap::types::{MailboxName, StatusItem};
 use axigen_store::AccountId;
+use axigen_store::store::SomeWatcher;
 
-use super::list::{DELIMITER, entry_response};
+use super::list::DELIMITER;
 use super::metadata::{Changed, news};
 use super::selected::Told;
 use super::{Done, ImapConn, Talk, status};
-use crate::mailbox::{Error, MailboxId, MailboxInfo, Stretch};
+use crate::mailbox::{MailboxId, MailboxInfo, Stretch};
 use crate::net::conn::UNSENT_LOW;
 
-/// Messages and records read from the log at a time.
-const STRETCH: usize = 10_000;
+/// A mailbox of an account.
+pub(super) type Place = (AccountId, MailboxId);
 
 /// What a client wants to hear, and what it knows.
 #[derive(Debug, Default)]
 pub(super) struct Notify {
+    /// Names in them are as they are shown, whichever way they were written.
     groups: Vec<EventGroup>,
-    /// Up to this change of the account all was told.
-    after: u64,
-    /// Mailboxes as the client knows them.
-    known: BTreeMap<MailboxId, MailboxInfo>,
+    /// Whose client it is.
+    reader: Option<AccountId>,
+    /// The user's account and those of others that are watched.
+    accounts: BTreeMap<AccountId, Watched>,
+    /// Wakes for those of others.
+    watcher: Option<SomeWatcher>,
+    /// Accounts of others whose logs are still to be read.
+    pending: BTreeSet<AccountId>,
     /// Subscribed names as the client knows them.
     subscribed: BTreeSet<String>,
-    /// UIDs that this connection put into the open mailbox.
-    own: BTreeSet<u32>,
-    /// Entries of METADATA that this connection changed.
-    own_entries: Changed,
+    /// The same as they are shown: one of another user can be written with any
+    /// of that user's addresses.
+    covered: BTreeSet<String>,
+    /// What this connection did itself since the last telling, which is no
+    /// news for it (RFC 5465 §5).
+    did: Doings,
+}
+
+/// An account that is watched.
+#[derive(Debug, Default)]
+struct Watched {
+    /// What stands before its names, for the user.
+    prefix: String,
+    /// Up to this change of it all was told.
+    after: u64,
+    /// Its mailboxes as the client knows them; of others' those that the user
+    /// may look up.
+    known: BTreeMap<MailboxId, Known>,
+    /// Those the client was told that it may not look up any more.
+    lost: BTreeSet<MailboxId>,
+}
+
+/// A mailbox as the client knows it.
+#[derive(Debug, Clone)]
+struct Known {
+    /// The name is as the user sees it.
+    info: MailboxInfo,
+    /// Whether the user may read it: every event needs that, besides looking it
+    /// up (RFC 5465 §5).
+    readable: bool,
+}
+
+/// What one connection did itself.
+#[derive(Debug, Default)]
+struct Doings {
+    brought: BTreeMap<Place, BTreeSet<u32>>,
+    removed: BTreeMap<Place, BTreeSet<u32>>,
+    entries: BTreeMap<AccountId, Changed>,
 }
 
 /// Events of one mailbox.
@@ -51,6 +104,23 @@ struct Events {
     names: bool,
     subscriptions: bool,
     entries: bool,
+}
+
+impl Events {
+    fn any(self) -> bool {
+        self.messages || self.flags || self.names || self.subscriptions || self.entries
+    }
+}
+
+/// A mailbox of which the client knows nothing yet.
+fn unknown(info: &MailboxInfo) -> MailboxInfo {
+    MailboxInfo {
+        messages: 0,
+        uid_next: 1,
+        unseen: 0,
+        highest_modseq: 0,
+        ..info.clone()
+    }
 }
 
 impl Notify {
@@ -89,41 +159,48 @@ impl Notify {
         items.unwrap_or_default()
     }
 
-    /// Those of new messages that others brought.
-    pub(super) fn of_others(&mut self, mut new: Vec<u32>) -> Vec<u32> {
-        new.retain(|uid| !self.own.remove(uid));
+    /// Those of new messages of the open mailbox that others brought.
+    pub(super) fn of_others(&mut self, open: Place, mut new: Vec<u32>) -> Vec<u32> {
+        if let Some(own) = self.did.brought.get(&open) {
+            new.retain(|uid| !own.contains(uid));
+        }
         new
     }
 
-    /// This connection put a message into a mailbox: that is no news for it
-    /// (RFC 5465 §5).
-    pub(super) fn brought(&mut self, mailbox: MailboxId, open: bool, uids: &[u32]) {
-        if open {
-            self.own.extend(uids);
-        } else if let Some(known) = self.known.get_mut(&mailbox) {
-            known.messages += u32::try_from(uids.len()).unwrap_or(u32::MAX);
-            let next = uids.iter().max().map_or(0, |last| last + 1);
-            known.uid_next = known.uid_next.max(next);
+    /// This connection put messages into a mailbox.
+    pub(super) fn brought(&mut self, place: Place, uids: impl Iterator<Item = u32>) {
+        self.did.brought.entry(place).or_default().extend(uids);
+    }
+
+    /// This connection took messages out of a mailbox that is not open.
+    pub(super) fn took(&mut self, place: Place, uids: &[u32]) {
+        self.did.removed.entry(place).or_default().extend(uids);
+    }
+
+    /// This connection made a mailbox; its name is as the user sees it.
+    pub(super) fn made(&mut self, account: AccountId, info: MailboxInfo, readable: bool) {
+        if let Some(watched) = self.accounts.get_mut(&account) {
+            watched.known.insert(info.id, Known { info, readable });
         }
     }
 
-    /// This connection made a mailbox.
-    pub(super) fn made(&mut self, info: MailboxInfo) {
-        self.known.insert(info.id, info);
-    }
-
     /// This connection removed a mailbox.
-    pub(super) fn removed(&mut self, name: &str) {
-        self.known.retain(|_, info| info.name != name);
+    pub(super) fn removed(&mut self, account: AccountId, name: &str) {
+        if let Some(watched) = self.accounts.get_mut(&account) {
+            watched.known.retain(|_, known| known.info.name != name);
+        }
     }
 
     /// This connection gave a mailbox, and those below it, another name.
-    pub(super) fn renamed(&mut self, from: &str, to: &str) {
-        for info in self.known.values_mut() {
-            let rest = info.name.strip_prefix(from);
+    pub(super) fn renamed(&mut self, account: AccountId, from: &str, to: &str) {
+        let Some(watched) = self.accounts.get_mut(&account) else {
+            return;
+        };
+        for known in watched.known.values_mut() {
+            let rest = known.info.name.strip_prefix(from);
             let rest = rest.filter(|rest| rest.is_empty() || rest.starts_with(DELIMITER));
             if let Some(rest) = rest {
-                info.name = format!("{to}{rest}");
+                known.info.name = format!("{to}{rest}");
             }
         }
     }
@@ -131,34 +208,74 @@ impl Notify {
     /// This connection changed entries of METADATA.
     pub(super) fn annotated(
         &mut self,
-        mailbox: MailboxId,
+        (account, mailbox): Place,
         entries: impl Iterator<Item = EntryName>,
     ) {
-        self.own_entries.entry(mailbox).or_default().extend(entries);
+        let of_account = self.did.entries.entry(account).or_default();
+        of_account.entry(mailbox).or_default().extend(entries);
     }
 
-    /// Those of changed entries that are wanted
-    /// (RFC 5465 §5.6, §5.7).
-    fn wanted_entries(&mut self, account: AccountId, stretch: &Stretch) -> Changed {
-        let mut changed = news(account, stretch, &mut self.own_entries);
-        let mut groups = self.groups.iter();
-        let server = groups.any(|of| of.events.contains(&NotifyEvent::ServerMetadataChange));
-        changed.retain(|id, _| match id {
-            MailboxId(0) => server,
-            id => {
-                let known = self.known.get(id);
-                known.is_some_and(|info| self.events(&info.name).entries)
-            }
-        });
-        changed
-    }
-
-    /// This connection subscribed to a name, or no longer.
+    /// This connection subscribed to a name, or no longer. What that means for
+    /// the groups is found when the log is read.
     pub(super) fn subscribed(&mut self, name: &str, on: bool) {
         match on {
             true => self.subscribed.insert(name.to_owned()),
             false => self.subscribed.remove(name),
         };
+    }
+
+    /// Wakes when another account that is watched has changed.
+    pub(super) fn watcher(&mut self) -> Option<&mut SomeWatcher> {
+        self.watcher.as_mut()
+    }
+
+    /// Those of changed entries that are wanted
+    /// (RFC 5465 §5.6, §5.7).
+    fn wanted_entries(&mut self, account: AccountId, stretch: &Stretch) -> Changed {
+        let Some(reader) = self.reader else {
+            return Changed::new();
+        };
+        let own = self.did.entries.entry(account).or_default();
+        let mut changed = news(reader, stretch, own);
+        let mut groups = self.groups.iter();
+        let server = groups.any(|of| of.events.contains(&NotifyEvent::ServerMetadataChange));
+        changed.retain(|id, _| match id {
+            MailboxId(0) => server && account == reader,
+            id => {
+                let known = self.known(account, *id);
+                known.is_some_and(|known| known.readable && self.wanted(account, known).entries)
+            }
+        });
+        changed
+    }
+
+    fn known(&self, account: AccountId, id: MailboxId) -> Option<&Known> {
+        self.accounts.get(&account)?.known.get(&id)
+    }
+
+    fn wanted(&self, account: AccountId, known: &Known) -> Events {
+        self.events(account, &known.info.name)
+    }
+
+    /// Mailboxes of others that are watched; an account without any counts as
+    /// one.
+    fn of_others_watched(&self) -> usize {
+        let others = self.accounts.iter();
+        let others = others.filter(|(account, _)| Some(**account) != self.reader);
+        others.map(|(_, watched)| watched.known.len().max(1)).sum()
+    }
+
+    /// Whether all that happened to a mailbox was this connection's doing.
+    fn did_all(&self, account: AccountId, id: MailboxId, stretch: &Stretch) -> bool {
+        let place = (account, id);
+        let all = |happened: Option<&BTreeSet<u32>>, own: Option<&BTreeSet<u32>>| {
+            happened.is_none_or(|uids| own.is_some_and(|own| uids.is_subset(own)))
+        };
+        let seen = self.reader.and_then(|of| stretch.seen.get(&(id, of)));
+        !stretch.flagged.contains(&id)
+            && all(stretch.came.get(&id), self.did.brought.get(&place))
+            && all(stretch.gone.get(&id), self.did.removed.get(&place))
+            && all(seen, self.did.brought.get(&place))
     }
 
     fn selected_group(&self) -> Option<&EventGroup> {
@@ -176,8 +293,8 @@ impl Notify {
         others > 0
     }
 
-    /// What is wanted of a mailbox that is not open.
-    fn events(&self, name: &str) -> Events {
+    /// What is wanted of a mailbox of this account that is not open.
+    fn events(&self, account: AccountId, name: &str) -> Events {
         let mut wanted = Events::default();
         for group in &self.groups {
             let below = |top: &MailboxName| {
@@ -187,9 +304,13 @@ impl Notify {
             let covers = match &group.mailboxes {
                 NotifyMailboxes::Selected | NotifyMailboxes::SelectedDelayed => false,
                 // Mail can be filed into any mailbox.
-                NotifyMailboxes::Inboxes | NotifyMailboxes::Personal => true,
-                NotifyMailboxes::Subscribed => self.subscribed.contains(name),
+                NotifyMailboxes::Inboxes | NotifyMailboxes::Personal => {
+                    Some(account) == self.reader
+                }
+                NotifyMailboxes::Subscribed => self.covered.contains(name),
                 NotifyMailboxes::Subtree(tops) => tops.iter().any(below),
+                // Of ESEARCH only.
+                NotifyMailboxes::SubtreeOne(_) => false,
                 NotifyMailboxes::Mailboxes(names) => names.iter().any(|of| of.as_str() == name),
             };
             if !covers {
@@ -213,13 +334,22 @@ impl Notify {
     }
 
     /// The STATUS response that tells what differs in a mailbox, if anything
-    /// that is wanted does.
-    fn difference(&mut self, now: MailboxInfo, enabled: Enabled) -> Option<Response> {
-        let wanted = self.events(&now.name);
-        let before = self.known.insert(now.id, now.clone());
-        let moved = |of: fn(&MailboxInfo) -> u64| {
-            before.as_ref().is_none_or(|before| of(before) != of(&now))
-        };
+    /// that is wanted does. `own` says that all of it was this connection's
+    /// doing.
+    fn difference(
+        &mut self,
+        account: AccountId,
+        now: MailboxInfo,
+        own: bool,
+        enabled: Enabled,
+    ) -> Option<Response> {
+        let wanted = self.events(account, &now.name);
+        let known = self.accounts.get_mut(&account)?.known.get_mut(&now.id)?;
+        let before = std::mem::replace(&mut known.info, now.clone());
+        if own {
+            return None;
+        }
+        let moved = |of: fn(&MailboxInfo) -> u64| of(&before) != of(&now);
         let counts = moved(|info| u64::from(info.messages)) || moved(|info| info.uid_next.into());
         let mut items = Vec::new();
         if wanted.messages && counts {
@@ -253,10 +383,10 @@ impl Talk<'_> {
             .is_some_and(|notify| !notify.groups.is_empty())
     }
 
-    /// The open mailbox, if it is one of the user's own.
-    pub(super) fn open_own(&self) -> Option<MailboxId> {
+    /// The open mailbox.
+    pub(super) fn open_place(&self) -> Option<Place> {
         let view = self.selected.as_ref()?.view;
-        view.guest().is_none().then_some(view.mailbox)
+        Some((view.account, view.mailbox))
     }
 
     pub(super) async fn notify(
@@ -272,208 +402,72 @@ impl Talk<'_> {
         // RFC 5465 §3.1: a NOOP is part of it.
         self.update(conn, true).await?;
         let notify = match self.begin(account, groups).await {
-            Ok(notify) => notify,
+            Ok(Some(notify)) => notify,
+            // RFC 5465 §3.1: it may be refused for what it would cost.
+            Ok(None) => {
+                let text = "these are too many mailboxes of others to watch";
+                return Ok(Status::no(text).with(Code::NotificationOverflow));
+            }
             Err(error) => return Ok(status::of(&error, false)),
         };
-        let enabled = conn.session().enabled();
-        let open = self.open_own();
-        for info in notify.known.values().filter(|_| *status) {
-            let wanted = notify.events(&info.name);
-            if !wanted.messages || Some(info.id) == open {
-                continue;
-            }
-            let mut items = vec![
-                (StatusItem::Messages, u64::from(info.messages)),
-                (StatusItem::UidNext, u64::from(info.uid_next)),
-                (StatusItem::UidValidity, u64::from(info.uid_validity)),
-            ];
-            if wanted.flags || enabled.condstore {
-                items.push((StatusItem::HighestModSeq, info.highest_modseq.max(1)));
-            }
-            let mailbox = MailboxName::new(info.name.clone());
-            conn.session().untagged(&Response::MailboxStatus {
-                mailbox,
-                items,
-                id: None,
-            })?;
-            if conn.session().pending_output() > UNSENT_LOW {
-                conn.flush().await?;
+        for (account, watched) in &notify.accounts {
+            for known in watched.known.values() {
+                self.introduce(conn, &notify, *account, known, *status)?;
+                if conn.session().pending_output() > UNSENT_LOW {
+                    conn.flush().await?;
+                }
             }
         }
         self.notify = Some(notify);
         Ok(Status::ok("changes are told"))
     }
 
-    async fn begin(&self, account: AccountId, groups: &[EventGroup]) -> Result<Notify, Error> {
-        let mailboxes = &self.context.mailboxes;
-        // Before the rest: what comes meanwhile is looked at again.
-        let after = mailboxes.last_change(account).await?;
-        let known = mailboxes.list(account).await?;
-        Ok(Notify {
-            groups: groups.to_vec(),
-            after,
-            known: known.into_iter().map(|info| (info.id, info)).collect(),
-            subscribed: mailboxes
-                .subscriptions(account)
-                .await?
-                .into_iter()
-                .collect(),
-            own: BTreeSet::new(),
-            own_entries: Changed::new(),
-        })
-    }
-
-    /// Tells what happened in mailboxes that are not open.
-    pub(super) async fn tell_others(&mut self, conn: &mut ImapConn) -> Done {
-        let Some(account) = self.user.as_ref().map(|user| user.account) else {
-            return Ok(());
-        };
-        let Some(mut notify) = self.notify.take_if(|notify| notify.watches_others()) else {
-            return Ok(());
-        };
-        match self.others(conn, account, &mut notify).await? {
-            Ok(true) => self.notify = Some(notify),
-            Ok(false) => {
-                // RFC 5465 §5.8
-                self.notify = Some(Notify::default());
-                let code = Code::NotificationOverflow;
-                conn.session()
-                    .untagged(&Response::ok(code, "too much happened, look for yourself"))?;
-            }
-            Err(error) => {
-                tracing::error!(%error, "changes could not be read");
-                self.notify = Some(notify);
-            }
-        }
-        Ok(())
-    }
-
-    /// False if the log does not reach back to what was told last.
-    async fn others(
-        &mut self,
-        conn: &mut ImapConn,
-        account: AccountId,
-        notify: &mut Notify,
-    ) -> Done<Result<bool, Error>> {
-        let mailboxes = &self.context.mailboxes;
-        let enabled = conn.session().enabled();
-        let open = self.open_own();
-        loop {
-            let stretch = match mailboxes.follow(account, notify.after, STRETCH).await {
-                Ok(Some(stretch)) => stretch,
-                Ok(None) => return Ok(Ok(false)),
-                Err(error) => return Ok(Err(error)),
-            };
-            notify.after = stretch.upto;
-            if !stretch.folders.is_empty() || stretch.subscriptions {
-                let told = self.tell_folders(conn, account, notify, &stretch.folders);
-                if let Err(error) = told.await? {
-                    return Ok(Err(error));
-                }
-            }
-            let entries = notify.wanted_entries(account, &stretch);
-            self.announce(conn, account, entries).await?;
-            let mut touched: BTreeSet<MailboxId> = stretch.flagged;
-            touched.extend(stretch.came.keys());
-            touched.extend(stretch.gone.keys());
-            for id in touched {
-                let info = match mailboxes.info(account, id).await {
-                    Ok(info) => info,
-                    Err(Error::NoSuchMailbox) => continue,
-                    Err(error) => return Ok(Err(error)),
-                };
-                match notify.difference(info, enabled) {
-                    Some(response) if Some(id) != open => conn.session().untagged(&response)?,
-                    _ => {}
-                }
-            }
-            if conn.session().pending_output() > UNSENT_LOW {
-                conn.flush().await?;
-            }
-            if !stretch.more {
-                return Ok(Ok(true));
-            }
-        }
-    }
-
-    /// LIST responses for mailboxes that were made, removed, renamed, and for
-    /// subscriptions (RFC 5465 §5.4, §5.5).
-    async fn tell_folders(
+    /// What NOTIFY SET says of a mailbox: with STATUS what it holds, and always
+    /// that it may not be read (RFC 5465 §3.1).
+    fn introduce(
         &self,
         conn: &mut ImapConn,
+        notify: &Notify,
         account: AccountId,
-        notify: &mut Notify,
-        folders: &BTreeSet<MailboxId>,
-    ) -> Done<Result<(), Error>> {
-        let mailboxes = &self.context.mailboxes;
-        let (all, subscribed) = match (
-            self.all(account).await,
-            mailboxes.subscriptions(account).await,
-        ) {
-            (Ok(all), Ok(subscribed)) => (all, subscribed),
-            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
-        };
-        // Names to be shown, with the name they had.
-        let mut shown: BTreeMap<String, Option<String>> = BTreeMap::new();
-        let mut renamed: Vec<(String, String)> = Vec::new();
-        let parent = |name: &str| {
-            name.rsplit_once(DELIMITER)
-                .map(|(parent, _)| parent.to_owned())
-        };
-        for &id in folders {
-            let mut infos = all.values().filter_map(|entry| entry.info.as_ref());
-            let now = infos.find(|info| info.id == id).cloned();
-            let before = match &now {
-                Some(info) => notify.known.insert(id, info.clone()),
-                None => notify.known.remove(&id),
-            };
-            let (before, now) = (before.map(|info| info.name), now.map(|info| info.name));
-            match (before, now) {
-                (Some(before), Some(now)) if before != now => renamed.push((before, now)),
-                (None, Some(one)) | (Some(one), None) => {
-                    if let Some(parent) = parent(&one) {
-                        shown.entry(parent).or_default();
-                    }
-                    shown.entry(one).or_default();
-                }
-                _ => {}
+        known: &Known,
+        status: bool,
+    ) -> Done {
+        let info = &known.info;
+        let wanted = notify.wanted(account, known);
+        if !known.readable {
+            if wanted.any() {
+                let item = no_access(&info.name);
+                conn.session().untagged(&Response::List(item))?;
             }
+            return Ok(());
         }
-        // What moved with its parent is not mentioned by itself.
-        let with_parent = |before: &str, now: &str| {
-            renamed.iter().any(|(from, to)| {
-                let (old, new) = (before.strip_prefix(from), now.strip_prefix(to));
-                old.zip(new)
-                    .is_some_and(|(old, new)| old == new && old.starts_with(DELIMITER))
-            })
-        };
-        for (before, now) in &renamed {
-            if !with_parent(before, now) {
-                shown.insert(now.clone(), Some(before.clone()));
-            }
+        if !status || !wanted.messages || Some((account, info.id)) == self.open_place() {
+            return Ok(());
         }
-        shown.retain(|name, before| {
-            let of = |name: &str| notify.events(name).names;
-            of(name) || before.as_deref().is_some_and(of)
-        });
-        let subscribed: BTreeSet<String> = subscribed.into_iter().collect();
-        let before = std::mem::replace(&mut notify.subscribed, subscribed);
-        for name in before.symmetric_difference(&notify.subscribed) {
-            // One that has just left the list was on it.
-            if notify.events(name).subscriptions
-                || notify.groups.iter().any(|group| {
-                    group.mailboxes == NotifyMailboxes::Subscribed
-                        && group.events.contains(&NotifyEvent::SubscriptionChange)
-                })
-            {
-                shown.entry(name.clone()).or_default();
-            }
+        let mut items = vec![
+            (StatusItem::Messages, u64::from(info.messages)),
+            (StatusItem::UidNext, u64::from(info.uid_next)),
+            (StatusItem::UidValidity, u64::from(info.uid_validity)),
+        ];
+        if wanted.flags || conn.session().enabled().condstore {
+            items.push((StatusItem::HighestModSeq, info.highest_modseq.max(1)));
         }
-        for (name, before) in shown {
-            let mut item = entry_response(&name, all.get(&name));
-            item.old_name = before.map(MailboxName::new);
-            conn.session().untagged(&Response::List(item))?;
-        }
-        Ok(Ok(()))
+        conn.session().untagged(&Response::MailboxStatus {
+            mailbox: MailboxName::new(info.name.clone()),
+            items,
+            id: None,
+        })?;
+        Ok(())
+    }
+}
+
+/// A mailbox that can be listed and not read.
+fn no_access(name: &str) -> ListItem {
+    ListItem {
+        attributes: vec![MailboxAttribute::NoAccess],
+        delimiter: Some(DELIMITER),
+        name: MailboxName::new(name),
+        child_subscribed: false,
+        old_name: None,
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::enable::Enabled;
+use axigen_proto::imap::extensions::urlauth::INTERNAL;
 use axigen_proto::imap::response::{Code, FetchItem, ListItem, Response};
 use axigen_proto::imap::sequence::{NumberSet, SequenceSet};
 use axigen_proto::imap::types::{Flag, MailboxName};
@@ -150,23 +151,13 @@ impl Selected {
             // RFC 8474 §4.2
             responses.push(Response::ok(Code::MailboxId(id), "is its identifier"));
         }
-        let permanent = match read_only {
-            true => Code::PermanentFlags {
-                flags: Vec::new(),
-                keywords: false,
-            },
-            false => {
-                let kept = kept(&flags).unwrap_or_default();
-                let allowed = view.cut(&kept).system;
-                let keywords = view.rights.has(Rights::WRITE);
-                flags.retain(|flag| match flag {
-                    Flag::Keyword(_) => keywords,
-                    flag => allowed & system_bit(flag) != 0,
-                });
-                Code::PermanentFlags { flags, keywords }
-            }
-        };
-        responses.push(Response::ok(permanent, "these flags are kept"));
+        // RFC 4467 §8: the mechanisms for URLs into it.
+        let mechanisms = Code::UrlMech(vec![INTERNAL.into()]);
+        responses.push(Response::ok(mechanisms, "is how URLs are authorised"));
+        responses.push(Response::ok(
+            selected.permanent(flags),
+            "these flags are kept",
+        ));
         if rev2 {
             // RFC 9051 §6.3.2: the name as it is kept.
             responses.push(Response::List(ListItem {
@@ -276,10 +267,7 @@ impl Selected {
         flags.extend(keywords.into_iter().map(Flag::Keyword));
         let mut responses = vec![Response::Flags(flags.clone())];
         if !self.read_only {
-            let code = Code::PermanentFlags {
-                flags,
-                keywords: true,
-            };
+            let code = self.permanent(flags);
             responses.push(Response::ok(code, "these flags are kept"));
         }
         responses
@@ -294,11 +282,30 @@ impl Selected {
         enabled: Enabled,
     ) -> Option<Response> {
         let seq = self.seq(uid)?;
-        // RFC 9586 §3.3
+        // RFC 9586 §3.3, §3.6
         Some(match enabled.uidonly {
             true => Response::UidFetch { uid, items },
             false => Response::Fetch { seq, items },
         })
+    }
+
+    /// Which of these flags the user can change for good
+    /// ([RFC 4314 §5.1.1](https://www.rfc-editor.org/rfc/rfc4314#section-5.1.1)).
+    fn permanent(&self, mut flags: Vec<Flag>) -> Code {
+        if self.read_only {
+            return Code::PermanentFlags {
+                flags: Vec::new(),
+                keywords: false,
+            };
+        }
+        let kept = kept(&flags).unwrap_or_default();
+        let allowed = self.view.cut(&kept).system;
+        let keywords = self.view.rights.has(Rights::WRITE);
+        flags.retain(|flag| match flag {
+            Flag::Keyword(_) => keywords,
+            flag => allowed & system_bit(flag) != 0,
+        });
+        Code::PermanentFlags { flags, keywords }
     }
 
     /// Up to which change of the account the client was told.

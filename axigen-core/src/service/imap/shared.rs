@@ -18,8 +18,18 @@ impl Talk<'_> {
         list: &List,
         all: &mut BTreeMap<String, Entry>,
     ) -> Result<()> {
+        self.add_shared_below(&|top| meant(list, top), all).await
+    }
+
+    /// Adds those of them whose names can begin so.
+    pub(super) async fn add_shared_below(
+        &self,
+        meant: &(dyn Fn(&str) -> bool + Sync),
+        all: &mut BTreeMap<String, Entry>,
+    ) -> Result<()> {
         let (other, public) = self.tops();
-        if meant(list, &public)
+        if !public.is_empty()
+            && meant(&public)
             && let Some(account) = self.public_account().await?
         {
             self.add_account(account, &public, all).await?;
@@ -27,13 +37,16 @@ impl Talk<'_> {
         let Some(user) = &self.user else {
             return Ok(());
         };
-        if meant(list, &other) {
+        if !other.is_empty() && meant(&other) {
             let mailboxes = &self.context.mailboxes;
             for owner in mailboxes.sharers(user.account).await? {
                 let address = self.context.directory.address_of(owner).await;
                 // Of an account that is gone there is nothing to show.
                 if let Ok(Some(address)) = address {
                     let prefix = format!("{other}{DELIMITER}{address}");
+                    if !meant(&prefix) {
+                        continue;
+                    }
                     self.add_account(owner, &prefix, all).await?;
                 }
             }
@@ -42,7 +55,7 @@ impl Talk<'_> {
     }
 
     /// Adds those of an account's mailboxes that the user may see.
-    async fn add_account(
+    pub(super) async fn add_account(
         &self,
         account: AccountId,
         prefix: &str,
@@ -78,9 +91,6 @@ impl Talk<'_> {
 
 /// Whether a pattern can mean a name below `top`.
 fn meant(list: &List, top: &str) -> bool {
-    if top.is_empty() {
-        return false;
-    }
     list.patterns.iter().any(|pattern| {
         let whole = format!("{}{}", list.reference, pattern.0);
         let literal = whole.split(['*', '%']).next().unwrap_or_default();

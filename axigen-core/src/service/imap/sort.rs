@@ -6,25 +6,33 @@ use std::collections::HashMap;
 use axigen_proto::imap::command::SearchKey;
 use axigen_proto::imap::extensions::sort::{Sort, Thread};
 use axigen_proto::imap::response::{Esearch, Numbers, Response, Status};
-use axigen_proto::imap::sequence::NumberSet;
 use axigen_proto::imap::types::Tag;
-use axigen_store::AccountId;
 
 use super::context::Asked;
 use super::{Done, ImapConn, Talk, status};
 use crate::mailbox::brief::Brief;
+use crate::mailbox::search::BEST;
 use crate::mailbox::sort::Sorter;
-use crate::mailbox::thread::{Message, threads};
+use crate::mailbox::thread::{ANCESTORS, Message, threads};
 use crate::mailbox::{Error, Row};
 
 /// Messages looked at together.
 const PAGE: usize = 2048;
 
+/// What is sorted.
+struct Sorted {
+    /// In their order.
+    uids: Vec<u32>,
+    /// Modification numbers, if these are asked for.
+    modseqs: HashMap<u32, u64>,
+    /// How well they answer, if that is asked for.
+    scores: HashMap<u32, u8>,
+}
+
 impl Talk<'_> {
     pub(super) async fn sort(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         tag: &Tag,
         command: &Sort,
     ) -> Done<Status> {
@@ -32,16 +40,19 @@ impl Talk<'_> {
             return Ok(Status::bad("results are kept under that tag"));
         }
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
-        let sorting = self.sorted(account, command);
-        let (uids, modseqs) = match self.work(conn, tag, sorting).await? {
+        if let Some(status) = self.too_many_searched(&command.keys) {
+            self.forget_saved(command.returns);
+            return Ok(status);
+        }
+        let sorting = self.sorted(command);
+        let Sorted {
+            uids,
+            modseqs,
+            scores,
+        } = match self.work(conn, tag, sorting).await? {
             Ok(sorted) => sorted,
             Err(error) => {
-                // RFC 5182 §2.1: a search that fails saves nothing.
-                if let Some(selected) = &mut self.selected
-                    && command.returns.is_some_and(|returns| returns.save)
-                {
-                    selected.saved = NumberSet::new();
-                }
+                self.forget_saved(command.returns);
                 return Ok(status::of(&error, false));
             }
         };
@@ -70,7 +81,11 @@ impl Talk<'_> {
                 Esearch::new(tag, command.uid, returns, &numbers, modseq).map(Response::Esearch)
             }
         };
-        if let Some(response) = response {
+        if let Some(mut response) = response {
+            if let Response::Esearch(esearch) = &mut response {
+                let scores = uids.iter().filter_map(|uid| scores.get(uid).copied());
+                esearch.relevancy = returns.scores(&scores.collect::<Vec<_>>());
+            }
             conn.session().untagged(&response)?;
         }
         if returns.update {
@@ -79,6 +94,8 @@ impl Talk<'_> {
                 uid: command.uid,
                 keys: &command.keys,
                 criteria: Some(&command.criteria),
+                found_in: None,
+                whole: true,
             };
             self.keep(conn, asked, uids)?;
         }
@@ -88,11 +105,13 @@ impl Talk<'_> {
     pub(super) async fn thread(
         &mut self,
         conn: &mut ImapConn,
-        account: AccountId,
         tag: &Tag,
         command: &Thread,
     ) -> Done<Status> {
-        let threading = self.threaded(account, command);
+        if let Some(status) = self.too_many_searched(&command.keys) {
+            return Ok(status);
+        }
+        let threading = self.threaded(command);
         let messages = match self.work(conn, tag, threading).await? {
             Ok(messages) => messages,
             Err(error) => return Ok(status::of(&error, false)),
@@ -102,47 +121,61 @@ impl Talk<'_> {
         Ok(Status::ok("threaded"))
     }
 
-    /// UIDs in their order, and their modification numbers if these are asked for.
-    async fn sorted(
-        &self,
-        account: AccountId,
-        command: &Sort,
-    ) -> Result<(Vec<u32>, HashMap<u32, u64>), Error> {
+    async fn sorted(&self, command: &Sort) -> Result<Sorted, Error> {
         let mut sorter = Sorter::new(&command.criteria);
-        let mut modseqs = HashMap::new();
+        let (mut modseqs, mut scores) = (HashMap::new(), HashMap::new());
+        let asks_relevancy = command.returns.is_some_and(|returns| returns.relevancy);
         let asks_modseq = command.keys.iter().any(SearchKey::asks_modseq);
-        let mut note = |row: &Row| {
+        let mut note = |row: &Row, relevancy: u8| {
+            if asks_relevancy {
+                scores.insert(row.uid, relevancy);
+            }
             if asks_modseq {
                 modseqs.insert(row.uid, row.modseq);
             }
         };
         if !sorter.needs_brief() {
-            let found = self.find(account, &command.keys, |row| {
-                note(&row);
-                sorter.push(&row, None);
+            let found = self.find(&command.keys, |row, relevancy| {
+                note(&row, relevancy);
+                sorter.push(&row, None, relevancy);
             });
             found.await?;
-            return Ok((sorter.sorted(), modseqs));
+            return Ok(Sorted {
+                uids: sorter.sorted(),
+                modseqs,
+                scores,
+            });
         }
-        let mut rows = Vec::new();
-        let found = self.find(account, &command.keys, |row| {
-            note(&row);
+        let (mut rows, mut relevancies) = (Vec::new(), HashMap::new());
+        let found = self.find(&command.keys, |row, relevancy| {
+            note(&row, relevancy);
+            // The best is what there is without FUZZY.
+            if relevancy < BEST {
+                relevancies.insert(row.uid, relevancy);
+            }
             rows.push(row);
         });
         found.await?;
-        self.briefs(&rows, |row, brief| sorter.push(row, Some(brief)))
-            .await?;
-        Ok((sorter.sorted(), modseqs))
+        let see = |row: &Row, brief: &Brief<'_>| {
+            let relevancy = relevancies.get(&row.uid).copied().unwrap_or(BEST);
+            sorter.push(row, Some(brief), relevancy);
+        };
+        self.briefs(&rows, see).await?;
+        Ok(Sorted {
+            uids: sorter.sorted(),
+            modseqs,
+            scores,
+        })
     }
 
-    async fn threaded(&self, account: AccountId, command: &Thread) -> Result<Vec<Message>, Error> {
+    async fn threaded(&self, command: &Thread) -> Result<Vec<Message>, Error> {
         let mut rows = Vec::new();
-        self.find(account, &command.keys, |row| rows.push(row))
-            .await?;
+        self.find(&command.keys, |row, _| rows.push(row)).await?;
         let mut messages = Vec::with_capacity(rows.len());
+        let mut room = ANCESTORS;
         let see = |row: &Row, brief: &Brief<'_>| {
             let number = self.number(command.uid, row.uid);
-            messages.extend(number.map(|number| Message::new(number, row, brief)));
+            messages.extend(number.map(|number| Message::new(number, row, brief, &mut room)));
         };
         self.briefs(&rows, see).await?;
         Ok(messages)

@@ -187,6 +187,11 @@ impl Maildrop {
     /// RFC 1939 §6: the UPDATE state. What is deleted goes, with what may not stay
     /// any longer; the rest that was fetched counts as read. The maildrop is free
     /// afterwards.
+    ///
+    /// All of it goes or nothing, up to
+    /// [`REMOVED_AT_ONCE`](crate::mailbox::REMOVED_AT_ONCE) messages. Of more, some
+    /// may be gone after an error: §6 allows that, as long as the answer is -ERR
+    /// and nothing goes that was not deleted.
     pub(super) async fn update(
         self,
         context: &Context,

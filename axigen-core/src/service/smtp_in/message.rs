@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use axigen_proto::smtp::command::Mail;
+use axigen_proto::smtp::command::{BodyType, Mail};
 use axigen_proto::smtp::reply::Reply;
 use axigen_proto::smtp::server::Role;
 use axigen_proto::smtp::standard;
@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use super::replies;
 use super::talk::Talk;
 use crate::delivery::headers::{Trace, received_count, submitted};
-use crate::delivery::{Accepted, Answers, Outcome};
+use crate::delivery::{Accepted, Answers, Envelope, Outcome};
 use crate::filter::{Message, Transaction, Verdict};
 use crate::service::{InFlight, Share};
 
@@ -31,6 +31,8 @@ pub(super) struct Incoming {
     /// bytes are what is stored, without another copy.
     bytes: BytesMut,
     trace: usize,
+    /// Of these, what stays here when the message travels on: `Return-Path`.
+    own: usize,
     share: Share,
     /// The budget for messages on their way in was used up.
     starved: bool,
@@ -45,6 +47,7 @@ impl Incoming {
             mail,
             bytes: BytesMut::new(),
             trace: 0,
+            own: 0,
             share,
             starved: false,
         }
@@ -62,6 +65,7 @@ impl Incoming {
         self.bytes = BytesMut::with_capacity(trace.len() + room);
         self.bytes.extend_from_slice(trace.as_bytes());
         self.trace = trace.len();
+        self.own = trace.find("\r\n").map_or(0, |end| end + 2);
     }
 
     /// A piece of the message. Beyond the budget all of it is dropped.
@@ -161,7 +165,21 @@ impl Talk<'_> {
             Role::Lmtp => Answers::Each,
         };
         let delivery = &self.context.delivery;
-        Ok(delivery.deliver(raw, &incoming.accepted, answers).await)
+        let envelope = self.envelope(incoming);
+        Ok(delivery
+            .deliver(raw, &envelope, &incoming.accepted, answers)
+            .await)
+    }
+
+    /// What travels with the message.
+    fn envelope(&self, incoming: &Incoming) -> Envelope {
+        Envelope {
+            own: incoming.own,
+            binary: incoming.mail.body == Some(BodyType::BinaryMime),
+            utf8: incoming.mail.smtputf8,
+            user: incoming.tx.connection.authenticated.clone(),
+            ..Envelope::new(incoming.tx.id.clone(), incoming.tx.sender.clone())
+        }
     }
 
     /// The trace headers, once all recipients are known.
@@ -192,7 +210,7 @@ impl Talk<'_> {
 }
 
 /// An id for a message: time and randomness, short enough for a log line.
-pub(super) fn message_id() -> String {
+pub(crate) fn message_id() -> String {
     let random: [u8; 5] = crate::directory::random().unwrap_or_default();
     let micros = jiff::Timestamp::now().as_microsecond();
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

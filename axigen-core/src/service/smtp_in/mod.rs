@@ -23,11 +23,13 @@ use axigen_proto::smtp::server::{Config, Event, Role, Server, StartTls};
 use axigen_proto::smtp::standard;
 use tracing::Instrument;
 
+use super::counted::Connections;
 use super::{Context, Peer, Service, nonce};
 use crate::filter::Connection;
 use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
 use crate::settings::{SmtpSettings, TlsMode};
+pub(crate) use message::message_id;
 use talk::Talk;
 
 /// SMTP Incoming, submission or LMTP.
@@ -35,6 +37,8 @@ use talk::Talk;
 pub struct SmtpIn {
     role: Role,
     context: Context,
+    /// Connections by account.
+    open: Connections,
 }
 
 impl SmtpIn {
@@ -43,6 +47,7 @@ impl SmtpIn {
         SmtpIn {
             role: Role::Mx,
             context,
+            open: Connections::default(),
         }
     }
 
@@ -51,6 +56,7 @@ impl SmtpIn {
         SmtpIn {
             role: Role::Submission,
             context,
+            open: Connections::default(),
         }
     }
 
@@ -59,6 +65,7 @@ impl SmtpIn {
         SmtpIn {
             role: Role::Lmtp,
             context,
+            open: Connections::default(),
         }
     }
 
@@ -126,6 +133,7 @@ impl Service for SmtpIn {
             &all.hostname,
             settings.received_headers,
             connection,
+            self.open.clone(),
         );
         let span = tracing::info_span!("connection", service = self.name(), peer = %peer.addr);
         converse(&mut conn, &mut talk, &mut peer)

@@ -39,8 +39,9 @@ pub(super) fn recipient(refused: Refused) -> Reply {
         Refused::NoOutgoing => Reply::new(
             550,
             (5, 1, 2),
-            "this server does not send mail to other hosts yet",
+            "this server does not send mail to other hosts",
         ),
+        Refused::BadDomain => Reply::new(553, (5, 1, 2), "there can be no host of this name"),
         Refused::OverQuota(how) => over_quota(how),
         Refused::TooLarge => above_limit(),
         Refused::AliasTooLarge => {
@@ -53,7 +54,7 @@ pub(super) fn recipient(refused: Refused) -> Reply {
 /// The end of a message. Whoever gets a 250 may rely on it.
 pub(super) fn outcome(outcome: &Outcome, id: &str) -> Reply {
     match outcome {
-        Outcome::Delivered | Outcome::Discarded => taken(id),
+        Outcome::Delivered | Outcome::Queued | Outcome::Discarded => taken(id),
         Outcome::Rejected(reply) if reply.is_negative() => reply.clone(),
         Outcome::Rejected(_) => refused(),
         Outcome::Deferred => Reply::new(451, (4, 7, 1), "not now, try again later"),
@@ -136,6 +137,7 @@ mod tests {
                 Refused::Disabled,
                 Refused::Relay,
                 Refused::NoOutgoing,
+                Refused::BadDomain,
                 Refused::OverQuota(OverQuota::Defer),
                 Refused::OverQuota(OverQuota::Refuse),
                 Refused::TooLarge,
@@ -147,6 +149,7 @@ mod tests {
         replies.extend(
             [
                 Outcome::Delivered,
+                Outcome::Queued,
                 Outcome::Discarded,
                 Outcome::Rejected(filter()),
                 Outcome::Rejected(Reply::ok()),

@@ -14,6 +14,7 @@ use crate::delivery::ACCOUNTS_PER_MESSAGE;
 use crate::directory::{Login, Resolution};
 use crate::filter::{Connection, Recipient, Transaction, Verdict};
 use crate::service::Context;
+use crate::service::counted::{Connections, Counted};
 use crate::service::guesses::Guesses;
 
 /// One connection.
@@ -24,6 +25,9 @@ pub(super) struct Talk<'c> {
     pub(super) max_received: usize,
     pub(super) connection: Connection,
     pub(super) login: Option<Login>,
+    /// Connections of accounts that have logged in.
+    open: Connections,
+    counted: Option<Counted>,
     /// Largest message of whoever has logged in; `None` is the service's limit.
     pub(super) own_limit: Option<u64>,
     /// EHLO instead of HELO.
@@ -44,6 +48,7 @@ impl<'c> Talk<'c> {
         hostname: &'c str,
         max_received: usize,
         connection: Connection,
+        open: Connections,
     ) -> Talk<'c> {
         Talk {
             role,
@@ -53,6 +58,8 @@ impl<'c> Talk<'c> {
             guesses: Guesses::of(connection.peer),
             connection,
             login: None,
+            open,
+            counted: None,
             own_limit: None,
             extended: true,
             discard: false,
@@ -93,6 +100,10 @@ impl<'c> Talk<'c> {
                 let reply = self.rcpt(rcpt).await;
                 session.reply(reply)
             }
+            // Never asked for by this service's configuration.
+            Event::Vrfy(_) => session.reply(standard::CANNOT_VRFY.into()),
+            Event::Expn(_) => session.reply(standard::CANNOT_EXPN.into()),
+            Event::Etrn(_) => session.reply(standard::NODE_NOT_ALLOWED.into()),
             Event::Data => {
                 let reply = self.data().await;
                 session.reply(reply)
@@ -134,6 +145,7 @@ impl<'c> Talk<'c> {
         if !logged_in {
             // RFC 3207 §4.2: what was known before STARTTLS is forgotten.
             self.login = None;
+            self.counted = None;
             self.own_limit = None;
             self.connection.authenticated = None;
         }
@@ -169,6 +181,11 @@ impl<'c> Talk<'c> {
         if !settings.submission {
             return Answer::Refuse(Refusal::NotAuthorized);
         }
+        let most = settings.submission_connections;
+        let Some(counted) = self.open.one_more(login.account.id, most) else {
+            return Answer::Refuse(Refusal::TooMany);
+        };
+        self.counted = Some(counted);
         tracing::info!(user = address, "logged in");
         self.connection.authenticated = Some(address.clone());
         self.own_limit = settings.message_size;

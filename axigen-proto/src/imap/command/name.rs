@@ -15,9 +15,11 @@ pub(crate) enum Name {
     Delete,
     DeleteAcl,
     Enable,
+    Esearch,
     Examine,
     Expunge,
     Fetch,
+    GenUrlAuth,
     GetAcl,
     GetMetadata,
     GetQuota,
@@ -36,6 +38,7 @@ pub(crate) enum Name {
     Notify,
     Rename,
     Replace,
+    ResetKey,
     Search,
     Select,
     SetAcl,
@@ -59,6 +62,7 @@ pub(crate) enum Name {
     Unauthenticate,
     Unselect,
     Unsubscribe,
+    UrlFetch,
 }
 
 /// The state a command needs.
@@ -84,9 +88,11 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("DELETE", Name::Delete, Needs::Authenticated),
     ("DELETEACL", Name::DeleteAcl, Needs::Authenticated),
     ("ENABLE", Name::Enable, Needs::Authenticated),
+    ("ESEARCH", Name::Esearch, Needs::Authenticated),
     ("EXAMINE", Name::Examine, Needs::Authenticated),
     ("EXPUNGE", Name::Expunge, Needs::Selected),
     ("FETCH", Name::Fetch, Needs::Selected),
+    ("GENURLAUTH", Name::GenUrlAuth, Needs::Authenticated),
     ("GETACL", Name::GetAcl, Needs::Authenticated),
     ("GETMETADATA", Name::GetMetadata, Needs::Authenticated),
     ("GETQUOTA", Name::GetQuota, Needs::Authenticated),
@@ -105,6 +111,7 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("NOTIFY", Name::Notify, Needs::Authenticated),
     ("RENAME", Name::Rename, Needs::Authenticated),
     ("REPLACE", Name::Replace, Needs::Selected),
+    ("RESETKEY", Name::ResetKey, Needs::Authenticated),
     ("SEARCH", Name::Search, Needs::Selected),
     ("SELECT", Name::Select, Needs::Authenticated),
     ("SETACL", Name::SetAcl, Needs::Authenticated),
@@ -119,6 +126,7 @@ const NAMES: &[(&str, Name, Needs)] = &[
     ("UNAUTHENTICATE", Name::Unauthenticate, Needs::Authenticated),
     ("UNSELECT", Name::Unselect, Needs::Selected),
     ("UNSUBSCRIBE", Name::Unsubscribe, Needs::Authenticated),
+    ("URLFETCH", Name::UrlFetch, Needs::Authenticated),
 ];
 
 impl Name {

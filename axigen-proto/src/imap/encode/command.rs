@@ -13,6 +13,7 @@ use crate::imap::extensions::metadata::{Depth, EntryName, Metadata};
 use crate::imap::extensions::multiappend::{AppendPiece, Inside};
 use crate::imap::extensions::notify::{Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::sort::SortCriterion;
+use crate::imap::extensions::urlauth::UrlAuthCommand;
 use crate::imap::sequence::SequenceNumber;
 use crate::imap::types::{DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 use crate::imap::utf7;
@@ -79,6 +80,7 @@ impl Encoder<'_> {
             Command::Namespace => self.put("NAMESPACE"),
             Command::Acl(acl) => self.client_acl(acl),
             Command::Metadata(metadata) => self.client_metadata(metadata),
+            Command::UrlAuth(command) => self.client_urlauth(command),
             Command::GetQuota { root } => {
                 self.put("GETQUOTA ");
                 self.client_string(root.as_bytes());
@@ -109,6 +111,17 @@ impl Encoder<'_> {
                 }
             }
             Command::Search(search) => self.client_search(search),
+            Command::MultiSearch(search) => {
+                self.put("ESEARCH IN (");
+                for (index, source) in search.sources.iter().enumerate() {
+                    self.put(if index > 0 { " " } else { "" });
+                    self.client_filter(source);
+                }
+                self.put(")");
+                self.returns(Some(search.returns));
+                self.put(" CHARSET UTF-8");
+                self.search_keys(&search.keys);
+            }
             Command::Sort(sort) => {
                 self.print(format_args!("{}SORT", uid_prefix(sort.uid)));
                 self.returns(sort.returns);
@@ -395,20 +408,9 @@ impl Encoder<'_> {
             "NOTIFY SET"
         });
         for group in groups {
-            let (name, mailboxes): (_, &[MailboxName]) = match &group.mailboxes {
-                NotifyMailboxes::Selected => ("selected", &[]),
-                NotifyMailboxes::SelectedDelayed => ("selected-delayed", &[]),
-                NotifyMailboxes::Inboxes => ("inboxes", &[]),
-                NotifyMailboxes::Personal => ("personal", &[]),
-                NotifyMailboxes::Subscribed => ("subscribed", &[]),
-                NotifyMailboxes::Subtree(names) => ("subtree", names),
-                NotifyMailboxes::Mailboxes(names) => ("mailboxes", names),
-            };
-            self.print(format_args!(" ({name} "));
-            if !mailboxes.is_empty() {
-                self.in_parentheses(mailboxes, |out, name| out.client_mailbox(name.as_str()));
-                self.put(" ");
-            }
+            self.put(" (");
+            self.client_filter(&group.mailboxes);
+            self.put(" ");
             if group.events.is_empty() {
                 self.put("NONE");
             } else {
@@ -423,6 +425,25 @@ impl Encoder<'_> {
                 });
             }
             self.put(")");
+        }
+    }
+
+    /// `filter-mailboxes`
+    fn client_filter(&mut self, mailboxes: &NotifyMailboxes) {
+        let (name, mailboxes): (_, &[MailboxName]) = match mailboxes {
+            NotifyMailboxes::Selected => ("selected", &[]),
+            NotifyMailboxes::SelectedDelayed => ("selected-delayed", &[]),
+            NotifyMailboxes::Inboxes => ("inboxes", &[]),
+            NotifyMailboxes::Personal => ("personal", &[]),
+            NotifyMailboxes::Subscribed => ("subscribed", &[]),
+            NotifyMailboxes::Subtree(names) => ("subtree", names),
+            NotifyMailboxes::SubtreeOne(names) => ("subtree-one", names),
+            NotifyMailboxes::Mailboxes(names) => ("mailboxes", names),
+        };
+        self.put(name);
+        if !mailboxes.is_empty() {
+            self.put(" ");
+            self.in_parentheses(mailboxes, |out, name| out.client_mailbox(name.as_str()));
         }
     }
 
@@ -452,6 +473,7 @@ impl Encoder<'_> {
                 all,
                 count,
                 save,
+                relevancy,
                 update,
                 context,
                 partial,
@@ -464,6 +486,7 @@ impl Encoder<'_> {
                 (all, "ALL"),
                 (count, "COUNT"),
                 (save, "SAVE"),
+                (relevancy, "RELEVANCY"),
                 (update, "UPDATE"),
                 (context, "CONTEXT"),
                 (!partial.is_empty(), partial.as_str()),
@@ -486,6 +509,10 @@ impl Encoder<'_> {
             }
             SearchKey::Not(key) => {
                 self.put("NOT ");
+                return self.search_key(key);
+            }
+            SearchKey::Fuzzy(key) => {
+                self.put("FUZZY ");
                 return self.search_key(key);
             }
             SearchKey::Or(a, b) => {
@@ -512,6 +539,8 @@ impl Encoder<'_> {
             SearchKey::Recent => return self.put("RECENT"),
             SearchKey::Keyword(flag) => return self.print(format_args!("KEYWORD {flag}")),
             SearchKey::Unkeyword(flag) => return self.print(format_args!("UNKEYWORD {flag}")),
+            SearchKey::UidAfter(n) => return self.print(format_args!("UIDAFTER {n}")),
+            SearchKey::UidBefore(n) => return self.print(format_args!("UIDBEFORE {n}")),
             SearchKey::Younger(n) => return self.print(format_args!("YOUNGER {n}")),
             SearchKey::Older(n) => return self.print(format_args!("OLDER {n}")),
             SearchKey::Before(day) => return self.print(format_args!("BEFORE {day}")),
@@ -599,6 +628,39 @@ impl Encoder<'_> {
     }
 
     /// A string that a server takes without a word: quoted, or a literal with `+`.
+    fn client_urlauth(&mut self, command: &UrlAuthCommand) {
+        match command {
+            UrlAuthCommand::Generate(urls) => {
+                self.put("GENURLAUTH");
+                for (url, mechanism) in urls {
+                    self.put(" ");
+                    self.client_string(url.as_bytes());
+                    self.print(format_args!(" {mechanism}"));
+                }
+            }
+            UrlAuthCommand::Reset {
+                mailbox,
+                mechanisms,
+            } => {
+                self.put("RESETKEY");
+                if let Some(mailbox) = mailbox {
+                    self.put(" ");
+                    self.client_mailbox(mailbox.as_str());
+                    for mechanism in mechanisms {
+                        self.print(format_args!(" {mechanism}"));
+                    }
+                }
+            }
+            UrlAuthCommand::Fetch(urls) => {
+                self.put("URLFETCH");
+                for url in urls {
+                    self.put(" ");
+                    self.client_string(url.as_bytes());
+                }
+            }
+        }
+    }
+
     fn client_string(&mut self, text: &[u8]) {
         let quotable = text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok();
         if quotable && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {

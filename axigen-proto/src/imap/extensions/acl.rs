@@ -131,6 +131,27 @@ impl Rights {
         letters
     }
 
+    /// The sets of LISTRIGHTS as a server shows them: `required`, then those that
+    /// can be given. `c` and `d` stand only once, each by itself unless what it
+    /// stands for comes with another right (§2.1.1, §3.7).
+    pub(crate) fn listed(required: Rights, optional: &[Rights]) -> Vec<String> {
+        let mut sets: Vec<String> = vec![required.shown()];
+        sets.extend(optional.iter().map(Rights::to_string));
+        for (letter, stands_for) in &OLD {
+            if required.has_any(*stands_for) || !optional.iter().any(|set| set.has_any(*stands_for))
+            {
+                continue;
+            }
+            let tied =
+                |set: &Rights| set.has_any(*stands_for) && !set.without(*stands_for).is_empty();
+            match optional.iter().position(tied) {
+                Some(at) => sets[at + 1].push(*letter),
+                None => sets.push(letter.to_string()),
+            }
+        }
+        sets
+    }
+
     /// Each right by itself.
     pub fn each() -> impl Iterator<Item = Rights> {
         LETTERS.iter().map(|(_, right)| *right)

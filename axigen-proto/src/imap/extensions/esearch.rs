@@ -7,15 +7,15 @@ use nom::combinator::{cut, map};
 use nom::sequence::preceded;
 
 use super::partial::{PartialRange, partial_range};
-use crate::imap::command::SearchReturn;
-use crate::imap::parse::fault::{Parsed, expect, refused};
+use crate::imap::command::{SearchKey, SearchReturn};
+use crate::imap::parse::fault::{Fault, Parsed, expect, refused};
 use crate::imap::parse::values::{list0, sp, word};
 use crate::imap::response::Status;
 
 /// ```text
 /// search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
 /// search-return-opt  = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
-///                      "UPDATE" / "CONTEXT"
+///                      "UPDATE" / "CONTEXT" / "RELEVANCY"
 /// ```
 pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
     let (rest, _) = (sp, tag_no_case("RETURN")).parse(input)?;
@@ -29,6 +29,7 @@ pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
             ReturnOption::All => options.all = true,
             ReturnOption::Count => options.count = true,
             ReturnOption::Save => options.save = true,
+            ReturnOption::Relevancy => options.relevancy = true,
             ReturnOption::Update => options.update = true,
             ReturnOption::Context => options.context = true,
             ReturnOption::Partial(_) if options.partial.is_some() => {
@@ -51,12 +52,28 @@ pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
     Ok((rest, options))
 }
 
+/// RFC 6203 §4, §6: RELEVANCY goes with FUZZY only.
+pub(crate) fn check_relevancy<'a>(
+    input: &'a [u8],
+    returns: Option<SearchReturn>,
+    sorted: bool,
+    keys: &[SearchKey],
+) -> Result<(), nom::Err<Fault<'a>>> {
+    let asked = sorted || returns.is_some_and(|returns| returns.relevancy);
+    if asked && !keys.iter().any(SearchKey::is_fuzzy) {
+        let status = Status::bad("RELEVANCY needs a FUZZY key");
+        return Err(refused(input, status));
+    }
+    Ok(())
+}
+
 enum ReturnOption {
     Min,
     Max,
     All,
     Count,
     Save,
+    Relevancy,
     Update,
     Context,
     Partial(PartialRange),
@@ -70,6 +87,7 @@ fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
         "ALL" => ReturnOption::All,
         "COUNT" => ReturnOption::Count,
         "SAVE" => ReturnOption::Save,
+        "RELEVANCY" => ReturnOption::Relevancy,
         "UPDATE" => ReturnOption::Update,
         "CONTEXT" => ReturnOption::Context,
         "PARTIAL" => return map(partial_range, ReturnOption::Partial).parse(rest),

@@ -19,8 +19,10 @@ pub mod id;
 pub mod idle;
 pub mod list_extended;
 pub mod literal;
+pub mod messagelimit;
 pub mod metadata;
 pub mod multiappend;
+pub mod multisearch;
 pub mod notify;
 pub mod objectid;
 pub mod partial;
@@ -31,6 +33,7 @@ pub mod sort;
 pub mod special_use;
 pub mod uidbatches;
 pub mod uidonly;
+pub mod urlauth;
 
 /// Capabilities offered once the client has logged in, besides `IMAP4rev1`,
 /// `IMAP4rev2`, the form of literals and `ID`, `ENABLE` and `SASL-IR`, which are offered before too.
@@ -56,6 +59,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "METADATA-SERVER",       // RFC 5464
     "MOVE",                  // RFC 6851
     "MULTIAPPEND",           // RFC 3502
+    "MULTISEARCH",           // RFC 7377
     "NAMESPACE",             // RFC 2342
     "NOTIFY",                // RFC 5465
     "OBJECTID",              // RFC 8474
@@ -69,6 +73,7 @@ pub const AFTER_LOGIN: &[&str] = &[
     "REPLACE",               // RFC 8508
     "RIGHTS=texk",           // RFC 4314
     "SAVEDATE",              // RFC 8514
+    "SEARCH=FUZZY",          // RFC 6203
     "SEARCHRES",             // RFC 5182
     "SORT",                  // RFC 5256
     "SORT=DISPLAY",          // RFC 5957
@@ -81,5 +86,6 @@ pub const AFTER_LOGIN: &[&str] = &[
     "UIDPLUS",               // RFC 4315
     "UNAUTHENTICATE",        // RFC 8437
     "UNSELECT",              // RFC 3691
+    "URLAUTH",               // RFC 4467
     "WITHIN",                // RFC 5032
 ];

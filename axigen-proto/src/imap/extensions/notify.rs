@@ -41,7 +41,7 @@ pub struct EventGroup {
     pub events: Vec<NotifyEvent>,
 }
 
-/// `filter-mailboxes`
+/// `filter-mailboxes`, of NOTIFY and of ESEARCH.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotifyMailboxes {
     /// The one that is open, at once.
@@ -57,6 +57,9 @@ pub enum NotifyMailboxes {
     Subscribed,
     /// These and all below them.
     Subtree(Vec<MailboxName>),
+    /// These and those one level below them; of ESEARCH
+    /// ([RFC 7377 §2.2](https://www.rfc-editor.org/rfc/rfc7377#section-2.2)).
+    SubtreeOne(Vec<MailboxName>),
     /// These.
     Mailboxes(Vec<MailboxName>),
 }
@@ -166,11 +169,15 @@ pub(crate) fn notify<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Comma
 /// `event-group = "(" filter-mailboxes SP events ")"`
 fn group<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, EventGroup> {
     let inside = (
-        |i| mailboxes(grammar, i),
+        |i| filter_mailboxes(grammar, i),
         preceded(sp, expect("a list of events or NONE", events)),
     );
     let (rest, (mailboxes, events)) =
         delimited(expect("(", tag("(")), inside, expect(")", tag(")"))).parse(input)?;
+    if matches!(mailboxes, NotifyMailboxes::SubtreeOne(_)) {
+        let status = Status::bad("subtree-one is for ESEARCH only");
+        return Err(refused(input, status));
+    }
     let has = |wanted: &str| events.iter().any(|event| event.as_str() == wanted);
     let (new, gone) = (has("MessageNew"), has("MessageExpunge"));
     // RFC 5465 §5
@@ -198,9 +205,14 @@ fn group<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, EventGroup> {
 
 /// ```text
 /// filter-mailboxes = "selected" / "selected-delayed" / "inboxes" / "personal" / "subscribed" /
-///                    ("subtree" SP one-or-more-mailbox) / ("mailboxes" SP one-or-more-mailbox)
+///                    ("subtree" SP one-or-more-mailbox) /
+///                    ("subtree-one" SP one-or-more-mailbox) /
+///                    ("mailboxes" SP one-or-more-mailbox)
 /// ```
-fn mailboxes<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, NotifyMailboxes> {
+pub(crate) fn filter_mailboxes<'a>(
+    grammar: &Grammar,
+    input: &'a [u8],
+) -> Parsed<'a, NotifyMailboxes> {
     let (rest, name) = expect("which mailboxes", word)(input)?;
     let names = |i: &'a [u8]| -> Parsed<'a, Vec<MailboxName>> {
         let (rest, ()) = sp(i)?;
@@ -215,6 +227,7 @@ fn mailboxes<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, NotifyMailbox
         "INBOXES" => NotifyMailboxes::Inboxes,
         "PERSONAL" => NotifyMailboxes::Personal,
         "SUBSCRIBED" => NotifyMailboxes::Subscribed,
+        "SUBTREE-ONE" => return map(names, NotifyMailboxes::SubtreeOne).parse(rest),
         "SUBTREE" => return map(names, NotifyMailboxes::Subtree).parse(rest),
         "MAILBOXES" => return map(names, NotifyMailboxes::Mailboxes).parse(rest),
         _ => return Err(refused(input, Status::bad("Unknown choice of mailboxes"))),

@@ -59,11 +59,14 @@ pub enum SortBy {
     DisplayFrom,
     /// Display name of the first To address, else the address (RFC 5957).
     DisplayTo,
+    /// How well it answers FUZZY, the best first
+    /// ([RFC 6203 §6](https://www.rfc-editor.org/rfc/rfc6203#section-6)).
+    Relevancy,
 }
 
 impl SortBy {
     /// All of them with their names.
-    pub const NAMES: [(SortBy, &str); 9] = [
+    pub const NAMES: [(SortBy, &str); 10] = [
         (SortBy::Arrival, "ARRIVAL"),
         (SortBy::Cc, "CC"),
         (SortBy::Date, "DATE"),
@@ -73,6 +76,7 @@ impl SortBy {
         (SortBy::To, "TO"),
         (SortBy::DisplayFrom, "DISPLAYFROM"),
         (SortBy::DisplayTo, "DISPLAYTO"),
+        (SortBy::Relevancy, "RELEVANCY"),
     ];
 
     /// Its name in commands.
@@ -186,6 +190,8 @@ pub(crate) fn sort<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<
     let (rest, returns) = opt(esearch::return_options).parse(input)?;
     let (rest, criteria) = preceded(sp, |i| list1(criterion)(i)).parse(rest)?;
     let (rest, keys) = search::criteria(grammar, rest)?;
+    let sorted = |criterion: &SortCriterion| criterion.by == SortBy::Relevancy;
+    esearch::check_relevancy(input, returns, criteria.iter().any(sorted), &keys)?;
     let sort = Sort {
         uid,
         returns,

@@ -12,10 +12,10 @@ use crate::imap::parse::fault::{Parsed, expect, refused};
 use crate::imap::parse::values::{nz_number, sp};
 use crate::imap::response::{Code, Status};
 
-/// Smallest batch that is given (RFC 10022 §3.1.5: larger ones must be).
+/// Smallest batch that is given (RFC 10022 §3.1.3.2: this one and larger ones must be).
 pub const SMALLEST: u32 = 500;
-/// Most messages that all batches asked for at once may hold (RFC 10022 §3.1.5:
-/// as many must be given).
+/// Most messages that all batches asked for at once may hold (RFC 10022
+/// §3.1.5; §3.1.7: as many must be given).
 pub const MOST: u64 = 100_000;
 
 /// UIDBATCHES.

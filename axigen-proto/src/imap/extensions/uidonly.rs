@@ -22,9 +22,10 @@ impl Command {
             Command::Fetch(fetch) => !fetch.uid,
             Command::Store(store) => !store.uid,
             Command::Search(search) => !search.uid || named(&search.keys),
+            Command::MultiSearch(search) => named(&search.keys),
             Command::Sort(sort) => !sort.uid || named(&sort.keys),
             Command::Thread(thread) => !thread.uid || named(&thread.keys),
-            // RFC 9586 §3.5: QRESYNC without the numbers the client remembers.
+            // RFC 9586 §3.7: QRESYNC without the numbers the client remembers.
             Command::Select(select) | Command::Examine(select) => {
                 let resync = select.parameters.qresync.as_ref();
                 resync.is_some_and(|resync| resync.matched.is_some())

@@ -16,13 +16,23 @@ use crate::imap::response::{Code, Status};
 use crate::imap::types::{Date, Flag};
 
 /// ```text
-/// search         = "SEARCH" [search-return-opts] SP search-program
-/// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+/// search = "SEARCH" [search-return-opts] SP search-program
 /// ```
 pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, (returns, _, ())) = (opt(esearch::return_options), opt(charset), sp).parse(input)?;
-    let (rest, keys) = spaced1(|i| search_key(grammar, 0, i))(rest)?;
+    let (rest, returns) = opt(esearch::return_options).parse(input)?;
+    let (rest, keys) = program(grammar, rest)?;
+    esearch::check_relevancy(input, returns, false, &keys)?;
     Ok((rest, Command::Search(Search { uid, returns, keys })))
+}
+
+/// `SP search-program`
+///
+/// ```text
+/// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
+/// ```
+pub(crate) fn program<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Vec<SearchKey>> {
+    let (rest, (_, ())) = (opt(charset), sp).parse(input)?;
+    spaced1(|i| search_key(grammar, 0, i))(rest)
 }
 
 /// `search-criteria = charset 1*(SP search-key)`, as SORT and THREAD have it (RFC 5256 §5).
@@ -85,6 +95,10 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         "NOT" => {
             return map(preceded(sp, inner), |key| SearchKey::Not(Box::new(key))).parse(rest);
         }
+        // RFC 6203 §7: search-key =/ "FUZZY" SP search-key
+        "FUZZY" => {
+            return map(preceded(sp, inner), |key| SearchKey::Fuzzy(Box::new(key))).parse(rest);
+        }
         "OR" => {
             return map((preceded(sp, inner), preceded(sp, inner)), |(a, b)| {
                 SearchKey::Or(Box::new(a), Box::new(b))
@@ -123,6 +137,9 @@ fn search_key<'a>(grammar: &Grammar, depth: usize, input: &'a [u8]) -> Parsed<'a
         // RFC 5032 §2: search-key =/ ("OLDER" / "YOUNGER") SP nz-number
         "OLDER" => return map(preceded(sp, nz_number), SearchKey::Older).parse(rest),
         "YOUNGER" => return map(preceded(sp, nz_number), SearchKey::Younger).parse(rest),
+        // RFC 9738 §5: search-key =/ ("UIDAFTER" / "UIDBEFORE") SP uniqueid
+        "UIDAFTER" => return map(preceded(sp, nz_number), SearchKey::UidAfter).parse(rest),
+        "UIDBEFORE" => return map(preceded(sp, nz_number), SearchKey::UidBefore).parse(rest),
         // RFC 8474 §5.4
         "EMAILID" => return map(objectid::object_id, SearchKey::EmailId).parse(rest),
         "THREADID" => return map(objectid::object_id, SearchKey::ThreadId).parse(rest),

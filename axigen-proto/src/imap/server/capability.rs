@@ -27,6 +27,8 @@ impl Server {
             names.extend(AFTER_LOGIN.iter().copied().map(Cow::from));
             // RFC 7889 §3
             names.push(format!("APPENDLIMIT={}", self.append_limit()).into());
+            // RFC 9738 §3
+            names.extend(config.message_limit.capability().map(Cow::from));
             if config.compress && !self.compressed {
                 names.push("COMPRESS=DEFLATE".into());
             }

@@ -209,7 +209,13 @@ impl Server {
             .and_then(|()| parse::arguments(&self.grammar(), head.name, bytes, head.rest));
         match command {
             Ok(command) => self.run(head.tag, command),
-            Err(status) => self.complain(Some(&head.tag), status),
+            Err(status) => {
+                let refused = status.kind == StatusKind::No;
+                if refused && parse::saves(&self.grammar(), head.name, head.rest) {
+                    self.events.push_back(Event::NothingSaved);
+                }
+                self.complain(Some(&head.tag), status);
+            }
         }
     }
 
@@ -218,6 +224,13 @@ impl Server {
         if !self.enabled.qresync && command.needs_qresync() {
             let status = Status::bad("This needs ENABLE QRESYNC before it");
             return self.complain(Some(&tag), status);
+        }
+        // RFC 7377 §2.2
+        if let Command::MultiSearch(search) = &command
+            && search.needs_selected()
+            && self.selected.is_none()
+        {
+            return self.complain(Some(&tag), Status::bad("No mailbox is selected"));
         }
         // RFC 9586 §3
         if self.enabled.uidonly && command.uses_sequence_numbers() {
@@ -376,10 +389,12 @@ impl Server {
 
     /// [RFC 9051 §6.3.1](https://www.rfc-editor.org/rfc/rfc9051#section-6.3.1): what is unknown is ignored.
     fn enable(&mut self, tag: Tag, names: Vec<String>) {
+        let told_before = self.enabled.metadata;
         let new = self.enabled.enable(&names, self.config.rev2);
         self.say(&Response::Enabled(new));
-        if self.selected.is_some() {
-            // The application may have something to say of the open mailbox.
+        if self.selected.is_some() || self.enabled.metadata != told_before {
+            // The application may have something to say of the open mailbox, and
+            // has to know from when on changes of METADATA are told.
             return self.hand_over(tag, Command::Enable(names), Kind::Plain);
         }
         self.tagged(&tag, &Status::ok("ENABLE completed"));

@@ -130,6 +130,31 @@ impl Outbox {
         }
     }
 
+    /// Begins the data of a URL, which follow by `body`.
+    pub(super) fn url_begin(&mut self, rev2: bool, url: &str, len: u64) -> Result<(), Misuse> {
+        if self.fetch != Fetch::None {
+            return Err(Misuse("a FETCH response is open"));
+        }
+        Encoder::new(&mut self.tail, rev2).url_begin(url, len);
+        self.fetch = match len {
+            0 => Fetch::Open { first: false },
+            left => Fetch::Data { left },
+        };
+        Ok(())
+    }
+
+    pub(super) fn url_end(&mut self) -> Result<(), Misuse> {
+        match self.fetch {
+            Fetch::Open { .. } => {
+                self.tail.put_slice(b"\r\n");
+                self.fetch = Fetch::None;
+                Ok(())
+            }
+            Fetch::None => Err(Misuse("no URLFETCH response is open")),
+            Fetch::Data { .. } => Err(Misuse("announced bytes are missing")),
+        }
+    }
+
     /// Whether a FETCH response is open.
     pub(super) fn is_open(&self) -> bool {
         self.fetch != Fetch::None

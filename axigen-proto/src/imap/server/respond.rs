@@ -106,6 +106,32 @@ impl Server {
         self.out.fetch_end()
     }
 
+    /// Begins an URLFETCH response with what one URL names, exactly `len` bytes,
+    /// which follow by [`Server::body`]; then [`Server::url_end`].
+    ///
+    /// # Errors
+    /// [`Misuse`] before the login, and while another response is open.
+    pub fn url_begin(&mut self, url: &str, len: u64) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        if self.identity.is_none() {
+            return Err(Misuse("an untagged response before the login"));
+        }
+        self.out.url_begin(self.enabled.rev2, url, len)
+    }
+
+    /// Ends an URLFETCH response.
+    ///
+    /// # Errors
+    /// [`Misuse`] when none is open, or bytes are missing.
+    pub fn url_end(&mut self) -> Result<(), Misuse> {
+        if self.is_closed() {
+            return Ok(());
+        }
+        self.out.url_end()
+    }
+
     /// Bytes made and not yet taken by [`poll_output`](crate::Session::poll_output): a producer
     /// stops above a bound of its choice and goes on when they are sent.
     pub fn pending_output(&self) -> usize {

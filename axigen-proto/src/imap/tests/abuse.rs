@@ -204,6 +204,199 @@ fn giant_literals_before_login_end_the_session() {
     assert_eq!(outcome.answers()[1], "b OK NOOP completed");
 }
 
+/// Beginnings of every command that takes a string, and of some that take none.
+const BEFORE_A_STRING: [&str; 40] = [
+    "LOGIN ",
+    "LOGIN x ",
+    "AUTHENTICATE ",
+    "ID (",
+    "ID (x ",
+    "ENABLE ",
+    "SELECT ",
+    "EXAMINE ",
+    "CREATE ",
+    "DELETE ",
+    "RENAME ",
+    "RENAME a ",
+    "SUBSCRIBE ",
+    "UNSUBSCRIBE ",
+    "LIST ",
+    "LIST \"\" ",
+    "LIST (",
+    "LSUB \"\" ",
+    "STATUS ",
+    "COPY 1 ",
+    "MOVE 1 ",
+    "UID COPY 1 ",
+    "SEARCH TEXT ",
+    "SEARCH HEADER ",
+    "SEARCH CHARSET ",
+    "UID SEARCH FROM ",
+    "FETCH 1 BODY[HEADER.FIELDS (",
+    "SORT (DATE) ",
+    "THREAD REFERENCES UTF-8 SUBJECT ",
+    "GETACL ",
+    "SETACL a ",
+    "LISTRIGHTS a ",
+    "MYRIGHTS ",
+    "GETMETADATA ",
+    "SETMETADATA a (/b ",
+    "GETQUOTA ",
+    "GETQUOTAROOT ",
+    "NOOP ",
+    "FROB ",
+    "",
+];
+
+#[test]
+fn a_literal_announced_in_any_command_is_not_waited_for() {
+    // CVE-2025-61600, CVE-2024-34055. What is held is asserted by the driver.
+    for login in [
+        &b""[..],
+        b"z LOGIN x secret\r\n",
+        b"z LOGIN x secret\r\ny SELECT x\r\n",
+    ] {
+        for command in BEFORE_A_STRING {
+            for size in [
+                "2147483648",
+                "4294967295",
+                "18446744073709551615",
+                "99999999999999999999",
+            ] {
+                let acts = [
+                    Act::Send([login, format!("a {command}{{{size}}}\r\n").as_bytes()].concat()),
+                    Act::Send(b"b NOOP\r\n".to_vec()),
+                ];
+                let outcome = run(&Arc::new(open()), &acts, usize::MAX, &mut yes);
+                let answers = outcome.answers();
+                let [.., refused, last] = answers.as_slice() else {
+                    panic!("{command}{size}: {answers:?}");
+                };
+                assert!(refused.starts_with("a BAD "), "{command}{size}: {refused}");
+                assert!(last.starts_with("b OK "), "{command}{size}: {last}");
+                // Sent without asking: it cannot be told from commands, or is thrown away.
+                let acts = [
+                    Act::Send([login, format!("a {command}{{{size}+}}\r\n").as_bytes()].concat()),
+                    Act::Send(b"b NOOP\r\n".repeat(1000)),
+                ];
+                let outcome = run(&Arc::new(open()), &acts, usize::MAX, &mut yes);
+                assert!(!outcome.text().contains("b OK"), "{command}{size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn id_with_very_many_pairs() {
+    // CVE-2026-42391
+    for login in [&b""[..], b"z LOGIN x secret\r\n"] {
+        for pairs in [
+            "a NIL ".repeat(30) + "a NIL",
+            "\"a\" \"b\" ".repeat(1800) + "a b",
+            "\"a\" \"b\" ".repeat(100_000) + "a b",
+            "{1+}\r\na NIL ".repeat(31) + "a NIL",
+            "{1+}\r\na {1+}\r\nb ".repeat(1000) + "a NIL",
+            format!("a \"{}\"", "v".repeat(1025)),
+            format!("\"{}\" NIL", "n".repeat(31)),
+            "(".repeat(10_000),
+        ] {
+            let acts = [Act::Send(
+                [login, format!("a ID ({pairs})\r\nb NOOP\r\n").as_bytes()].concat(),
+            )];
+            let outcome = run(&Arc::new(open()), &acts, 4096, &mut yes);
+            let text = outcome.text();
+            assert!(text.contains("a BAD ") || outcome.close.is_some(), "{text}");
+            assert!(!text.contains("a OK"), "{text}");
+            let told = outcome
+                .events
+                .iter()
+                .any(|event| matches!(event, Event::ClientId(_)));
+            assert!(!told, "the application hears of none of it");
+        }
+    }
+}
+
+#[test]
+fn bytes_in_credentials_cross_no_border() {
+    // CVE-2026-33603, CVE-2026-42395: a tab, a NUL or a line end in a name or a
+    // password is no separator of anything; nobody is asked about such a name.
+    use crate::sasl::encode_line as base64;
+    for name in [
+        "a\tb",
+        "a\tuser=root",
+        "a\rb",
+        "a\nb",
+        "a\u{1}b",
+        "a\u{7f}b",
+        "\ta",
+        "a\t",
+    ] {
+        for (authzid, authcid, password) in
+            [("", name, "secret"), (name, "a", "secret"), ("", "a", name)]
+        {
+            let plain = base64(format!("{authzid}\0{authcid}\0{password}").as_bytes());
+            let outcome = every_chunk(
+                open(),
+                &lines(&[&format!("a AUTHENTICATE PLAIN {plain}"), "b NOOP"]),
+                &mut yes,
+            );
+            let answers = outcome.answers();
+            assert!(
+                answers[0].starts_with("a BAD No login: "),
+                "{name:?}: {answers:?}"
+            );
+            assert_eq!(answers[1], "b OK NOOP completed");
+            assert_eq!(outcome.events, [Event::Connected]);
+        }
+    }
+    for many in ["\0a\0b\0", "\0a\0b\0c", "a\0b", "\0\0", "\0\0\0\0"] {
+        let plain = base64(many.as_bytes());
+        let outcome = every_chunk(
+            open(),
+            &lines(&[&format!("a AUTHENTICATE PLAIN {plain}")]),
+            &mut yes,
+        );
+        assert!(
+            outcome.answers()[0].starts_with("a BAD No login: "),
+            "{many:?}"
+        );
+        assert_eq!(outcome.events, [Event::Connected]);
+    }
+}
+
+#[test]
+fn bad_base64_is_refused_and_nothing_else_changes() {
+    // CVE-2025-59028
+    for bad in [
+        "!",
+        "A",
+        "AA",
+        "AAA",
+        "AA=A",
+        "A===",
+        "=AAA",
+        "AAAA=",
+        "AAAA====",
+        "AA==AA==",
+        "QUFB QUFB",
+        "-_-_",
+        "AGFsaWNlAHNlY3JldB==",
+        "\u{e4}",
+    ] {
+        let outcome = every_chunk(
+            open(),
+            &lines(&["a AUTHENTICATE PLAIN", bad, "b LOGIN alice secret"]),
+            &mut yes,
+        );
+        let answers = outcome.answers();
+        assert_eq!(
+            answers[1], "a BAD The response is not valid base64",
+            "{bad}"
+        );
+        assert!(answers[2].starts_with("b OK"), "{bad}: {answers:?}");
+    }
+}
+
 #[test]
 fn parentheses_before_login_cost_nothing() {
     // CVE-2026-27857

@@ -159,6 +159,25 @@ fn the_responses_of_the_standard() {
             },
             "* LISTRIGHTS \"~/Mail/saved\" \"smith\" \"la\" \"r\" \"swikxtecd\"\r\n",
         ),
+        // §2.1.1: k, x, t and e by themselves, and some of them tied
+        (
+            AclResponse::ListRights {
+                mailbox: "archive/imap".into(),
+                identifier: "anyone".to_owned(),
+                required: Rights::NONE,
+                optional: "lr s w i p k x t".split(' ').map(rights).collect(),
+            },
+            "* LISTRIGHTS archive/imap \"anyone\" \"\" \"lr\" \"s\" \"w\" \"i\" \"p\" \"k\" \"x\" \"t\" \"c\" \"d\"\r\n",
+        ),
+        (
+            AclResponse::ListRights {
+                mailbox: "archive/imap".into(),
+                identifier: "anyone".to_owned(),
+                required: Rights::NONE,
+                optional: "lr swte i p k x".split(' ').map(rights).collect(),
+            },
+            "* LISTRIGHTS archive/imap \"anyone\" \"\" \"lr\" \"swted\" \"i\" \"p\" \"k\" \"x\" \"c\"\r\n",
+        ),
         (
             AclResponse::ListRights {
                 mailbox: "x".into(),

@@ -147,7 +147,10 @@ impl Host {
             Asked::AppendNext { .. } | Asked::AppendText { .. } | Asked::AppendUrl { .. } => {
                 server.proceed().unwrap();
             }
-            Asked::LoggedIn(_) | Asked::ClientId(_) | Asked::AppendAborted => {}
+            Asked::LoggedIn(_)
+            | Asked::ClientId(_)
+            | Asked::NothingSaved
+            | Asked::AppendAborted => {}
         }
     }
 }

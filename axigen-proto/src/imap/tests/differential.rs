@@ -731,6 +731,9 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         return Some("RFC 5182: $");
     }
     for (word, why) in [
+        ("Fuzzy", "RFC 6203"),
+        ("UidAfter", "RFC 9738"),
+        ("UidBefore", "RFC 9738"),
         ("EmailId", "RFC 8474"),
         ("ThreadId", "RFC 8474"),
         ("MailboxId", "RFC 8474"),
@@ -762,8 +765,10 @@ fn newer(line: &[u8], ours: &Command) -> Option<Different> {
         Command::Unauthenticate => Some("RFC 8437"),
         Command::CancelUpdate(_) => Some("RFC 5267"),
         Command::UidBatches(_) => Some("RFC 10022"),
+        Command::MultiSearch(_) => Some("RFC 7377"),
         Command::Acl(_) => Some("RFC 4314"),
         Command::Metadata(_) => Some("RFC 5464"),
+        Command::UrlAuth(_) => Some("RFC 4467"),
         Command::List(list) if list.returns.my_rights => Some("RFC 8440"),
         Command::Notify(_) => Some("RFC 5465"),
         Command::Sort(sort) if sort.returns.is_some() => Some("RFC 5267: RETURN"),

@@ -16,6 +16,7 @@ use crate::imap::command::FetchAttribute;
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::acl::{AclResponse, Rights};
 use crate::imap::extensions::metadata::{EntryName, MetadataResponse};
+use crate::imap::extensions::multisearch::FoundIn;
 use crate::imap::extensions::quota::{Resource, ResourceUse};
 use crate::imap::parse::response::{Reply, ResponseGrammar, response as read};
 use crate::imap::response::{
@@ -129,6 +130,14 @@ fn plain_code() -> impl Strategy<Value = Code> {
         Code::ServerBug,
         Code::TooBig,
         Code::TooFew,
+        Code::MessageLimit {
+            limit: 1000,
+            lowest: None,
+        },
+        Code::MessageLimit {
+            limit: 1000,
+            lowest: Some(23_221),
+        },
         Code::TooMany,
         Code::MetadataTooMany,
         Code::MetadataNoPrivate,
@@ -149,6 +158,7 @@ fn code() -> impl Strategy<Value = Code> {
             uids: (uid..uid + count).collect(),
         }),
         1 => "[!-\\\\^-~]{1,12}".prop_map(Code::BadUrl),
+        1 => Just(Code::UrlMech(vec!["INTERNAL".into(), "XSAMPLE=P34O".into()])),
         1 => (1u32.., 1usize..5)
             .prop_flat_map(|(validity, count)| (
                 Just(validity),
@@ -188,6 +198,7 @@ fn list_item() -> impl Strategy<Value = ListItem> {
         MailboxAttribute::HasChildren,
         MailboxAttribute::HasNoChildren,
         MailboxAttribute::Marked,
+        MailboxAttribute::NoAccess,
         MailboxAttribute::NoInferiors,
         MailboxAttribute::NonExistent,
         MailboxAttribute::NoSelect,
@@ -297,6 +308,11 @@ fn of_mailboxes() -> impl Strategy<Value = Response> {
         }),
         (values::text(), vec(resource, 0..4))
             .prop_map(|(root, resources)| Response::Quota { root, resources }),
+        vec(values::text(), 1..3).prop_map(Response::GenUrlAuth),
+        vec((values::text(), option::of("[ -~\\r\\n]{0,30}")), 1..3).prop_map(|found| {
+            let bytes = |(url, data): (String, Option<String>)| (url, data.map(Bytes::from));
+            Response::UrlFetch(found.into_iter().map(bytes).collect())
+        }),
         (values::mailbox(), vec(values::text(), 0..3))
             .prop_map(|(mailbox, roots)| Response::QuotaRoot { mailbox, roots }),
         (namespace(), namespace(), namespace()).prop_map(|(personal, other, shared)| {
@@ -323,18 +339,25 @@ fn of_searches() -> impl Strategy<Value = Response> {
         option::of((values::partial_range(), vec(1u32..20, 0..8))),
         option::of(0..1u64 << 63),
         option::of(0..1u64 << 63),
+        option::of((values::mailbox(), 1u32..)),
     )
-        .prop_map(|(uid, (min, max), all, partial, count, modseq)| Esearch {
-            tag: Tag::new("A1").filter(|_| uid),
-            uid,
-            min,
-            max,
-            all,
-            partial,
-            count,
-            modseq,
-            ..Esearch::default()
-        });
+        .prop_map(
+            |(uid, (min, max), all, partial, count, modseq, of)| Esearch {
+                tag: Tag::new("A1").filter(|_| uid),
+                found_in: of.map(|(mailbox, uid_validity)| FoundIn {
+                    mailbox,
+                    uid_validity,
+                }),
+                uid,
+                min,
+                max,
+                all,
+                partial,
+                count,
+                modseq,
+                ..Esearch::default()
+            },
+        );
     prop_oneof![
         found().prop_map(Response::Search),
         found().prop_map(Response::Sort),
@@ -605,7 +628,7 @@ fn what_other_servers_write() {
             }),
         ),
         ("* ID NIL", Response::Id(vec![])),
-        // RFC 4314 §3.8: what is old stands beside what it became.
+        // RFC 4314 §2.1.1: what is old stands beside what it became.
         (
             "* MYRIGHTS INBOX rwicdkxte",
             Response::Acl(AclResponse::MyRights {

@@ -1,10 +1,12 @@
-//! UIDONLY, UIDBATCHES, CONTEXT and INPROGRESS: lines as the standards show them, read and written.
+//! UIDONLY, UIDBATCHES, CONTEXT, FUZZY, MULTISEARCH and INPROGRESS: lines as the standards show them, read and written.
 
 use bytes::BytesMut;
 
-use crate::imap::command::{Command, SearchReturn};
+use crate::imap::command::{Command, SearchKey, SearchReturn};
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::context::Shift;
+use crate::imap::extensions::multisearch::{FoundIn, MultiSearch};
+use crate::imap::extensions::notify::NotifyMailboxes;
 use crate::imap::extensions::uidbatches::UidBatches;
 use crate::imap::parse::response::{Reply, ResponseGrammar, response as read_response};
 use crate::imap::parse::{self, Grammar};
@@ -111,6 +113,7 @@ fn what_names_sequence_numbers() {
         "a SORT (DATE) UTF-8 ALL",
         "a THREAD REFERENCES UTF-8 ALL",
         "a UID SEARCH 1:5",
+        "a ESEARCH IN (personal) 1:5",
         "a UID SEARCH OR SEEN NOT (FLAGGED 7)",
         "a UID SORT (DATE) UTF-8 1:*",
         "a UID THREAD REFERENCES UTF-8 2",
@@ -124,6 +127,7 @@ fn what_names_sequence_numbers() {
         "a UID COPY 1 x",
         "a UID MOVE $ x",
         "a UID SEARCH UID 1:5 $",
+        "a ESEARCH IN (personal) UID 1:5",
         "a UID SORT (DATE) UTF-8 ALL",
         "a UID EXPUNGE 1",
         "a EXPUNGE",
@@ -248,4 +252,182 @@ fn in_progress() {
         out,
         &b"* OK [INPROGRESS (NIL 1 NIL)] Hang in there...\r\n"[..]
     );
+}
+
+#[test]
+fn fuzzy() {
+    let keys = |line: &str| match read(line) {
+        Command::Search(search) => search.keys,
+        other => panic!("{line}: {other:?}"),
+    };
+    let subject = |text: &str| SearchKey::Subject(text.to_owned());
+    assert_eq!(
+        keys("A1 SEARCH FUZZY (SUBJECT \"IMAP break\")"),
+        [SearchKey::Fuzzy(Box::new(SearchKey::And(vec![subject(
+            "IMAP break"
+        )])))]
+    );
+    assert_eq!(
+        keys("A2 SEARCH RETURN (RELEVANCY ALL) FUZZY SUBJECT x NOT FUZZY SUBJECT y"),
+        [
+            SearchKey::Fuzzy(Box::new(subject("x"))),
+            SearchKey::Not(Box::new(SearchKey::Fuzzy(Box::new(subject("y"))))),
+        ]
+    );
+    assert!(read("A3 SORT (RELEVANCY) UTF-8 FUZZY SUBJECT x") != read("a NOOP"));
+    // RELEVANCY needs something that may be inexact.
+    for line in [
+        "a SEARCH RETURN (RELEVANCY ALL) SUBJECT x",
+        "a SORT (RELEVANCY) UTF-8 SUBJECT x",
+        "a SORT RETURN (RELEVANCY) (DATE) UTF-8 SUBJECT x",
+        "a SEARCH FUZZY",
+    ] {
+        assert_eq!(refused(line).kind, StatusKind::Bad, "{line}");
+    }
+    let deep = format!("a SEARCH {}ALL", "FUZZY ".repeat(70));
+    assert_eq!(refused(&deep).code, Some(Code::Limit));
+    both_ways(
+        &Response::Esearch(Esearch {
+            tag: Tag::new("B1"),
+            all: vec![1, 5, 10],
+            relevancy: Some(vec![4, 99, 42]),
+            ..Esearch::default()
+        }),
+        "* ESEARCH (TAG \"B1\") ALL 1,5,10 RELEVANCY (4 99 42)",
+    );
+}
+
+/// RFC 7377 §3, and what goes beside it.
+#[test]
+fn multisearch() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
+    let all = SearchReturn {
+        all: true,
+        ..SearchReturn::default()
+    };
+    let search = |sources, keys| {
+        Command::MultiSearch(MultiSearch {
+            sources,
+            returns: all,
+            keys,
+        })
+    };
+    assert_eq!(
+        read("tag1 ESEARCH IN (mailboxes \"folder1\" subtree \"folder2\") unseen"),
+        search(
+            vec![
+                NotifyMailboxes::Mailboxes(names(&["folder1"])),
+                NotifyMailboxes::Subtree(names(&["folder2"])),
+            ],
+            vec![SearchKey::Unseen],
+        )
+    );
+    assert_eq!(
+        read("tag2 esearch in (subtree-one (folder2 inbox) PERSONAL) return () subject \"chad\""),
+        search(
+            vec![
+                NotifyMailboxes::SubtreeOne(names(&["folder2", "INBOX"])),
+                NotifyMailboxes::Personal,
+            ],
+            vec![SearchKey::Subject("chad".into())],
+        )
+    );
+    let open = || vec![NotifyMailboxes::Selected];
+    assert_eq!(
+        read("a ESEARCH CHARSET UTF-8 1:100"),
+        search(open(), vec![read_key("1:100")])
+    );
+    assert_eq!(
+        read("a ESEARCH IN (selected) $"),
+        search(open(), vec![read_key("$")])
+    );
+    for line in [
+        "a ESEARCH",
+        "a ESEARCH IN () ALL",
+        "a ESEARCH IN (personal ) ALL",
+        "a ESEARCH IN ( personal) ALL",
+        "a ESEARCH IN personal ALL",
+        "a ESEARCH IN (personal)",
+        "a ESEARCH IN (selected-delayed) ALL",
+        "a ESEARCH IN (subtree-one) ALL",
+        "a ESEARCH IN (subtree-one ()) ALL",
+        "a ESEARCH IN (personal (depth 2)) ALL",
+        "a ESEARCH IN (personal) RETURN (SAVE) ALL",
+        "a ESEARCH IN (selected personal) RETURN (SAVE MIN) ALL",
+        "a ESEARCH IN (mailboxes x) OR SEEN $",
+        "a ESEARCH IN (mailboxes x) NOT UID $",
+        "a ESEARCH IN (personal) RETURN (RELEVANCY) ALL",
+        "a ESEARCH RETURN (ALL) IN (personal) ALL",
+        "a UID ESEARCH ALL",
+        "a NOTIFY SET (subtree-one x (MessageNew MessageExpunge))",
+    ] {
+        assert_eq!(refused(line).kind, StatusKind::Bad, "{line}");
+    }
+    let in_banana = FoundIn {
+        mailbox: "folder2/banana".into(),
+        uid_validity: 503,
+    };
+    let response = Response::Esearch(Esearch {
+        tag: Tag::new("tag1"),
+        found_in: Some(in_banana),
+        uid: true,
+        all: vec![3002, 4004],
+        ..Esearch::default()
+    });
+    both_ways(
+        &response,
+        "* ESEARCH (TAG \"tag1\" MAILBOX folder2/banana UIDVALIDITY 503) UID ALL 3002,4004",
+    );
+    // In any order, and with what nobody knows.
+    let other = "* ESEARCH (uidvalidity 503 X-NEW (1) MAILBOX \"folder2/banana\" tag tag1) UID ALL 3002,4004";
+    let read = read_response(&ResponseGrammar::default(), other.as_bytes());
+    assert_eq!(read, Ok(Reply::Untagged(response)));
+    for wrong in [
+        "* ESEARCH () UID",
+        "* ESEARCH (TAG) UID",
+        "* ESEARCH (TAG \"a\" ) UID",
+        "* ESEARCH (MAILBOX x UIDVALIDITY 0) UID",
+        "* ESEARCH (MAILBOX x UIDVALIDITY 1 UID",
+    ] {
+        let read = read_response(&ResponseGrammar::default(), wrong.as_bytes());
+        assert!(
+            !matches!(read, Ok(Reply::Untagged(Response::Esearch(_)))),
+            "{wrong}: {read:?}"
+        );
+    }
+}
+
+fn read_key(key: &str) -> SearchKey {
+    match read(&format!("a SEARCH {key}")) {
+        Command::Search(mut search) => search.keys.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// RFC 9738
+#[test]
+fn messagelimit() {
+    let limited = |limit, lowest| {
+        let code = Code::MessageLimit { limit, lowest };
+        Response::Status(Status::ok("not all").with(code))
+    };
+    both_ways(
+        &limited(1000, Some(23_221)),
+        "* OK [MESSAGELIMIT 1000 23221] not all",
+    );
+    both_ways(&limited(1, None), "* OK [MESSAGELIMIT 1] not all");
+    assert_eq!(read_key("uidafter 7"), SearchKey::UidAfter(7));
+    assert_eq!(
+        read_key("UIDBEFORE 4294967295"),
+        SearchKey::UidBefore(u32::MAX)
+    );
+    for wrong in [
+        "a SEARCH UIDAFTER",
+        "a SEARCH UIDAFTER 0",
+        "a SEARCH UIDBEFORE 4294967296",
+        "a SEARCH UIDAFTER 1:2",
+        "a SEARCH UIDBEFORE *",
+    ] {
+        assert_eq!(refused(wrong).kind, StatusKind::Bad, "{wrong}");
+    }
 }

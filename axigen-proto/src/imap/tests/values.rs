@@ -12,11 +12,13 @@ use crate::imap::extensions::condstore::{
     EntryType, FetchModifiers, ModSeqEntry, Resync, SelectParameters,
 };
 use crate::imap::extensions::multiappend::AppendPiece;
+use crate::imap::extensions::multisearch::MultiSearch;
 use crate::imap::extensions::notify::{EventGroup, Notify, NotifyEvent, NotifyMailboxes};
 use crate::imap::extensions::objectid::ObjectId;
 use crate::imap::extensions::partial::PartialRange;
 use crate::imap::extensions::sort::{Sort, SortBy, SortCriterion, Thread, ThreadAlgorithm};
 use crate::imap::extensions::uidbatches::UidBatches;
+use crate::imap::extensions::urlauth::UrlAuthCommand;
 use crate::imap::sequence::{NumberSet, SequenceNumber, SequenceRange, SequenceSet};
 use crate::imap::types::{Date, DateTime, Flag, MailboxName, SpecialUse, StatusItem, Tag};
 
@@ -242,6 +244,8 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         set().prop_map(SearchKey::Uid),
         keyword().prop_map(SearchKey::Keyword),
         keyword().prop_map(SearchKey::Unkeyword),
+        (1u32..).prop_map(SearchKey::UidAfter),
+        (1u32..).prop_map(SearchKey::UidBefore),
         (1u32..).prop_map(SearchKey::Younger),
         (1u32..).prop_map(SearchKey::Older),
         (text(), text()).prop_map(|(field, text)| SearchKey::Header(field, text)),
@@ -256,6 +260,9 @@ pub(super) fn search_key() -> impl Strategy<Value = SearchKey> {
         prop_oneof![
             vec(inner.clone(), 1..4).prop_map(SearchKey::And),
             inner.clone().prop_map(|key| SearchKey::Not(Box::new(key))),
+            inner
+                .clone()
+                .prop_map(|key| SearchKey::Fuzzy(Box::new(key))),
             (inner.clone(), inner).prop_map(|(a, b)| SearchKey::Or(Box::new(a), Box::new(b))),
         ]
     })
@@ -283,10 +290,47 @@ fn returns() -> impl Strategy<Value = Option<SearchReturn>> {
                 update,
                 context,
                 partial,
+                relevancy: false,
             }
         },
     );
     option::of(returns)
+}
+
+fn multi_search() -> impl Strategy<Value = Command> {
+    let names = || vec(mailbox(), 1..3);
+    let source = prop_oneof![
+        prop::sample::select(vec![
+            NotifyMailboxes::Selected,
+            NotifyMailboxes::Inboxes,
+            NotifyMailboxes::Personal,
+            NotifyMailboxes::Subscribed,
+        ]),
+        names().prop_map(NotifyMailboxes::Subtree),
+        names().prop_map(NotifyMailboxes::SubtreeOne),
+        names().prop_map(NotifyMailboxes::Mailboxes),
+    ];
+    let what = (vec(source, 1..4), returns(), vec(search_key(), 1..4));
+    what.prop_map(|(mut sources, returns, keys)| {
+        let returns = returns.unwrap_or(SearchReturn {
+            all: true,
+            ..SearchReturn::default()
+        });
+        let saved = |key: &SearchKey| {
+            matches!(
+                key,
+                SearchKey::Sequence(SequenceSet::Saved) | SearchKey::Uid(SequenceSet::Saved)
+            )
+        };
+        if returns.save || keys.iter().any(|key| key.any(&saved)) {
+            sources = vec![NotifyMailboxes::Selected];
+        }
+        Command::MultiSearch(MultiSearch {
+            sources,
+            returns,
+            keys,
+        })
+    })
 }
 
 fn search() -> impl Strategy<Value = Command> {
@@ -303,7 +347,13 @@ fn sort() -> impl Strategy<Value = Command> {
         vec(criterion, 1..4),
         vec(search_key(), 1..3),
     );
-    what.prop_map(|(uid, returns, criteria, keys)| {
+    what.prop_map(|(uid, returns, criteria, mut keys)| {
+        if criteria
+            .iter()
+            .any(|criterion| criterion.by == SortBy::Relevancy)
+        {
+            keys.push(SearchKey::Fuzzy(Box::new(SearchKey::All)));
+        }
         Command::Sort(Sort {
             uid,
             returns,
@@ -484,6 +534,7 @@ fn of_mailboxes() -> impl Strategy<Value = Command> {
             }),
         super::acl::command(),
         super::metadata::command(),
+        urlauth().prop_map(Command::UrlAuth),
         text().prop_map(|root| Command::GetQuota { root }),
         mailbox().prop_map(|mailbox| Command::GetQuotaRoot { mailbox }),
         (mailbox(), mailbox()).prop_map(|(from, to)| Command::Rename { from, to }),
@@ -583,6 +634,24 @@ fn notify() -> impl Strategy<Value = Command> {
     prop_oneof![1 => Just(Notify::Silent), 9 => set].prop_map(Command::Notify)
 }
 
+fn urlauth() -> impl Strategy<Value = UrlAuthCommand> {
+    let mechanism = || "[A-Z0-9.-]{1,10}";
+    prop_oneof![
+        vec((text(), mechanism()), 1..3).prop_map(UrlAuthCommand::Generate),
+        (mailbox(), vec(mechanism(), 0..3)).prop_map(|(mailbox, mechanisms)| {
+            UrlAuthCommand::Reset {
+                mailbox: Some(mailbox),
+                mechanisms,
+            }
+        }),
+        Just(UrlAuthCommand::Reset {
+            mailbox: None,
+            mechanisms: Vec::new(),
+        }),
+        vec(text(), 1..3).prop_map(UrlAuthCommand::Fetch),
+    ]
+}
+
 fn of_sessions() -> impl Strategy<Value = Command> {
     prop_oneof![
         prop::sample::select(vec![
@@ -626,6 +695,7 @@ pub(super) fn command() -> impl Strategy<Value = Command> {
         of_mailboxes(),
         list(),
         search(),
+        multi_search(),
         sort(),
         thread(),
         of_messages(),

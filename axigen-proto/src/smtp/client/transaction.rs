@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 
+use super::plan::Plan;
 use super::{
     Client, Delivery, Envelope, Event, Expect, Failure, LineEnds, Phase, Refusal, Role, Stage,
 };
-use crate::smtp::command::{BodyType, Command, Mail, Rcpt};
+use crate::smtp::command::{BodyType, Command};
 use crate::smtp::encode;
 use crate::smtp::reply::Reply;
-use crate::smtp::stuffing::{BareLineEnd, Outbox, Stuffer};
+use crate::smtp::stuffing::{Outbox, Stuffer, Unsendable};
 
 /// A chunk of BDAT is sent when this much is there, in bytes.
 const CHUNK: u64 = 256 * 1024;
@@ -17,8 +18,7 @@ const CHUNK: u64 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Transaction {
     envelope: Envelope,
-    mail: Mail,
-    chunking: bool,
+    plan: Plan,
     mail_sent: bool,
     mail_accepted: bool,
     /// How many RCPT were sent.
@@ -37,14 +37,13 @@ pub(super) struct Transaction {
 impl Client {
     pub(super) fn start(&mut self, envelope: Envelope) {
         match self.plan(&envelope) {
-            Ok((mail, chunking)) => {
+            Ok(plan) => {
                 let line_ends = self.config.line_ends;
-                let binary = mail.body == Some(BodyType::BinaryMime);
+                let binary = plan.mail.body == Some(BodyType::BinaryMime);
                 self.transaction = Some(Transaction {
-                    stuffer: stuffer(line_ends, chunking, binary),
+                    stuffer: stuffer(line_ends, plan.chunking, binary),
                     envelope,
-                    mail,
-                    chunking,
+                    plan,
                     mail_sent: false,
                     mail_accepted: false,
                     sent: 0,
@@ -65,44 +64,6 @@ impl Client {
         }
     }
 
-    /// The parameters of MAIL as far as the server knows them, and whether BDAT
-    /// is used.
-    fn plan(&self, envelope: &Envelope) -> Result<(Mail, bool), Refusal> {
-        let offered = &self.capabilities;
-        let mut mail = Mail::new(envelope.from.clone());
-        if envelope.needs_smtputf8() {
-            if !offered.smtputf8 {
-                return Err(Refusal::NeedsSmtpUtf8);
-            }
-            mail.smtputf8 = true;
-        }
-        if let Some(body) = envelope.body {
-            let known = match body {
-                // What every server takes need not be announced.
-                BodyType::SevenBit => true,
-                BodyType::EightBitMime => offered.eight_bit_mime,
-                BodyType::BinaryMime => offered.binarymime && offered.chunking,
-            };
-            if !known {
-                return Err(Refusal::NeedsBodyType(body));
-            }
-            mail.body = Some(body).filter(|_| offered.eight_bit_mime || offered.binarymime);
-        }
-        if let (Some(size), Some(limit)) = (envelope.size, offered.size) {
-            // RFC 1870 §6.1: no need to ask when the answer is known.
-            if let Some(limit) = limit.filter(|&limit| size > limit) {
-                return Err(Refusal::TooLarge(limit));
-            }
-            mail.size = Some(size);
-        }
-        if !offered.auth.is_empty() {
-            mail.auth = envelope.submitter.clone();
-        }
-        let binary = mail.body == Some(BodyType::BinaryMime);
-        let chunking = binary || (self.config.chunking && offered.chunking);
-        Ok((mail, chunking))
-    }
-
     /// Whether another command may go out before its predecessors are answered.
     fn window_is_open(&self) -> bool {
         let pipelining = self.config.pipelining && self.capabilities.pipelining;
@@ -115,22 +76,34 @@ impl Client {
     }
 
     fn pump_one(&mut self) -> bool {
-        let Some(transaction) = &mut self.transaction else {
+        let Some(transaction) = &self.transaction else {
             return false;
         };
         if transaction.refusal.is_some() {
             return false;
         }
+        let next = transaction.envelope.recipients.get(transaction.sent);
+        let next = next.map(|rcpt| self.recipient(rcpt));
+        let Some(transaction) = &mut self.transaction else {
+            return false;
+        };
         let (command, expect) = if std::mem::take(&mut self.needs_reset) {
             (Command::Rset, Expect::Rset)
         } else if !transaction.mail_sent {
             transaction.mail_sent = true;
-            (Command::Mail(transaction.mail.clone()), Expect::Mail)
-        } else if let Some(to) = transaction.envelope.recipients.get(transaction.sent) {
+            self.mails = self.mails.saturating_add(1);
+            (Command::Mail(transaction.plan.mail.clone()), Expect::Mail)
+        } else if let Some(rcpt) = next {
             let index = transaction.sent;
             transaction.sent += 1;
-            (Command::Rcpt(Rcpt::new(to.clone())), Expect::Rcpt(index))
-        } else if !transaction.chunking && !transaction.data_sent {
+            let limits = self.capabilities.limits;
+            if let (Some(Some(_)), Some(mailbox)) =
+                (limits.map(|limits| limits.rcpt_domain), rcpt.to.mailbox())
+            {
+                self.domains.insert(mailbox.domain().clone());
+            }
+            (Command::Rcpt(rcpt), Expect::Rcpt(index))
+        } else if !transaction.plan.chunking && !transaction.data_sent {
             // In LMTP a 354 without recipients could not be got rid of, so DATA waits there
             // (RFC 2033 §4.2).
             if self.config.role == Role::Lmtp && !self.expect.is_empty() {
@@ -151,7 +124,7 @@ impl Client {
         };
         let last = transaction.complete;
         let size = transaction.chunk.len();
-        let nothing_due = !transaction.chunking || self.phase != Phase::Body;
+        let nothing_due = !transaction.plan.chunking || self.phase != Phase::Body;
         if nothing_due || (!last && size < CHUNK) {
             return false;
         }
@@ -229,9 +202,10 @@ impl Client {
                 }
                 if self.expect.is_empty() {
                     let replies = std::mem::take(&mut transaction.replies);
+                    let omitted = transaction.plan.omitted;
                     self.transaction = None;
                     self.phase = Phase::Idle;
-                    self.events.push_back(Event::Sent { replies });
+                    self.events.push_back(Event::Sent { replies, omitted });
                     return;
                 }
             }
@@ -276,7 +250,7 @@ impl Client {
             self.transaction = None;
             self.phase = Phase::Idle;
             self.events.push_back(Event::Refused { stage, refusal });
-        } else if self.phase == Phase::Envelope && transaction.chunking {
+        } else if self.phase == Phase::Envelope && transaction.plan.chunking {
             self.phase = Phase::Body;
             self.events.push_back(Event::WantBody);
         }
@@ -290,14 +264,14 @@ impl Client {
         if transaction.refusal.is_some() || transaction.complete {
             return;
         }
-        let out = if transaction.chunking {
+        let out = if transaction.plan.chunking {
             &mut transaction.chunk
         } else {
             &mut self.out
         };
         match transaction.stuffer.write(bytes, out) {
             Ok(()) => self.pump(),
-            Err(BareLineEnd) => self.fail(Failure::BareLineEnd),
+            Err(why) => self.fail(unsendable(why)),
         }
     }
 
@@ -309,15 +283,15 @@ impl Client {
             return;
         }
         transaction.complete = true;
-        let out = if transaction.chunking {
+        let out = if transaction.plan.chunking {
             &mut transaction.chunk
         } else {
             &mut self.out
         };
-        if transaction.stuffer.finish(out).is_err() {
-            return self.fail(Failure::BareLineEnd);
+        if let Err(why) = transaction.stuffer.finish(out) {
+            return self.fail(unsendable(why));
         }
-        if transaction.chunking {
+        if transaction.plan.chunking {
             self.pump();
         } else {
             let recipients = transaction.accepted.len();
@@ -331,6 +305,13 @@ fn stuffer(line_ends: LineEnds, chunking: bool, binary: bool) -> Stuffer {
         Stuffer::counted((!binary).then_some(line_ends))
     } else {
         Stuffer::dots(line_ends)
+    }
+}
+
+fn unsendable(why: Unsendable) -> Failure {
+    match why {
+        Unsendable::BareLineEnd => Failure::BareLineEnd,
+        Unsendable::Nul => Failure::Nul,
     }
 }
 

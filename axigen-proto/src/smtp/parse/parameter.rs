@@ -1,4 +1,7 @@
 //! The parameters of MAIL and RCPT.
+//!
+//! Every parameter that this crate knows is parsed here; whether the server
+//! offers it is the session's business.
 
 use nom::Parser;
 use nom::branch::alt;
@@ -9,7 +12,11 @@ use nom::multi::many0;
 use nom::sequence::{pair, preceded};
 
 use super::{Parsed, SyntaxError};
-use crate::smtp::command::{BodyType, Mail, Submitter};
+use crate::smtp::command::{BodyType, Mail, Rcpt, Submitter};
+use crate::smtp::deliver_by::{ByMode, DeliverBy};
+use crate::smtp::dsn::{EnvelopeId, MAX_ENVID, MAX_ORCPT, Notify, OriginalRecipient, Ret};
+use crate::smtp::future_release::{Hold, Interval};
+use crate::smtp::priority::Priority;
 use crate::smtp::standard;
 
 /// A parameter's name and its value, if it has one.
@@ -45,40 +52,61 @@ pub(super) fn mail_parameter(
     keyword: &str,
     value: Option<&str>,
 ) -> Result<(), SyntaxError> {
-    let twice = Err(SyntaxError::argument("a parameter is given twice"));
     match (keyword.to_ascii_uppercase().as_str(), value) {
-        ("SIZE", Some(text)) => {
-            let size = size_value(text)?;
-            if mail.size.replace(size).is_some() {
-                return twice;
-            }
-        }
-        ("BODY", Some(text)) => {
-            let body = body_value(text)?;
-            if mail.body.replace(body).is_some() {
-                return twice;
-            }
-        }
-        ("SMTPUTF8", None) => {
-            if std::mem::replace(&mut mail.smtputf8, true) {
-                return twice;
-            }
-        }
-        ("AUTH", Some(text)) => {
-            let auth = auth_value(text)?;
-            if mail.auth.replace(auth).is_some() {
-                return twice;
-            }
-        }
-        ("SIZE" | "BODY" | "AUTH", None) => {
-            return Err(SyntaxError::argument("the parameter needs a value"));
-        }
-        ("SMTPUTF8", Some(_)) => {
-            return Err(SyntaxError::argument("SMTPUTF8 takes no value"));
-        }
-        _ => return Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
+        ("SIZE", Some(text)) => once(&mut mail.size, size_value(text)?),
+        ("BODY", Some(text)) => once(&mut mail.body, body_value(text)?),
+        ("SMTPUTF8", None) => flag(&mut mail.smtputf8),
+        ("AUTH", Some(text)) => once(&mut mail.auth, auth_value(text)?),
+        ("RET", Some(text)) => once(&mut mail.ret, ret_value(text)?),
+        ("ENVID", Some(text)) => once(&mut mail.envid, envid_value(text)?),
+        ("BY", Some(text)) => once(&mut mail.by, by_value(text)?),
+        ("SOLICIT", Some(text)) => once(&mut mail.solicit, text.parse()?),
+        ("REQUIRETLS", None) => flag(&mut mail.require_tls),
+        ("MT-PRIORITY", Some(text)) => once(&mut mail.priority, priority_value(text)?)
+            .map_err(|_| SyntaxError(standard::BAD_PRIORITY)),
+        ("MT-PRIORITY", None) => Err(SyntaxError(standard::BAD_PRIORITY)),
+        ("HOLDFOR", Some(text)) => hold(mail, Hold::For(holdfor_value(text)?)),
+        ("HOLDUNTIL", Some(text)) => hold(mail, Hold::Until(text.parse()?)),
+        (
+            "SIZE" | "BODY" | "AUTH" | "RET" | "ENVID" | "BY" | "HOLDFOR" | "HOLDUNTIL" | "SOLICIT",
+            None,
+        ) => Err(NEEDS_VALUE),
+        ("SMTPUTF8" | "REQUIRETLS", Some(_)) => Err(TAKES_NO_VALUE),
+        _ => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
     }
-    Ok(())
+}
+
+pub(super) fn rcpt_parameter(
+    rcpt: &mut Rcpt,
+    keyword: &str,
+    value: Option<&str>,
+) -> Result<(), SyntaxError> {
+    match (keyword.to_ascii_uppercase().as_str(), value) {
+        ("NOTIFY", Some(text)) => once(&mut rcpt.notify, notify_value(text)?),
+        ("ORCPT", Some(text)) => once(&mut rcpt.orcpt, orcpt_value(text)?),
+        ("NOTIFY" | "ORCPT", None) => Err(NEEDS_VALUE),
+        _ => Err(SyntaxError(standard::UNKNOWN_PARAMETER)),
+    }
+}
+
+const NEEDS_VALUE: SyntaxError = SyntaxError(standard::PARAMETER_NEEDS_VALUE);
+const TAKES_NO_VALUE: SyntaxError = SyntaxError(standard::PARAMETER_TAKES_NO_VALUE);
+const TWICE: SyntaxError = SyntaxError(standard::PARAMETER_TWICE);
+
+/// Keeps the value of a parameter that may stand once only.
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), SyntaxError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(TWICE),
+    }
+}
+
+/// Notes a parameter without value that may stand once only.
+fn flag(place: &mut bool) -> Result<(), SyntaxError> {
+    match std::mem::replace(place, true) {
+        false => Ok(()),
+        true => Err(TWICE),
+    }
 }
 
 /// `size-value = 1*20DIGIT` (RFC 1870 §3)
@@ -116,6 +144,164 @@ fn auth_value(text: &str) -> Result<Submitter, SyntaxError> {
         .and_then(|text| text.parse().ok())
         .map(Submitter::Mailbox)
         .ok_or(SyntaxError::argument("AUTH is <> or a mailbox in xtext"))
+}
+
+/// `"FULL" / "HDRS"` (RFC 3461 §4.3)
+fn ret_value(text: &str) -> Result<Ret, SyntaxError> {
+    match text.to_ascii_uppercase().as_str() {
+        "FULL" => Ok(Ret::Full),
+        "HDRS" => Ok(Ret::Headers),
+        _ => Err(SyntaxError::argument("RET is FULL or HDRS")),
+    }
+}
+
+/// `envid-parameter = "ENVID=" xtext`, of up to 100 characters (RFC 3461 §4.4)
+fn envid_value(text: &str) -> Result<EnvelopeId, SyntaxError> {
+    if text.len() > MAX_ENVID {
+        return Err(SyntaxError::argument("ENVID is longer than 100 characters"));
+    }
+    let text = xtext(text).ok_or(SyntaxError::argument("ENVID is not valid xtext"))?;
+    Ok(EnvelopeId::new(text)?)
+}
+
+/// ```text
+/// notify-esmtp-value  = "NEVER" / 1#notify-list-element
+/// notify-list-element = "SUCCESS" / "FAILURE" / "DELAY"     ; RFC 3461 §4.1
+/// ```
+fn notify_value(text: &str) -> Result<Notify, SyntaxError> {
+    const USAGE: &str = "NOTIFY is NEVER, or any of SUCCESS, FAILURE and DELAY";
+    if text.eq_ignore_ascii_case("NEVER") {
+        return Ok(Notify::NEVER);
+    }
+    let mut notify = Notify::NEVER;
+    for word in text.split(',') {
+        let place = match word.to_ascii_uppercase().as_str() {
+            "SUCCESS" => &mut notify.success,
+            "FAILURE" => &mut notify.failure,
+            "DELAY" => &mut notify.delay,
+            _ => return Err(SyntaxError::argument(USAGE)),
+        };
+        *place = true;
+    }
+    Ok(notify)
+}
+
+/// `original-recipient-address = addr-type ";" xtext`, of up to 500 characters
+/// (RFC 3461 §4.2); with the type `utf-8` no xtext but
+/// `utf-8-addr-xtext / utf-8-addr-unitext` (RFC 6533 §3)
+fn orcpt_value(text: &str) -> Result<OriginalRecipient, SyntaxError> {
+    if text.len() > MAX_ORCPT {
+        return Err(SyntaxError::argument("ORCPT is longer than 500 characters"));
+    }
+    let (kind, address) = text
+        .split_once(';')
+        .ok_or(SyntaxError::argument("the syntax is ORCPT=type;address"))?;
+    let address = if kind.eq_ignore_ascii_case("utf-8") {
+        unitext(address)
+    } else {
+        xtext(address)
+    };
+    let address = address.ok_or(SyntaxError::argument("the address in ORCPT is ill encoded"))?;
+    Ok(OriginalRecipient::new(kind, address)?)
+}
+
+/// ```text
+/// utf-8-addr-xtext    = 1*(QCHAR / EmbeddedUnicodeChar)
+/// utf-8-addr-unitext  = 1*(QUCHAR / EmbeddedUnicodeChar)
+/// QCHAR               = %x21-2A / %x2C-3C / %x3E-5B / %x5D-7E
+/// QUCHAR              = QCHAR / UTF8-2 / UTF8-3 / UTF8-4
+/// EmbeddedUnicodeChar = "\x" "{" HEXPOINT "}"               ; RFC 6533 §3
+/// ```
+/// A HEXPOINT is in capitals, without needless zeros in front, and stands for
+/// a space, `+`, `=`, `\` or a character beyond ASCII. (The grammar has control
+/// characters too, but no mailbox has them.)
+fn unitext(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = match c {
+            '\\' => {
+                let (digits, after) = rest.strip_prefix("\\x{")?.split_once('}')?;
+                out.push(hexpoint(digits)?);
+                after
+            }
+            '+' | '=' => return None,
+            c if c.is_ascii_graphic() || !c.is_ascii() => {
+                out.push(c);
+                rest.get(c.len_utf8()..)?
+            }
+            _ => return None,
+        };
+    }
+    Some(out)
+}
+
+fn hexpoint(digits: &str) -> Option<char> {
+    let canonical = (2..=6).contains(&digits.len())
+        && !digits.starts_with('0')
+        && digits.bytes().all(|digit| hex_digit(digit).is_some());
+    if !canonical {
+        return None;
+    }
+    let c = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
+    (!c.is_ascii() || matches!(c, ' ' | '+' | '=' | '\\')).then_some(c)
+}
+
+/// ```text
+/// by-value = by-time ";" by-mode [by-trace]
+/// by-time  = ["-" / "+"] 1*9DIGIT
+/// by-mode  = "N" / "R"
+/// by-trace = "T"                       ; RFC 2852 §4
+/// ```
+fn by_value(text: &str) -> Result<DeliverBy, SyntaxError> {
+    const USAGE: SyntaxError = SyntaxError(standard::BAD_BY);
+    let (time, mode) = text.split_once(';').ok_or(USAGE)?;
+    let (negative, digits) = match time.as_bytes().first() {
+        Some(b'-') => (true, &time[1..]),
+        Some(b'+') => (false, &time[1..]),
+        _ => (false, time),
+    };
+    let number: i32 = digits_value(digits, 9).ok_or(USAGE)?;
+    let seconds = if negative { -number } else { number };
+    let (mode, trace) = match mode.to_ascii_uppercase().as_str() {
+        "N" => (ByMode::Notify, false),
+        "NT" => (ByMode::Notify, true),
+        "R" => (ByMode::Return, false),
+        "RT" => (ByMode::Return, true),
+        _ => return Err(USAGE),
+    };
+    Ok(DeliverBy::new(seconds, mode, trace)?)
+}
+
+/// `future-release-integer = %x31-39 *8DIGIT` (RFC 4865 §3)
+fn holdfor_value(text: &str) -> Result<Interval, SyntaxError> {
+    let number = digits_value(text, 9).filter(|_| !text.starts_with('0'));
+    Ok(Interval::new(number.ok_or(SyntaxError::argument(
+        "HOLDFOR is a number of 1 to 999999999",
+    ))?)?)
+}
+
+/// RFC 4865 §4.2 (9): one of the two, and once.
+fn hold(mail: &mut Mail, value: Hold) -> Result<(), SyntaxError> {
+    once(&mut mail.hold, value).map_err(|_| SyntaxError(standard::HELD_TWICE))
+}
+
+/// `priority-value = (["-"] NZDIGIT) / "0"` (RFC 6710 §7); 501 with 5.5.2 is what
+/// §4.1 wants for anything else, and for a second one.
+fn priority_value(text: &str) -> Result<Priority, SyntaxError> {
+    let bad = SyntaxError(standard::BAD_PRIORITY);
+    let number = match text.as_bytes() {
+        [digit @ b'0'..=b'9'] => i8::try_from(digit - b'0'),
+        [b'-', digit @ b'1'..=b'9'] => i8::try_from(digit - b'0').map(|number| -number),
+        _ => return Err(bad),
+    };
+    Priority::new(number.map_err(|_| bad)?).map_err(|_| bad)
+}
+
+/// `1*nDIGIT`
+fn digits_value<T: std::str::FromStr>(text: &str, most: usize) -> Option<T> {
+    let good = (1..=most).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| good)
 }
 
 /// ```text

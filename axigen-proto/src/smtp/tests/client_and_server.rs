@@ -106,7 +106,7 @@ fn large_messages_go_in_several_chunks() {
         let mut sender = Sender::new(chunked.clone(), big.clone());
         let mut peer = Peer::new(bare(server));
         pair(&mut sender, &mut peer, 4096, 4096);
-        let Some(Event::Sent { replies }) = sender.events.last() else {
+        let Some(Event::Sent { replies, .. }) = sender.events.last() else {
             panic!("{:?}", sender.events);
         };
         let codes: Vec<u16> = replies.iter().map(|d| d.reply.code).collect();
@@ -125,7 +125,7 @@ fn large_messages_go_in_several_chunks() {
                 refusal: Refusal::Reply(reply),
             }) if !lmtp => assert_eq!(reply.code, 552),
             // In LMTP all that was given waits for the first chunk's answer and goes as the last.
-            Some(Event::Sent { replies }) if lmtp => {
+            Some(Event::Sent { replies, .. }) if lmtp => {
                 let codes: Vec<u16> = replies.iter().map(|d| d.reply.code).collect();
                 assert_eq!(codes, [552, 552]);
             }
@@ -151,7 +151,7 @@ fn lmtp_between_our_two_sides() {
                 .events
                 .iter()
                 .find_map(|event| match event {
-                    Event::Sent { replies } => Some(replies),
+                    Event::Sent { replies, .. } => Some(replies),
                     _ => None,
                 })
                 .unwrap();

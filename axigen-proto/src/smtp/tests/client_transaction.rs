@@ -3,10 +3,14 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use proptest::collection::vec;
+use proptest::prelude::*;
 
 use super::sender::{EHLO, Sender, config, envelope, job, script};
 use crate::session::{Close, Input, Output, Session};
-use crate::smtp::client::{Client, Delivery, Event, Failure, LineEnds, Refusal, Role, Stage};
+use crate::smtp::client::{
+    Client, Delivery, Event, Failure, LineEnds, Omitted, Refusal, Role, Stage,
+};
 use crate::smtp::command::{BodyType, Submitter};
 use crate::smtp::reply::Reply;
 
@@ -46,7 +50,8 @@ fn one_command_at_a_time_without_pipelining() {
                 replies: vec![Delivery {
                     recipient: 1,
                     reply: Reply::new(250, (2, 0, 0), "queued")
-                }]
+                }],
+                omitted: Omitted::default(),
             },
         ]
     );
@@ -212,6 +217,79 @@ fn a_message_with_bare_line_ends_can_be_refused() {
             Output::Transmit(bytes) => assert!(!bytes.ends_with(b".\r\n"), "{bytes:?}"),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+proptest! {
+    /// Whatever the bytes of a message are, and however they come, the end of DATA goes out once:
+    /// no reader, however lenient, finds another one or a command behind it.
+    #[test]
+    fn a_message_ends_once(
+        body in vec(prop_oneof![
+            6 => proptest::sample::select(&b"\r\n.\0a"[..]),
+            1 => any::<u8>(),
+        ], 0..80),
+        piece in 1usize..9,
+        refuse in any::<bool>(),
+    ) {
+        let mut config = config(Role::Smtp);
+        config.line_ends = if refuse { LineEnds::Refuse } else { LineEnds::Normalise };
+        let mut client = Client::new(config, [0; 32]);
+        let now = Instant::now();
+        let mut replies = [
+            "220 x\r\n", "250 x\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "250 ok\r\n", "221 bye\r\n",
+        ].iter();
+        let (mut message, mut inside, mut failed) = (Vec::new(), false, false);
+        loop {
+            match client.poll_output(now) {
+                Output::Transmit(bytes) if inside => message.extend_from_slice(&bytes),
+                Output::Transmit(_) => {}
+                Output::Event(Event::Ready(_)) => client.send(envelope(&["c@d"])).unwrap(),
+                Output::Event(Event::WantBody) => {
+                    inside = true;
+                    // Once the session has failed nothing more is taken.
+                    for piece in body.chunks(piece) {
+                        let _ = client.body(Bytes::copy_from_slice(piece));
+                    }
+                    let _ = client.finish();
+                }
+                Output::Event(Event::Sent { .. }) => {
+                    inside = false;
+                    client.quit().unwrap();
+                }
+                Output::Event(Event::Failed(failure)) => {
+                    prop_assert!(matches!(failure, Failure::BareLineEnd | Failure::Nul));
+                    failed = true;
+                }
+                Output::Event(_) => {}
+                Output::Wait(_) => {
+                    let reply = replies.next().unwrap().as_bytes();
+                    client.handle_input(now, Input::Bytes(BytesMut::from(reply)));
+                }
+                Output::Close(_) => break,
+                other => prop_assert!(false, "{:?}", other),
+            }
+        }
+        for (n, byte) in message.iter().enumerate() {
+            match byte {
+                0 => prop_assert!(false, "a NUL went out"),
+                b'\n' => prop_assert!(n > 0 && message[n - 1] == b'\r'),
+                // The LF of a line end may not be out yet when the session fails.
+                b'\r' => prop_assert!(message.get(n + 1) == Some(&b'\n')),
+                _ => {}
+            }
+        }
+        let lines: Vec<&[u8]> = message.split(|&b| b == b'\n').collect();
+        let ends = lines.iter().filter(|line| **line == b".\r").count();
+        prop_assert_eq!(ends, usize::from(!failed));
+        prop_assert!(failed || message.ends_with(b"\r\n.\r\n") || message == b".\r\n");
+        let strays = body.iter().enumerate().any(|(n, byte)| match byte {
+            0 => true,
+            b'\n' => n == 0 || body[n - 1] != b'\r',
+            b'\r' => body.get(n + 1) != Some(&b'\n'),
+            _ => false,
+        });
+        prop_assert_eq!(failed, refuse && strays);
     }
 }
 

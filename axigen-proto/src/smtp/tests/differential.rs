@@ -8,18 +8,25 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use smtp_proto::request::receiver::DataReceiver;
 use smtp_proto::{Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_BODY_BINARYMIME, MAIL_SMTPUTF8};
+use smtp_proto::{
+    MAIL_BY_NOTIFY, MAIL_BY_RETURN, MAIL_BY_TRACE, MAIL_REQUIRETLS, MAIL_RET_FULL, MAIL_RET_HDRS,
+};
+use smtp_proto::{RCPT_NOTIFY_DELAY, RCPT_NOTIFY_FAILURE, RCPT_NOTIFY_NEVER, RCPT_NOTIFY_SUCCESS};
 use smtp_proto::{Request, Response};
 
 use crate::frame::Framer;
 use crate::smtp::address::{ForwardPath, Mailbox, ReversePath};
 use crate::smtp::command::{BodyType, Command, HelloVerb};
 use crate::smtp::data::{Checks, DotReader, Piece};
+use crate::smtp::deliver_by::ByMode;
+use crate::smtp::dsn::{Notify, Ret};
+use crate::smtp::future_release::Hold;
 use crate::smtp::parse::{self, SyntaxError};
 
 /// Why one of the two takes a line that the other refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
-    /// They take commands and parameters that we do not offer (DSN, BURL, ...)
+    /// They take commands and parameters that we do not know (BURL, MTRK, ...)
     /// and answer 502 or 555 to.
     NotOffered,
     /// They skip any white space between words and around colons; RFC 5321
@@ -83,6 +90,28 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
                 && from.flags & bodies == body
                 && (from.flags & MAIL_SMTPUTF8 != 0) == mail.smtputf8
                 && mail.auth.is_some() == from.auth.is_some()
+                && mail.envid.as_ref().map(|id| id.as_str()) == from.env_id.as_deref()
+                && mail.priority.map_or(0, |it| i64::from(it.get())) == from.mt_priority
+                && (from.flags & MAIL_REQUIRETLS != 0) == mail.require_tls
+                && mail.solicit.as_ref().map(ToString::to_string) == from.solicit
+                && from.hold_for
+                    == match mail.hold {
+                        Some(Hold::For(interval)) => u64::from(interval.seconds()),
+                        _ => 0,
+                    }
+                && from.hold_until
+                    == match mail.hold {
+                        Some(Hold::Until(moment)) => moment.unix() as u64,
+                        _ => 0,
+                    }
+                && mail.by.map_or(0, |by| i64::from(by.seconds())) == from.by
+                && (from.flags & MAIL_BY_RETURN != 0)
+                    == mail.by.is_some_and(|by| by.mode() == ByMode::Return)
+                && (from.flags & MAIL_BY_NOTIFY != 0)
+                    == mail.by.is_some_and(|by| by.mode() == ByMode::Notify)
+                && (from.flags & MAIL_BY_TRACE != 0) == mail.by.is_some_and(|by| by.trace())
+                && (from.flags & MAIL_RET_FULL != 0) == (mail.ret == Some(Ret::Full))
+                && (from.flags & MAIL_RET_HDRS != 0) == (mail.ret == Some(Ret::Headers))
         }
         (Command::Rcpt(rcpt), Request::Rcpt { to }) => {
             let address = match &rcpt.to {
@@ -93,7 +122,18 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
             if !address.eq_ignore_ascii_case(&to.address) {
                 return Err(());
             }
-            true
+            let notify = match rcpt.notify {
+                None => 0,
+                Some(Notify::NEVER) => RCPT_NOTIFY_NEVER,
+                Some(on) => {
+                    let bit = |on: bool, bit: u64| if on { bit } else { 0 };
+                    bit(on.success, RCPT_NOTIFY_SUCCESS)
+                        | bit(on.failure, RCPT_NOTIFY_FAILURE)
+                        | bit(on.delay, RCPT_NOTIFY_DELAY)
+                }
+            };
+            let original = rcpt.orcpt.as_ref().map(|original| original.address());
+            to.flags == notify && original == to.orcpt.as_deref()
         }
         (
             Command::Bdat { size, last },
@@ -111,6 +151,7 @@ fn agree(ours: &Command, theirs: &Request<String>) -> Result<(), ()> {
         // Free text that decides nothing: they take the first word of it.
         (Command::Vrfy(_), Request::Vrfy { .. })
         | (Command::Expn(_), Request::Expn { .. })
+        | (Command::Etrn(_), Request::Etrn { .. })
         | (Command::Noop, Request::Noop { .. })
         | (Command::Help, Request::Help { .. })
         | (Command::StartTls, Request::StartTls)
@@ -134,10 +175,7 @@ fn we_are_stricter(
     if text.chars().any(char::is_control) {
         return Some(Difference::NotText);
     }
-    let not_offered = matches!(
-        theirs,
-        Request::Etrn { .. } | Request::Atrn { .. } | Request::Burl { .. }
-    );
+    let not_offered = matches!(theirs, Request::Atrn { .. } | Request::Burl { .. });
     if not_offered || error.0.code == 555 {
         return Some(Difference::NotOffered);
     }
@@ -149,6 +187,7 @@ fn we_are_stricter(
         (501, _, Request::Ehlo { .. } | Request::Helo { .. } | Request::Lhlo { .. }) => {
             Some(Difference::LooseAddress)
         }
+        (501, _, Request::Etrn { .. }) => Some(Difference::LooseAddress),
         (501, _, Request::Mail { .. } | Request::Rcpt { .. }) => Some(Difference::LooseParameter),
         (501, _, Request::Auth { .. }) => Some(Difference::LooseAuth),
         (
@@ -168,8 +207,9 @@ fn we_are_stricter(
 }
 
 /// Names the difference when they refuse what we take: address literals and
-/// the empty quoted string, both of the grammar (RFC 5321 §4.1.2, §4.1.3), and
-/// a quote that is not closed in the free text of VRFY and EXPN.
+/// the empty quoted string, both of the grammar (RFC 5321 §4.1.2, §4.1.3),
+/// original recipients of another type than `rfc822`, and a quote that is not
+/// closed in the free text of VRFY and EXPN.
 fn they_are_stricter(ours: &Command) -> Option<Difference> {
     let mailbox = match ours {
         Command::Mail(mail) => mail.from.mailbox(),
@@ -179,7 +219,13 @@ fn they_are_stricter(ours: &Command) -> Option<Difference> {
         }
         _ => None,
     }?;
-    let odd = mailbox.local().is_empty() || mailbox.domain().name().is_none();
+    let original = match ours {
+        Command::Rcpt(rcpt) => rcpt.orcpt.as_ref(),
+        _ => None,
+    };
+    let odd = mailbox.local().is_empty()
+        || mailbox.domain().name().is_none()
+        || original.is_some_and(|it| it.kind() != "rfc822" || it.address().is_empty());
     odd.then_some(Difference::TheyAreStricter)
 }
 
@@ -225,9 +271,23 @@ fn known_lines() {
         ("FROB", None),
         ("MAIL FROM:a@b.test", None),
         ("RCPT TO:<a@b", None),
-        ("MAIL FROM:<a@b> RET=FULL", Some(Difference::NotOffered)),
-        ("RCPT TO:<a@b> NOTIFY=NEVER", Some(Difference::NotOffered)),
-        ("ETRN x", Some(Difference::NotOffered)),
+        ("MAIL FROM:<a@b> RET=FULL ENVID=a+20b", None),
+        ("RCPT TO:<a@b> NOTIFY=NEVER", None),
+        (
+            "RCPT TO:<a@b> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;a+3Db@c",
+            None,
+        ),
+        (
+            "MAIL FROM:<a@b> RET=HDRS RET=HDRS",
+            Some(Difference::LooseParameter),
+        ),
+        ("MAIL FROM:<a@b> MTRK=abc", Some(Difference::NotOffered)),
+        (
+            "RCPT TO:<a@b> ORCPT=x400;x",
+            Some(Difference::TheyAreStricter),
+        ),
+        ("ETRN x", None),
+        ("ATRN x", Some(Difference::NotOffered)),
         ("MAIL FROM:<a@-b->", Some(Difference::LooseAddress)),
         ("DATA x", Some(Difference::SpareArgument)),
         ("AUTH FROBNICATE", None),
@@ -261,6 +321,16 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         " BODY=(7BIT|8BITMIME|BINARYMIME|9BIT)",
         " SMTPUTF8",
         " AUTH=(<>|[a-z]{1,3}@[a-z]{1,3})",
+        " RET=(FULL|HDRS|hdrs|X)",
+        " ENVID=[a-z+20-9]{1,6}",
+        " HOLDFOR=[0-9]{1,6}",
+        " HOLDUNTIL=20[0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](Z|[+-]0[0-9]:[0-5]0)",
+        " MT-PRIORITY=[+-]?[0-9]{1,2}",
+        " REQUIRETLS",
+        " SOLICIT=[a-z:,]{1,5}",
+        " BY=[+-]?[0-9]{1,4};(N|R|T|NT|RT|nt)",
+        " NOTIFY=(NEVER|SUCCESS|FAILURE|DELAY|delay,SUCCESS|NEVER,DELAY|X)",
+        " ORCPT=(rfc822|utf-8|x400);[a-z@+20]{1,8}",
         " [A-Z0-9=]{1,8}",
     ];
     let mail = (
@@ -273,7 +343,7 @@ fn line() -> impl Strategy<Value = Vec<u8>> {
         });
     prop_oneof![
         8 => mail.prop_map(String::into_bytes),
-        2 => "(EHLO|HELO|LHLO|NOOP|VRFY|EXPN|HELP|AUTH|BDAT|DATA|RSET|QUIT|STARTTLS)( [!-~]{1,10}){0,2}".prop_map(String::into_bytes),
+        2 => "(EHLO|HELO|LHLO|NOOP|VRFY|EXPN|ETRN|HELP|AUTH|BDAT|DATA|RSET|QUIT|STARTTLS)( [!-~]{1,10}){0,2}".prop_map(String::into_bytes),
         1 => "[ -~]{0,30}".prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..30).prop_filter("one line", |l| !l.contains(&b'\n') && !l.contains(&b'\r')),
     ]

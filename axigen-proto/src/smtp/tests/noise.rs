@@ -11,7 +11,8 @@ use crate::sasl::Mechanism;
 use crate::session::{Input, Output, Session, TlsInfo};
 use crate::smtp::address::{ForwardPath, HelloName, ReversePath};
 use crate::smtp::client::{self, Client, Envelope};
-use crate::smtp::server::{Config, Role, StartTls};
+use crate::smtp::future_release::{FutureRelease, Interval};
+use crate::smtp::server::{Config, Lookups, Role, StartTls};
 
 /// Pieces of which sessions are made, whole and broken.
 fn piece() -> impl Strategy<Value = Vec<u8>> {
@@ -36,6 +37,12 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"BDAT 0 LAST\r\n",
         b"BDAT 100\r\n",
         b"BDAT x\r\n",
+        b"MAIL FROM:<a@b.test> RET=FULL ENVID=a+20b BY=-5;NT REQUIRETLS\r\n",
+        b"MAIL FROM:<a@b.test> HOLDFOR=60 BY=60;R MT-PRIORITY=-3 SOLICIT=a:b\r\n",
+        b"RCPT TO:<c@d.test> NOTIFY=SUCCESS,DELAY ORCPT=utf-8;\\x{F6}@d\r\n",
+        b"VRFY joe\r\n",
+        b"EXPN list\r\n",
+        b"ETRN @d.test\r\n",
         b"RSET\r\n",
         b"NOOP\r\n",
         b"QUIT\r\n",
@@ -66,6 +73,21 @@ fn config(role: usize) -> Config {
     config.limits.auth_line = 128;
     config.limits.message_size = 200;
     config.limits.recipients = 3;
+    config.limits.transactions = 9;
+    config.limits.recipient_domains = 1;
+    config.vrfy = Lookups::Ask;
+    config.expn = Lookups::Ask;
+    let on = &mut config.extensions;
+    on.dsn = true;
+    on.deliver_by = Some(5);
+    on.mt_priority = Some(None);
+    on.requiretls = true;
+    on.limits = true;
+    on.etrn = true;
+    on.future_release = Some(FutureRelease {
+        interval: Interval::MAX,
+        until: "2030-01-01T00:00:00Z".parse().unwrap(),
+    });
     config
 }
 
@@ -104,6 +126,7 @@ proptest! {
         replies in vec(prop_oneof![
             8 => proptest::sample::select(vec![
                 "220 x\r\n", "250-x\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-STARTTLS\r\n250 AUTH PLAIN LOGIN SCRAM-SHA-256\r\n",
+                "250-x\r\n250-DSN\r\n250-DELIVERBY 9\r\n250-LIMITS RCPTMAX=2 MAILMAX=3\r\n250 NO-SOLICITING a\r\n",
                 "250 OK\r\n", "250 2.0.0 OK\r\n", "354 go\r\n", "334 \r\n", "334 cj14LHM9eCxpPTQwOTY=\r\n", "235 ok\r\n",
                 "550 5.1.1 no\r\n", "421 bye\r\n", "503 no\r\n", "250-a\r\n", "250", "\r\n", "221 bye\r\n", "500 what\r\n",
             ]).prop_map(|text| text.as_bytes().to_vec()),

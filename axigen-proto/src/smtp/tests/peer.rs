@@ -6,6 +6,7 @@ use bytes::BytesMut;
 
 use crate::sasl::{Answer, Ask, Refusal, ScramKeys};
 use crate::session::{Close, Input, Misuse, Output, Session, TlsInfo, Wait};
+use crate::smtp::command::{Mail, Rcpt};
 use crate::smtp::reply::Reply;
 use crate::smtp::server::{Config, Event, Role, Server};
 use crate::smtp::standard;
@@ -24,6 +25,9 @@ pub(super) struct Received {
 pub(super) struct App {
     pub(super) messages: Vec<Received>,
     pub(super) resets: usize,
+    /// What MAIL and RCPT said, accepted or not.
+    pub(super) mails: Vec<Mail>,
+    pub(super) rcpts: Vec<Rcpt>,
     pub(super) connect: Option<Reply>,
     pub(super) open: Received,
     pub(super) next: usize,
@@ -49,6 +53,7 @@ impl App {
             Event::Auth(ask) => server.answer(answer(ask)),
             Event::Mail(mail) => {
                 let from = mail.from.to_string();
+                self.mails.push(mail.clone());
                 self.open = Received::default();
                 let reply = match from.as_str() {
                     "<refused@x.test>" => Reply::new(550, (5, 7, 1), "not you"),
@@ -60,6 +65,7 @@ impl App {
             }
             Event::Rcpt(rcpt) => {
                 let to = rcpt.to.to_string();
+                self.rcpts.push(rcpt.clone());
                 if to.starts_with("<nobody") {
                     return server.reply(standard::NO_SUCH_USER.into());
                 }
@@ -103,6 +109,16 @@ impl App {
                     self.decide(server, event)
                 }
             }
+            Event::Vrfy(text) => server.reply(match text.as_str() {
+                "nobody" => standard::NO_SUCH_USER.into(),
+                text => Reply::new(250, (2, 1, 5), format!("<{text}@mx.test>")),
+            }),
+            Event::Expn(_) => server.reply(Reply::new(250, (2, 1, 5), "<a@b>\n<c@d>")),
+            Event::Etrn(node) => server.reply(match node.to_string().as_str() {
+                "@d.test" => standard::QUEUE_STARTED.into(),
+                "#busy" => standard::CANNOT_START_QUEUE.into(),
+                _ => standard::NODE_NOT_ALLOWED.into(),
+            }),
             Event::Reset => {
                 self.resets += 1;
                 Ok(())
@@ -268,6 +284,8 @@ pub(super) fn dialogue(config: &Config, segments: &[&[u8]], want: &[&str]) -> Pe
         if let Some(last) = &last {
             assert_eq!(peer.app.messages, last.app.messages, "chunk size {chunk}");
             assert_eq!(peer.app.resets, last.app.resets, "chunk size {chunk}");
+            assert_eq!(peer.app.mails, last.app.mails, "chunk size {chunk}");
+            assert_eq!(peer.app.rcpts, last.app.rcpts, "chunk size {chunk}");
             assert_eq!(peer.close, last.close, "chunk size {chunk}");
         }
         last = Some(peer);
@@ -284,4 +302,41 @@ pub(super) fn mx() -> Config {
 /// all extensions that need no announcement work.
 pub(super) fn bare(role: Role) -> Config {
     Config::new(role, "mx.test")
+}
+
+/// The shortest answer to EHLO that has enhanced codes, for dialogues about
+/// one extension.
+pub(super) fn quiet(role: Role) -> Config {
+    let mut config = bare(role);
+    config.extensions.pipelining = false;
+    config.extensions.size = false;
+    config.extensions.eight_bit_mime = false;
+    config.extensions.smtputf8 = false;
+    config.extensions.chunking = false;
+    config
+}
+
+/// Plays a dialogue of a [`quiet`] server behind the greeting and EHLO or
+/// LHLO, whose answer has these lines besides `ENHANCEDSTATUSCODES`.
+pub(super) fn after_hello(
+    config: &Config,
+    offered: &[&str],
+    commands: &[u8],
+    want: &[&str],
+) -> Peer {
+    let lmtp = config.role == Role::Lmtp;
+    let hello: &[u8] = if lmtp { b"LHLO a\r\n" } else { b"EHLO a\r\n" };
+    let greeting = format!("220 mx.test {}", config.greeting);
+    let mut lines = vec!["mx.test", "ENHANCEDSTATUSCODES"];
+    lines.extend(offered);
+    let last = lines.len() - 1;
+    let answer: Vec<String> = lines
+        .iter()
+        .enumerate()
+        .map(|(n, line)| format!("250{}{line}", if n == last { ' ' } else { '-' }))
+        .collect();
+    let mut all = vec![greeting.as_str()];
+    all.extend(answer.iter().map(String::as_str));
+    all.extend(want);
+    dialogue(config, &[&[hello, commands].concat()], &all)
 }

@@ -72,7 +72,7 @@ impl Sender {
                             }
                             self.client.finish().unwrap();
                         }
-                        Event::Rcpt { .. } | Event::Failed(_) => {}
+                        Event::Rcpt { .. } | Event::Answer(_) | Event::Failed(_) => {}
                     }
                 }
                 Output::Upgrade(_) => {
@@ -123,7 +123,7 @@ pub(super) fn path(text: &str) -> ForwardPath {
 
 pub(super) fn envelope(to: &[&str]) -> Envelope {
     let from = ReversePath::Mailbox("a@b.test".parse().unwrap());
-    Envelope::new(from, to.iter().map(|to| path(to)).collect())
+    Envelope::new(from, to.iter().map(|to| path(to)))
 }
 
 pub(super) fn job(to: &[&str], body: &[u8]) -> Job {

@@ -37,6 +37,16 @@ fn no_form_of_smuggled_end_ends_a_message() {
         b"\n\n.\r\n",
         b"\r\n\x00.\x00\r\n",
         b"\n.\n\n",
+        b"\r.\r\r",
+        b"\r\r\n.\n",
+        b"\r\n.\r\0\n",
+        b"\r\0\n.\r\n",
+        b"\r\n.\0\n",
+        b"\0\n.\n\0",
+        b"\r..\r\n",
+        b"\r.\n\r\n",
+        b"\n\0.\r\n",
+        b"\n..\r\n",
     ] {
         let input = [b"DATA\r\nbody", end, smuggled, b"QUIT\r\n"].concat();
         let peer = open(
@@ -60,6 +70,53 @@ fn no_form_of_smuggled_end_ends_a_message() {
         };
         assert!(message.body.ends_with(b"smuggled\r\n"), "{end:?}");
     }
+}
+
+/// CVE-2020-28009 and its like: numbers that only just fit, and sums that do not.
+#[test]
+fn sizes_do_not_wrap() {
+    let mut config = mx();
+    config.limits.message_size = 0;
+    for size in [
+        "18446744073709551615",
+        "18446744073709551616",
+        "99999999999999999999",
+    ] {
+        let mut peer = Peer::new(config.clone());
+        peer.give(
+            format!("EHLO a\r\nMAIL FROM:<a@b> SIZE={size}\r\n").as_bytes(),
+            7,
+        );
+        assert!(peer.text().ends_with("250 2.1.0 sender OK\r\n"), "{size}");
+        assert_eq!(peer.app.mails[0].size, Some(u64::MAX));
+        let mut peer = Peer::new(mx());
+        peer.give(
+            format!("EHLO a\r\nMAIL FROM:<a@b> SIZE={size}\r\n").as_bytes(),
+            7,
+        );
+        assert!(
+            peer.text()
+                .ends_with("552 5.3.4 the message is too large\r\n")
+        );
+    }
+    // Without a limit such a chunk never ends; all that comes is of the message.
+    let mut peer = Peer::new(config);
+    peer.give(
+        b"EHLO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 3\r\nx\r\n\
+          BDAT 18446744073709551615\r\nQUIT\r\n.\r\nBDAT 0 LAST\r\n",
+        5,
+    );
+    assert!(peer.text().ends_with("250 2.0.0 chunk received\r\n"));
+    assert!(peer.app.messages.is_empty() && peer.close.is_none());
+    // A sum beyond 64 bits is beyond every limit.
+    let mut config = mx();
+    config.limits.message_size = u64::MAX - 1;
+    let peer = open(
+        &config,
+        b"BDAT 3\r\nx\r\nBDAT 18446744073709551615\r\n",
+        &["250 2.0.0 chunk received"],
+    );
+    assert!(peer.app.messages.is_empty());
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn item<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, FetchItem> {
             let (rest, at) = date_time(value)?;
             (rest, FetchItem::InternalDate(at))
         }
-        // RFC 8514 §6: "SAVEDATE" SP (date-time / nil)
+        // RFC 8514 §5: "SAVEDATE" SP (date-time / nil)
         "SAVEDATE" if is_nil(value) => (&value[3..], FetchItem::SaveDate(None)),
         "SAVEDATE" => {
             let (rest, at) = date_time(value)?;

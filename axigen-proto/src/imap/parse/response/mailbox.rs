@@ -1,5 +1,5 @@
 //! The grammar of responses about mailboxes: LIST, LSUB, STATUS, NAMESPACE,
-//! quotas and rights.
+//! quotas, rights, and what URLs name.
 
 use nom::Parser;
 
@@ -29,6 +29,8 @@ pub(super) fn response<'a>(
         "LSUB" => list(counted, rest).map(|(rest, item)| (rest, Response::Lsub(item)))?,
         "STATUS" => status(counted, rest)?,
         "NAMESPACE" => namespace(counted, rest)?,
+        "GENURLAUTH" => generated(counted, rest)?,
+        "URLFETCH" => url_fetch(counted, rest)?,
         "QUOTA" => quota(counted, rest)?,
         "QUOTAROOT" => quota_root(counted, rest)?,
         "METADATA" => metadata(counted, rest)?,
@@ -115,10 +117,11 @@ fn delimiter(input: &[u8]) -> Parsed<'_, Option<char>> {
 }
 
 fn attribute(name: &str) -> MailboxAttribute {
-    const KNOWN: [MailboxAttribute; 9] = [
+    const KNOWN: [MailboxAttribute; 10] = [
         MailboxAttribute::HasChildren,
         MailboxAttribute::HasNoChildren,
         MailboxAttribute::Marked,
+        MailboxAttribute::NoAccess,
         MailboxAttribute::NoInferiors,
         MailboxAttribute::NonExistent,
         MailboxAttribute::NoSelect,
@@ -202,6 +205,32 @@ fn namespaces<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Vec<Name
         }
         Ok((close(rest)?, Namespace { prefix, delimiter }))
     })
+}
+
+/// `genurlauth-data = "GENURLAUTH" 1*(SP url-full)` (RFC 4467 §9)
+fn generated<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
+    let mut rest = input;
+    let mut urls = Vec::new();
+    while !rest.is_empty() {
+        counted.item(rest)?;
+        let (behind, url) = astring_text(rest)?;
+        urls.push(url);
+        rest = spaces(behind);
+    }
+    Ok((rest, Response::GenUrlAuth(urls)))
+}
+
+/// `urlfetch-data = "URLFETCH" 1*(SP url-full SP nstring)` (RFC 4467 §9)
+fn url_fetch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
+    let mut rest = input;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        counted.item(rest)?;
+        let (behind, (url, (), data)) = (astring_text, sp, nstring).parse(rest)?;
+        found.push((url, data));
+        rest = spaces(behind);
+    }
+    Ok((rest, Response::UrlFetch(found)))
 }
 
 /// ```text
@@ -298,21 +327,27 @@ fn acl<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
 fn list_rights<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
     let (mut rest, (mailbox, (), identifier, (), required)) =
         (|i| mailbox(counted, i), sp, astring_text, sp, rights).parse(input)?;
-    let mut optional = Vec::new();
+    let mut optional: Vec<(&[u8], Rights)> = Vec::new();
     loop {
         rest = spaces(rest);
         if rest.is_empty() {
+            // §2.1.1: `c` and `d` by themselves say nothing new beside today's rights.
+            let today = optional
+                .iter()
+                .any(|(text, _)| text.iter().any(|letter| b"kxte".contains(letter)));
+            let old = |text: &[u8]| text.iter().all(|letter| b"\"cd".contains(letter));
+            optional.retain(|(text, rights)| !today || rights.is_empty() || !old(text));
             let response = AclResponse::ListRights {
                 mailbox,
                 identifier,
                 required,
-                optional,
+                optional: optional.into_iter().map(|(_, rights)| rights).collect(),
             };
             return Ok((rest, Response::Acl(response)));
         }
         counted.item(rest)?;
         let (behind, one) = rights(rest)?;
-        optional.push(one);
+        optional.push((&rest[..rest.len() - behind.len()], one));
         rest = behind;
     }
 }

@@ -4,10 +4,11 @@ use nom::Parser;
 use nom::bytes::complete::{tag, tag_no_case};
 use nom::sequence::{delimited, preceded};
 
-use super::status::{range, uid_set};
-use super::strings::{any_value, astring_text, close, is_nil, open, spaces};
+use super::status::{in_parentheses, range, uid_set};
+use super::strings::{any_value, astring_text, close, is_nil, mailbox, open, spaces};
 use super::{Counted, name, trailing};
 use crate::imap::extensions::context::Shift;
+use crate::imap::extensions::multisearch::FoundIn;
 use crate::imap::extensions::partial;
 use crate::imap::extensions::sort::{ThreadNode, Threads};
 use crate::imap::parse::fault::{Fault, Parsed, expected};
@@ -103,7 +104,9 @@ fn hang<'a>(
 
 /// ```text
 /// esearch-response   = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
-/// search-correlator  = SP "(" "TAG" SP tag-string ")"
+/// search-correlator  = SP "(" one-correlator *(SP one-correlator) ")"
+/// one-correlator     = ("TAG" SP tag-string) / ("MAILBOX" SP astring) /
+///                      ("UIDVALIDITY" SP nz-number)
 /// search-return-data = "MIN" SP nz-number / "MAX" SP nz-number / "ALL" SP sequence-set /
 ///                      "COUNT" SP number / "MODSEQ" SP mod-sequence-value /
 ///                      "PARTIAL" SP "(" partial-range SP (sequence-set / nil) ")" /
@@ -112,11 +115,8 @@ fn hang<'a>(
 pub(super) fn esearch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, Response> {
     let mut found = Esearch::default();
     let mut rest = spaces(input);
-    if rest.first() == Some(&b'(') {
-        let inside = preceded((tag_no_case("TAG"), sp), astring_text);
-        let (behind, text) = delimited(tag("("), inside, tag(")")).parse(rest)?;
-        found.tag = Tag::new(&text);
-        rest = behind;
+    if let Some(inside) = rest.strip_prefix(b"(") {
+        rest = correlators(counted, inside, &mut found)?;
     }
     loop {
         rest = spaces(rest);
@@ -151,6 +151,14 @@ pub(super) fn esearch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, 
                 found.partial = Some((range, results));
                 close(behind)?
             }
+            "RELEVANCY" => {
+                let score = |i| -> Parsed<'_, u8> {
+                    let (rest, score) = nz_number(i)?;
+                    let score = u8::try_from(score).map_err(|_| expected(i, "a score"))?;
+                    Ok((rest, score))
+                };
+                kept(in_parentheses(counted, value, score)?, &mut found.relevancy)
+            }
             "ADDTO" => {
                 let (behind, shifts) = shifts(counted, value)?;
                 found.add_to.extend(shifts);
@@ -163,6 +171,43 @@ pub(super) fn esearch<'a>(counted: &Counted<'_>, input: &'a [u8]) -> Parsed<'a, 
             }
             _ => any_value(value)?.0,
         };
+    }
+}
+
+/// `one-correlator *(SP one-correlator) ")"`; what is unknown is skipped.
+fn correlators<'a>(
+    counted: &Counted<'_>,
+    input: &'a [u8],
+    found: &mut Esearch,
+) -> Result<&'a [u8], nom::Err<Fault<'a>>> {
+    let (mut in_mailbox, mut uid_validity) = (None, None);
+    let mut rest = input;
+    loop {
+        counted.item(rest)?;
+        let (behind, name) = name(rest)?;
+        let (value, ()) = sp(behind)?;
+        rest = match name.as_str() {
+            "TAG" => {
+                let (behind, text) = astring_text(value)?;
+                found.tag = Tag::new(&text);
+                behind
+            }
+            "MAILBOX" => kept(mailbox(counted, value)?, &mut in_mailbox),
+            "UIDVALIDITY" => kept(nz_number(value)?, &mut uid_validity),
+            _ => any_value(value)?.0,
+        };
+        if let Some(next) = rest.strip_prefix(b" ") {
+            rest = next;
+            continue;
+        }
+        // RFC 7377 §2.1: one of the two is nothing without the other.
+        found.found_in = in_mailbox
+            .zip(uid_validity)
+            .map(|(mailbox, uid_validity)| FoundIn {
+                mailbox,
+                uid_validity,
+            });
+        return close(rest);
     }
 }
 

@@ -7,8 +7,8 @@ use nom::bytes::complete::take_while1;
 
 use super::strings::{astring_text, close, open, spaces};
 use super::{Counted, ResponseGrammar};
-use crate::imap::extensions::context;
 use crate::imap::extensions::objectid::ObjectId;
+use crate::imap::extensions::{context, messagelimit};
 use crate::imap::parse::fault::{Parsed, expected};
 use crate::imap::parse::values::{number64, nz_number, sp};
 use crate::imap::response::{Code, Status, StatusKind};
@@ -134,6 +134,21 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
             };
             Ok((rest, code))
         }
+        // RFC 4467 §9: "URLMECH" SP "INTERNAL" *(SP mechanism ["=" base64])
+        "URLMECH" => {
+            let mut rest = input;
+            let mut mechanisms = Vec::new();
+            loop {
+                let word = |b: u8| b.is_ascii_graphic() && b != b']';
+                let (behind, name) = take_while1(word).parse(rest)?;
+                counted.item(rest)?;
+                mechanisms.push(String::from_utf8_lossy(name).into_owned().into());
+                rest = spaces(behind);
+                if rest.first() == Some(&b']') {
+                    return Ok((rest, Code::UrlMech(mechanisms)));
+                }
+            }
+        }
         // RFC 4469 §5: badurl-response-code = "BADURL" SP url-resp-text
         "BADURL" => {
             let (rest, url) = take_while1(|b: u8| b != b']').parse(input)?;
@@ -165,6 +180,7 @@ fn with_value<'a>(counted: &Counted<'_>, name: &str, input: &'a [u8]) -> Parsed<
             }
         }
         "INPROGRESS" => context::in_progress(input),
+        "MESSAGELIMIT" => messagelimit::code(input),
         "NOUPDATE" => context::no_update(input),
         "HIGHESTMODSEQ" => {
             let (rest, number) = number64(input)?;
