@@ -296,3 +296,59 @@ fn many_parts_end_somewhere() {
     ));
     assert!(imap.ok("STATUS Drafts (MESSAGES)").contains("(MESSAGES 1)"));
 }
+
+/// RFC 3516 §4.4: NUL bytes come by literal8, in every form of APPEND, and are
+/// what BINARY shows; nobody else sees a NUL.
+#[test]
+fn nul_bytes_are_kept() {
+    let house = house("");
+    let _served = house.serve();
+    let mut imap = login(&house);
+    let body = "\0\x01\0\r\n\0".repeat(1000);
+    let whole = format!("Content-Transfer-Encoding: binary\r\n\r\n{body}");
+    let part = format!(
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n\
+         Content-Type: application/x\r\nContent-Transfer-Encoding: binary\r\n\r\n{body}\r\n--b--\r\n"
+    );
+    let literal8 = |text: &str| format!("~{{{}+}}\r\n{text}", text.len());
+    let (head, tail) = whole.split_at(37);
+    imap.ok(&format!("APPEND INBOX {}", literal8(&whole)));
+    imap.ok(&format!(
+        "APPEND INBOX {} (\\Seen) {}",
+        literal8(&whole),
+        literal8(&part)
+    ));
+    imap.ok(&format!(
+        "APPEND INBOX CATENATE (TEXT {{37+}}\r\n{head} TEXT {})",
+        literal8(tail)
+    ));
+    imap.ok("SELECT INBOX");
+    imap.ok(&format!("REPLACE 1 INBOX {}", literal8(&whole)));
+    let size = body.len();
+    for (number, place) in [(1, "1"), (2, "2"), (3, "1"), (4, "1")] {
+        let said = imap.ok(&format!(
+            "FETCH {number} (BINARY.SIZE[{place}] BINARY.PEEK[{place}])"
+        ));
+        let shown = format!("BINARY.SIZE[{place}] {size} BINARY[{place}] ~{{{size}}}\r\n{body})");
+        assert!(said.contains(&shown), "{number}: {}", said.escape_debug());
+        let said = imap.ok(&format!("FETCH {number} BODY.PEEK[]"));
+        assert!(!said.contains('\0') && said.contains("base64"), "{said}");
+    }
+    assert!(
+        imap.ok("FETCH 2 BINARY.PEEK[1]")
+            .contains("BINARY[1] {4}\r\ntext)")
+    );
+    // In a literal that is none of BINARY a NUL breaks the command, wherever it comes.
+    let said = imap.ask("APPEND INBOX {3+}\r\na\0b");
+    assert!(said.contains("T BAD ") && said.contains("NUL"), "{said}");
+    let said = imap.ask(&format!("APPEND INBOX {} {{3+}}\r\na\0b", literal8(&whole)));
+    assert!(said.contains("T BAD "), "{said}");
+    let said = imap.ask("APPEND INBOX CATENATE (TEXT {3+}\r\na\0b)");
+    assert!(said.contains("T BAD "), "{said}");
+    let said = imap.ask(&format!(
+        "APPEND INBOX {}",
+        literal8("Subject: \0\r\n\r\nx")
+    ));
+    assert!(said.contains("T NO [UNKNOWN-CTE]"), "{said}");
+    assert!(imap.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 4)"));
+}

@@ -127,7 +127,8 @@ impl Builder {
             )?),
             (None, true) => None,
         };
-        let mailboxes = Mailboxes::new(self.store.clone());
+        let mailboxes =
+            Mailboxes::with_options(self.store.clone(), self.settings.mailboxes.options());
         let directory = Directory::new(self.store.clone(), mailboxes.clone())?;
         let defaults = self.settings.accounts.clone();
         let mut delivery = Delivery::new(

@@ -27,6 +27,7 @@
 //! | [`smtp`] | SMTP, submission and LMTP, server and client |
 //! | [`imap`] | IMAP4rev1 and IMAP4rev2, server and client |
 //! | [`pop3`] | POP3, server |
+//! | [`surrogate`] | headers for clients that do not know UTF-8 |
 //! | [`manual`] | how to drive a session; what is ruled out, and how |
 
 pub mod frame;
@@ -38,5 +39,6 @@ pub mod pop3;
 pub mod sasl;
 pub mod session;
 pub mod smtp;
+pub mod surrogate;
 
 pub use session::{Close, Input, Misuse, Output, Session, TlsInfo, Upgrade, Violation, Wait};

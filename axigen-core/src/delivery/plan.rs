@@ -395,7 +395,10 @@ impl Delivery {
         match self.filters.pre_delivery(message, &mut recipient).await {
             Disposition::Continue => {}
             Disposition::FileInto(name) => {
-                return Ok(match names::normalise_new(&name) {
+                if let Ok(found) = self.mailboxes.find(delivery.account, &name).await {
+                    return Ok(Place::Id(found.id));
+                }
+                return Ok(match self.mailboxes.new_name(&name) {
                     Ok(name) => Place::Named(name),
                     Err(error) => {
                         tracing::warn!(name, %error, "a filter wants a folder that cannot be");

@@ -103,7 +103,7 @@ impl Mailboxes {
         name: &str,
         special_use: Option<SpecialUse>,
     ) -> Result<MailboxInfo> {
-        let name = names::normalise_new(name)?;
+        let name = self.new_name(name)?;
         self.create_account(account).await?;
         self.create_named(account, name, special_use).await
     }
@@ -114,11 +114,21 @@ impl Mailboxes {
     /// # Errors
     /// As [`create`](Mailboxes::create).
     pub async fn create_beside(&self, account: AccountId, name: &str) -> Result<MailboxInfo> {
-        let name = names::normalise_new(name)?;
+        let name = self.new_name(name)?;
         if name.split(names::SEPARATOR).next() == Some(INBOX) {
             return Err(Error::BadName("be INBOX, which is somebody's"));
         }
         self.create_named(account, name, None).await
+    }
+
+    /// The kept form of a name that a mailbox is to be made with.
+    ///
+    /// # Errors
+    /// [`Error::BadName`], also beyond the limits of [`Options`](super::Options).
+    pub fn new_name(&self, name: &str) -> Result<String> {
+        let name = names::normalise_new(name)?;
+        self.shared.options.names.check(&name)?;
+        Ok(name)
     }
 
     async fn create_named(

@@ -18,7 +18,7 @@ use super::{
     keys::{self, Account},
     label::Event,
     log::Record,
-    names::{self, INBOX},
+    names::INBOX,
     row::{Read, Stored},
     select::uid_of,
     types::MailboxId,
@@ -33,7 +33,7 @@ impl Mailboxes {
     /// [`Error::InboxIsPermanent`]; [`Error::HasChildren`] if the name is a
     /// parent only; [`Error::NoSuchMailbox`]; [`Error::Store`].
     pub async fn delete(&self, account: AccountId, name: &str) -> Result<()> {
-        let name = names::normalise(name).map_err(|_| Error::NoSuchMailbox)?;
+        let name = self.kept_name(account, name).await?;
         if name == INBOX {
             return Err(Error::InboxIsPermanent);
         }

@@ -136,7 +136,7 @@ impl Mailboxes {
     /// # Errors
     /// [`Error::NoSuchMailbox`], [`Error::Store`].
     pub async fn find(&self, account: AccountId, name: &str) -> Result<MailboxInfo> {
-        let name = names::normalise(name).map_err(|_| Error::NoSuchMailbox)?;
+        let name = self.kept_name(account, name).await?;
         let id = self.id_of(account, &name).await?;
         self.info(account, id.ok_or(Error::NoSuchMailbox)?).await
     }
@@ -233,6 +233,25 @@ impl Mailboxes {
             draft.expect(key.clone(), Expect::Present);
             draft.delete(key);
             draft.add(Account::Subscriptions, -1);
+        }
+    }
+
+    /// How a name is kept, if there is such a mailbox: mailboxes that were made
+    /// before names were normalised keep theirs until they are renamed.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchMailbox`] for what cannot be a name, [`Error::Store`].
+    pub async fn kept_name(&self, account: AccountId, name: &str) -> Result<String> {
+        let normal = names::normalise(name).map_err(|_| Error::NoSuchMailbox)?;
+        match names::as_given(name) {
+            Ok(given)
+                if given != normal
+                    && self.id_of(account, &normal).await?.is_none()
+                    && self.id_of(account, &given).await?.is_some() =>
+            {
+                Ok(given)
+            }
+            _ => Ok(normal),
         }
     }
 

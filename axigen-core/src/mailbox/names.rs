@@ -5,9 +5,13 @@
 //! and no line or paragraph separators; a new name has no `*` and no `%`, which
 //! LIST could not ask for. A first level that spells INBOX in any case is
 //! `INBOX` ([RFC 9051 §5.1](https://www.rfc-editor.org/rfc/rfc9051#section-5.1)).
-//! Otherwise names are compared byte by byte and kept as they were given: no
-//! Unicode normalisation is done, so composed and decomposed spellings are two
-//! names, as they are to a client.
+//! Names are kept in Unicode's Normalization Form C, so that composed and
+//! decomposed spellings are one name
+//! ([RFC 9051 §5.1](https://www.rfc-editor.org/rfc/rfc9051#section-5.1),
+//! [RFC 5198 §3](https://www.rfc-editor.org/rfc/rfc5198#section-3)); otherwise they
+//! are compared byte by byte. [`Limits`] are for new names and can be set lower.
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::{
     error::{Error, Result},
@@ -23,9 +27,59 @@ pub const MAX_BYTES: usize = 1000;
 /// Most levels of a name.
 pub const MAX_LEVELS: usize = 32;
 
+/// What a new name may be. Names that are there already stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest name, in bytes; [`MAX_BYTES`] holds in any case.
+    pub bytes: usize,
+    /// Longest level of a name, in bytes.
+    pub level_bytes: usize,
+    /// Most levels; [`MAX_LEVELS`] holds in any case.
+    pub levels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            bytes: MAX_BYTES,
+            level_bytes: 255,
+            levels: MAX_LEVELS,
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a name in its kept form is within them ([`Error::BadName`]).
+    pub fn check(&self, name: &str) -> Result<()> {
+        if name.len() > self.bytes {
+            return Err(Error::BadName("be that long"));
+        }
+        if name.split(SEPARATOR).count() > self.levels {
+            return Err(Error::BadName("have so many levels"));
+        }
+        match name
+            .split(SEPARATOR)
+            .any(|level| level.len() > self.level_bytes)
+        {
+            true => Err(Error::BadName("have so long a level")),
+            false => Ok(()),
+        }
+    }
+}
+
 /// A name in the form it is kept in, or the rule it breaks
 /// ([`Error::BadName`]).
 pub fn normalise(name: &str) -> Result<String> {
+    // The length first: what is normalised is never large.
+    if name.len() > MAX_BYTES || is_nfc(name) {
+        return as_given(name);
+    }
+    as_given(&name.nfc().collect::<String>())
+}
+
+/// The same without Unicode's normalisation: how names were kept before there
+/// was any.
+pub(crate) fn as_given(name: &str) -> Result<String> {
     if name.is_empty() {
         return Err(Error::BadName("be empty"));
     }
@@ -151,6 +205,42 @@ mod tests {
         assert!(normalise(&["x"; MAX_LEVELS].join("/")).is_ok());
         assert!(normalise(&["x"; MAX_LEVELS + 1].join("/")).is_err());
         assert!(normalise(&"x/".repeat(1 << 20)).is_err());
+    }
+
+    #[test]
+    fn limits_of_new_names() {
+        let limits = Limits {
+            bytes: 10,
+            level_bytes: 4,
+            levels: 3,
+        };
+        for (name, fits) in [
+            ("1234/1234", true),
+            ("1234/1234/1", false),
+            ("12345", false),
+            ("a/b/c", true),
+            ("a/b/c/d", false),
+            ("ää", true),
+            ("äää", false),
+        ] {
+            assert_eq!(limits.check(name).is_ok(), fits, "{name}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_text_are_one_name() {
+        for (given, kept) in [
+            ("Entwu\u{308}rfe", "Entwürfe"),
+            ("\u{212b}ngstro\u{308}m/\u{2126}", "\u{c5}ngström/\u{3a9}"),
+            ("\u{1100}\u{1161}", "\u{ac00}"),
+            // Compatible, but not the same.
+            ("\u{fb01}", "\u{fb01}"),
+        ] {
+            assert_eq!(normalise(given).unwrap(), kept);
+            assert_eq!(normalise_new(given).unwrap(), kept);
+        }
+        // One that grows: it is looked at again.
+        assert!(normalise(&"\u{1d160}".repeat(MAX_BYTES / 4)).is_err());
     }
 
     #[test]

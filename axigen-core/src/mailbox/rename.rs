@@ -27,8 +27,8 @@ impl Mailboxes {
     /// also when a name below would become too long, [`Error::TooMany`]
     /// mailboxes, [`Error::Store`].
     pub async fn rename(&self, account: AccountId, from: &str, to: &str) -> Result<()> {
-        let from = names::normalise(from).map_err(|_| Error::NoSuchMailbox)?;
-        let to = names::normalise_new(to)?;
+        let from = self.kept_name(account, from).await?;
+        let to = self.new_name(to)?;
         if from == INBOX {
             return self.rename_inbox(account, &to).await;
         }
@@ -56,7 +56,7 @@ impl Mailboxes {
         let mut new = Vec::with_capacity(old.len());
         for (name, _) in &old {
             let rest = name.strip_prefix(from).unwrap_or_default();
-            new.push(names::normalise(&format!("{to}{rest}"))?);
+            new.push(self.new_name(&format!("{to}{rest}"))?);
         }
         let mut wanted: Vec<_> = new.iter().map(|name| keys::name(name)).collect();
         wanted.extend(old.iter().map(|(_, id)| keys::mailbox(*id)));

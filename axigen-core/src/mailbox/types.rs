@@ -309,6 +309,8 @@ pub struct Flagged {
 /// Limits of an account's mailboxes, and where UID validity begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// What names of new mailboxes may be.
+    pub names: super::names::Limits,
     /// Most mailboxes of an account.
     pub mailboxes: u32,
     /// Most keywords ever used in an account; they are never forgotten.
@@ -330,6 +332,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            names: super::names::Limits::default(),
             mailboxes: 10_000,
             keywords: 1000,
             uid_validity: None,

@@ -10,6 +10,7 @@ mod account;
 mod file;
 mod lines;
 mod logins;
+mod mailboxes;
 mod render;
 mod search;
 mod service;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
 pub use file::{Problem, load, parse};
 pub use logins::LoginSettings;
+pub use mailboxes::MailboxSettings;
 pub use render::render;
 pub use search::SearchSettings;
 pub use service::{
@@ -84,6 +86,8 @@ pub struct Settings {
     pub accounts: AccountSettings,
     /// Where mail, accounts and everything else is kept.
     pub store: StoreSettings,
+    /// Limits of mailboxes.
+    pub mailboxes: MailboxSettings,
     /// The index of words that makes searches fast.
     pub search: SearchSettings,
     /// Limits on the connections of each listener, for all services.
@@ -115,6 +119,7 @@ impl Default for Settings {
             tls: TlsSettings::default(),
             accounts: AccountSettings::default(),
             store: StoreSettings::default(),
+            mailboxes: MailboxSettings::default(),
             search: SearchSettings::default(),
             limits: default_connection_limits(),
             logins: LoginSettings::default(),

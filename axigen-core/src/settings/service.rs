@@ -286,6 +286,12 @@ pub struct ImapSettings {
     /// the other character the two change places, so nothing is lost by changing
     /// it; clients have to be told the new names.
     pub separator: char,
+    /// Whether a client that has not enabled UTF8=ACCEPT is shown headers in ASCII
+    /// and refused messages with other ones, which is the letter of RFC 9755 §8.
+    /// Without it every client brings and gets the bytes as they are: clients
+    /// have lived with raw headers of old mail for long, and one that copies a
+    /// mailbox here would lose what is refused.
+    pub ascii_headers: bool,
     /// What GETMETADATA says of the server: a sentence (/shared/comment).
     pub comment: String,
     /// What GETMETADATA says of who looks after the server: a URL, as
@@ -365,6 +371,7 @@ impl Default for ImapSettings {
             share_across_domains: false,
             urls: 100,
             url_submitters: Vec::new(),
+            ascii_headers: false,
             search_contexts: 16,
             notify_mailboxes: 5000,
             search_mailboxes: 10_000,

@@ -8,7 +8,8 @@ use axigen_proto::smtp::address::DomainName;
 use super::LoginSettings;
 use super::{AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings};
 use super::{
-    Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode, TlsPolicy,
+    MailboxSettings, Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode,
+    TlsPolicy,
 };
 use crate::dns;
 use crate::mailbox::names;
@@ -32,6 +33,7 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
     outgoing(&settings.smtp_out, &mut problems);
     store(&settings.store, &mut problems);
     search(&settings.search, &mut problems);
+    mailboxes(&settings.mailboxes, &mut problems);
     let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
     let mut taken = HashMap::new();
     for (name, common) in settings.services() {
@@ -212,6 +214,30 @@ fn store(settings: &StoreSettings, problems: &mut Vec<Problem>) {
         problems.push(Problem::new(
             "store.scrub_rate",
             "it must be more than 0; `scrub = 0` reads nothing through",
+        ));
+    }
+}
+
+fn mailboxes(settings: &MailboxSettings, problems: &mut Vec<Problem>) {
+    // The mailboxes that every account begins with need some room.
+    let name = 16..=names::MAX_BYTES as u64;
+    let levels = 1..=names::MAX_LEVELS as u32;
+    for (option, size) in [
+        ("mailboxes.name_size", settings.name_size),
+        ("mailboxes.level_size", settings.level_size),
+    ] {
+        if !name.contains(&size.0) {
+            let (least, most) = (name.start(), name.end());
+            problems.push(Problem::new(
+                option,
+                format!("it must be from {least} to {most} bytes, not {size}"),
+            ));
+        }
+    }
+    if !levels.contains(&settings.levels) {
+        problems.push(Problem::new(
+            "mailboxes.levels",
+            format!("it must be from 1 to 32, not {}", settings.levels),
         ));
     }
 }

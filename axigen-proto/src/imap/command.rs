@@ -370,6 +370,9 @@ pub struct Search {
     pub uid: bool,
     /// RETURN options ([RFC 4731](https://www.rfc-editor.org/rfc/rfc4731)); `None` when RETURN was not given.
     pub returns: Option<SearchReturn>,
+    /// What of new messages among the results is told, with UPDATE
+    /// ([RFC 5465 §7](https://www.rfc-editor.org/rfc/rfc5465#section-7)).
+    pub update_items: Vec<FetchAttribute>,
     /// What to look for; several keys all have to match. Texts are UTF-8
     /// whatever charset was named (US-ASCII or UTF-8, others are refused).
     pub keys: Vec<SearchKey>,

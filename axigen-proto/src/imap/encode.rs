@@ -24,6 +24,7 @@ const QUOTED: usize = 1024;
 pub struct Encoder<'a> {
     out: &'a mut BytesMut,
     rev2: bool,
+    utf8: bool,
     separator: Separator,
 }
 
@@ -35,8 +36,18 @@ impl<'a> Encoder<'a> {
         Encoder {
             out,
             rev2,
+            utf8: rev2,
             separator: Separator::Slash,
         }
+    }
+
+    /// The same with UTF-8 in names and quoted strings also without IMAP4rev2,
+    /// once the client has enabled UTF8=ACCEPT
+    /// ([RFC 9755 §3](https://www.rfc-editor.org/rfc/rfc9755#section-3)).
+    #[must_use]
+    pub fn with_utf8(mut self, utf8: bool) -> Self {
+        self.utf8 |= utf8;
+        self
     }
 
     /// The same with another hierarchy separator in names.
@@ -497,7 +508,7 @@ impl<'a> Encoder<'a> {
         for namespace in namespaces {
             self.put("(");
             let prefix = self.separator.swap(&namespace.prefix);
-            if self.rev2 {
+            if self.utf8 {
                 self.string(prefix.as_bytes());
             } else {
                 self.string(utf7::encode(&prefix).as_bytes());
@@ -530,7 +541,7 @@ impl<'a> Encoder<'a> {
     /// `mailbox = "INBOX" / astring`
     pub fn mailbox(&mut self, name: &MailboxName) {
         let name = self.separator.swap(name.as_str());
-        if self.rev2 {
+        if self.utf8 {
             self.astring(name.as_bytes());
         } else {
             self.astring(utf7::encode(&name).as_bytes());
@@ -568,7 +579,7 @@ impl<'a> Encoder<'a> {
         }
         let quotable = text.len() <= QUOTED
             && !text.iter().any(|b| matches!(b, b'\r' | b'\n'))
-            && (text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok());
+            && (text.is_ascii() || self.utf8 && std::str::from_utf8(text).is_ok());
         if !quotable {
             self.print(format_args!("{{{}}}\r\n", text.len()));
             self.out.put_slice(text);

@@ -37,6 +37,8 @@ use super::types::{StatusItem, Tag, is_tag_char};
 pub struct Grammar {
     /// Whether IMAP4rev2 is enabled: mailbox names are then UTF-8.
     pub rev2: bool,
+    /// Whether UTF8=ACCEPT is enabled (RFC 9755): likewise.
+    pub utf8_accept: bool,
     /// How deep search keys may be nested.
     pub nesting: usize,
     /// What separates the levels of names.
@@ -47,9 +49,17 @@ impl Default for Grammar {
     fn default() -> Self {
         Grammar {
             rev2: false,
+            utf8_accept: false,
             nesting: 64,
             separator: Separator::Slash,
         }
+    }
+}
+
+impl Grammar {
+    /// Whether quoted strings and names are UTF-8.
+    pub(crate) fn utf8(&self) -> bool {
+        self.rev2 || self.utf8_accept
     }
 }
 
@@ -158,7 +168,7 @@ pub(crate) fn arguments(
 pub(crate) fn saves(grammar: &Grammar, name: Name, rest: &[u8]) -> bool {
     let returns = match name {
         Name::Search | Name::UidSearch | Name::Sort | Name::UidSort => {
-            esearch::return_options(rest)
+            map(esearch::return_options, |(returns, _)| returns).parse(rest)
         }
         Name::Esearch => multisearch::return_options(grammar, rest),
         _ => return false,

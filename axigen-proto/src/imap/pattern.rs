@@ -3,6 +3,8 @@
 use super::command::ListPattern;
 use super::types::MailboxName;
 
+const INBOX: &str = "INBOX";
+
 impl ListPattern {
     /// Whether a name matches this pattern behind `reference`.
     ///
@@ -12,10 +14,12 @@ impl ListPattern {
     /// most the length of the pattern times the length of the name, whatever
     /// the wildcards (no backtracking).
     pub fn matches(&self, reference: &str, name: &MailboxName, delimiter: Option<char>) -> bool {
-        let fold = name.is_inbox();
+        // RFC 9051 §5.1: INBOX in any case, also above what is below it.
+        let rest = name.as_str().strip_prefix(INBOX);
+        let is_inbox = rest.is_some_and(|rest| rest.is_empty() || rest.chars().next() == delimiter);
+        let folded = if is_inbox { INBOX.len() } else { 0 };
         let mut pattern: Vec<char> = Vec::with_capacity(reference.len() + self.0.len());
         for c in reference.chars().chain(self.0.chars()) {
-            let c = if fold { c.to_ascii_uppercase() } else { c };
             // Neighbouring wildcards are as good as one; the stronger one wins.
             match (pattern.last().copied(), c) {
                 (Some('*'), '*' | '%') | (Some('%'), '%') => {}
@@ -31,7 +35,7 @@ impl ListPattern {
         here[0] = true;
         skip_wildcards(&pattern, &mut here);
         let mut next = vec![false; pattern.len() + 1];
-        for c in name.as_str().chars() {
+        for (position, c) in name.as_str().chars().enumerate() {
             next.fill(false);
             let mut alive = false;
             for (at, &wanted) in pattern.iter().enumerate() {
@@ -43,6 +47,9 @@ impl ListPattern {
                     '%' if Some(c) != delimiter => next[at] = true,
                     '%' => continue,
                     _ if wanted == c => next[at + 1] = true,
+                    _ if position < folded && wanted.eq_ignore_ascii_case(&c) => {
+                        next[at + 1] = true;
+                    }
                     _ => continue,
                 }
                 alive = true;
@@ -91,6 +98,11 @@ mod tests {
             ("inbox", "INBOX", true),
             ("in%", "INBOX", true),
             ("inbox", "inbox/x", false),
+            ("inbox/%", "INBOX/x", true),
+            ("iN*x", "INBOX/x", true),
+            ("inbox/X", "INBOX/x", false),
+            ("inboxes", "INBOXES", false),
+            ("%/inbox", "a/INBOX", false),
             ("foo", "FOO", false),
             ("", "", true),
             ("", "a", false),

@@ -171,7 +171,8 @@ pub enum Event {
         /// As it came.
         url: String,
     },
-    /// The next piece of the message or text. The command may be ended early with
+    /// The next piece of the message or text. Bytes are NUL in a literal8 only
+    /// ([RFC 3516 §4.4](https://www.rfc-editor.org/rfc/rfc3516#section-4.4)). The command may be ended early with
     /// [`Server::finish`]; the rest of the message is then thrown away.
     AppendBody(Bytes),
     /// The command, and so its last message, is complete.
@@ -179,8 +180,8 @@ pub enum Event {
         /// The command's tag, for `finish`.
         tag: Tag,
     },
-    /// The command was broken behind its message: drop the message. The session
-    /// has answered.
+    /// The command was broken in its message or behind it: drop the message. The
+    /// session has answered, or will at the end of the command.
     AppendAborted,
     /// IDLE has begun (RFC 2177): send changes with [`Server::untagged`] as they happen.
     IdleStart {
@@ -284,7 +285,12 @@ enum Phase {
         literal: Option<Literal>,
     },
     /// The message, or a text that is a part of it, comes.
-    AppendBody { open: Open, left: u64 },
+    AppendBody {
+        open: Open,
+        left: u64,
+        /// Whether it is a literal8.
+        binary: bool,
+    },
     /// What follows behind a literal comes.
     AppendTail { open: Open },
     /// IDLE; DONE is awaited.
@@ -517,11 +523,11 @@ impl Server {
     }
 
     fn say(&mut self, response: &Response) {
-        self.out.response(self.enabled.rev2, response);
+        self.out.response(self.enabled, response);
     }
 
     fn tagged(&mut self, tag: &Tag, status: &Status) {
-        self.out.tagged(self.enabled.rev2, tag, status);
+        self.out.tagged(self.enabled, tag, status);
     }
 
     /// Answers a command that was refused, and counts it if it was wrong.

@@ -169,6 +169,35 @@ mod tests {
         }
 
         #[test]
+        fn whatever_comes_has_one_form_or_none(wire in any::<Vec<u8>>()) {
+            if let Ok(name) = decode(&wire) {
+                prop_assert_eq!(encode(&name).into_bytes(), wire);
+            }
+        }
+
+        /// A name with one byte changed, left out or put in is another name or none.
+        #[test]
+        fn a_spoilt_form_never_means_the_same(
+            name in "[a-z&/äß日\u{1f600}\u{1}]{0,12}",
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+            how in 0..3,
+        ) {
+            let right = encode(&name).into_bytes();
+            let mut wire = right.clone();
+            let position = at.index(wire.len() + 1);
+            match how {
+                0 => wire.insert(position, byte),
+                _ if position == wire.len() => {}
+                1 => drop(wire.remove(position)),
+                _ => wire[position] = byte,
+            }
+            if wire != right {
+                prop_assert_ne!(decode(&wire).ok(), Some(name));
+            }
+        }
+
+        #[test]
         fn what_is_read_is_written_the_same(wire in "[a-z&,A-Z0-9/+-]{0,20}") {
             if let Ok(name) = decode(wire.as_bytes()) {
                 prop_assert_eq!(encode(&name), wire);

@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::surrogate::Surrogate;
+use crate::surrogate::Surrogate;
 
 /// Writes a message that comes in pieces.
 #[derive(Debug)]

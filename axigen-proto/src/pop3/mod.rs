@@ -5,14 +5,11 @@
 //! | [`command`] | commands as values |
 //! | [`parse`] | the grammar |
 //! | [`body`] | messages on the wire: dots stuffed, TOP cut |
-//! | `surrogate` | messages for clients that do not know UTF-8 |
 //! | [`text`] | what is said, in each language |
 //! | [`server`] | the session |
 
 pub mod body;
 pub mod command;
-mod field;
 pub mod parse;
 pub mod server;
-mod surrogate;
 pub mod text;

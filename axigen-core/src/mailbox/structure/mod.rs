@@ -10,8 +10,10 @@
 //! | `fields` | header fields, parameters |
 //! | `addresses` | address lists |
 //! | `record` | the compact record |
+//! | `binary` | NUL bytes |
 
 mod addresses;
+mod binary;
 mod fields;
 mod record;
 mod walk;
@@ -23,6 +25,7 @@ use axigen_proto::imap::structure::{
 };
 use bytes::Bytes;
 
+pub use binary::{NulOutsideOfParts, without_nul};
 pub use fields::{Field, header_fields};
 
 /// Deepest nesting of parts; deeper ones are opaque.
@@ -47,6 +50,11 @@ pub const TEXTS: usize = 2 * 1024 * 1024;
 pub fn address_list(value: &[u8]) -> Vec<Address> {
     let mut room = ADDRESSES;
     addresses::parse(value, &mut room)
+}
+
+/// Where the header of a message ends, its blank line included.
+pub fn header_end(message: &[u8]) -> usize {
+    walk::header_end(message, 0, message.len())
 }
 
 /// The structure of one message.

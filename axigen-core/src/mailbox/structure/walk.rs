@@ -63,7 +63,7 @@ pub(super) fn message(raw: &[u8]) -> Structure {
 }
 
 /// Where the header of an entity ends, its blank line included.
-fn header_end(raw: &[u8], start: usize, end: usize) -> usize {
+pub(super) fn header_end(raw: &[u8], start: usize, end: usize) -> usize {
     let mut at = start;
     while let Some(line) = raw.get(at..end).filter(|line| !line.is_empty()) {
         let length = memchr(line).map_or(line.len(), |at| at + 1);

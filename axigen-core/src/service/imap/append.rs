@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::namespace::no_permission;
 use super::selected::kept;
 use super::{Done, ImapConn, Talk, limit, status};
+use crate::mailbox::structure::{header_end, without_nul};
 use crate::mailbox::{
     Appended, FlagChange, Flags, NewMessage, Place, Quota, Replaces, Target, View,
 };
@@ -20,7 +21,6 @@ use crate::service::{InFlight, Share};
 /// Messages that are coming.
 #[derive(Debug)]
 pub(super) struct Appending {
-    tag: Tag,
     view: View,
     quota: Quota,
     /// Bytes and messages the account holds, without what is replaced.
@@ -80,6 +80,14 @@ impl Coming {
         })
     }
 
+    /// Whether its header holds what RFC 5322 has not. A client may bring that once
+    /// it has enabled UTF-8
+    /// ([RFC 9755 §4](https://www.rfc-editor.org/rfc/rfc9755#section-4)).
+    fn has_utf8_header(&self) -> bool {
+        let end = header_end(&self.raw);
+        !self.raw.get(..end).unwrap_or_default().is_ascii()
+    }
+
     fn message(self) -> (NewMessage, Flags) {
         let message = NewMessage {
             raw: self.raw.freeze(),
@@ -126,6 +134,34 @@ impl Appending {
         Ok(())
     }
 
+    /// Parts that hold NUL, which a literal8 may bring, are kept in base64
+    /// ([RFC 3516 §4.4](https://www.rfc-editor.org/rfc/rfc3516#section-4.4)): FETCH can show
+    /// them to every client. The larger message must fit too.
+    fn encode_nul(&mut self, in_flight: &InFlight) -> Result<(), Status> {
+        for coming in self.messages.iter_mut().chain([&mut self.coming]) {
+            let encoded = without_nul(&coming.raw).map_err(|_| {
+                let text = "a NUL stands where no transfer encoding can hold it";
+                Status::no(text).with(Code::UnknownCte)
+            })?;
+            let Some(encoded) = encoded else { continue };
+            let growth = (encoded.len() as u64).saturating_sub(coming.raw.len() as u64);
+            coming.size = coming.size.saturating_add(growth);
+            self.total = self.total.saturating_add(growth);
+            if coming.size > self.limits.message
+                || self.total > self.limits.total.max(self.limits.message)
+            {
+                let text = "in base64, as it is kept, the message is too large";
+                return Err(Status::no(text).with(Code::TooBig));
+            }
+            if !in_flight.grow(&mut self.share, growth) {
+                let text = "too many messages at the same time, try again";
+                return Err(Status::no(text).with(Code::Unavailable));
+            }
+            coming.raw = encoded.as_slice().into();
+        }
+        Ok(())
+    }
+
     /// Another message begins.
     fn begin(&mut self, coming: Coming) -> Result<(), Status> {
         let saves = self.limits.saves;
@@ -165,7 +201,7 @@ impl Talk<'_> {
             self.ask_rights_again(conn).await?;
         }
         let limit = conn.session().append_limit();
-        match self.prepare(&tag, append, size, limit).await {
+        match self.prepare(append, size, limit).await {
             Ok(appending) => {
                 self.appending = Some(appending);
                 conn.session().proceed()?;
@@ -176,13 +212,7 @@ impl Talk<'_> {
     }
 
     /// Everything that can be refused before the first message comes.
-    async fn prepare(
-        &self,
-        tag: &Tag,
-        append: Append,
-        size: u64,
-        message: u64,
-    ) -> Result<Appending, Status> {
+    async fn prepare(&self, append: Append, size: u64, message: u64) -> Result<Appending, Status> {
         let coming = Coming::new(&append.flags, append.date)?;
         let mailboxes = &self.context.mailboxes;
         let name = append.mailbox.as_str();
@@ -207,7 +237,6 @@ impl Talk<'_> {
         }
         let settings = self.context.settings.load();
         let mut appending = Appending {
-            tag: tag.clone(),
             view,
             quota,
             held,
@@ -331,28 +360,22 @@ impl Talk<'_> {
         }
     }
 
-    pub(super) fn append_body(&mut self, conn: &mut ImapConn, bytes: Bytes) -> Done {
+    pub(super) fn append_body(&mut self, bytes: Bytes) {
         let Some(appending) = &mut self.appending else {
-            return Ok(());
+            return;
         };
-        // RFC 9051 §4.3.1: a literal of a message has no NUL. RFC 3516 §4.4: a literal8 may, and
-        // this code says that it is not kept.
-        if bytes.contains(&0) {
-            let tag = appending.tag.clone();
-            self.appending = None;
-            let status = Status::no("the message has a NUL").with(Code::UnknownCte);
-            conn.session().finish(&tag, status)?;
-            return Ok(());
-        }
         appending.coming.raw.extend_from_slice(&bytes);
-        Ok(())
     }
 
     pub(super) async fn append_end(&mut self, conn: &mut ImapConn, tag: Tag) -> Done {
-        let Some(appending) = self.appending.take() else {
+        let Some(mut appending) = self.appending.take() else {
             conn.session().finish(&tag, not_taken())?;
             return Ok(());
         };
+        if let Err(status) = appending.encode_nul(&self.context.in_flight) {
+            conn.session().finish(&tag, status)?;
+            return Ok(());
+        }
         let Appending {
             view,
             quota,
@@ -367,6 +390,13 @@ impl Talk<'_> {
         if messages.iter().any(|coming| coming.size == 0) {
             let status = Status::no("a message without content is not appended, so none is");
             conn.session().finish(&tag, status)?;
+            return Ok(());
+        }
+        let ascii = self.context.settings.load().imap.ascii_headers;
+        if ascii && !conn.session().enabled().utf8() && messages.iter().any(Coming::has_utf8_header)
+        {
+            let text = "a header beyond ASCII needs ENABLE UTF8=ACCEPT";
+            conn.session().finish(&tag, Status::no(text))?;
             return Ok(());
         }
         let mut seen = Vec::with_capacity(messages.len());

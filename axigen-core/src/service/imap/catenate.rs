@@ -161,6 +161,7 @@ impl Named {
             row: &self.row,
             structure: self.structure.as_deref(),
             content: None,
+            ascii: false,
         }
     }
 }

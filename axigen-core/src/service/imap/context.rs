@@ -4,7 +4,7 @@
 //! What changed in the mailbox is looked at once for each of them, together with
 //! what the client is told of it, so the work is proportional to what changed.
 
-use axigen_proto::imap::command::{SearchKey, SearchReturn};
+use axigen_proto::imap::command::{FetchAttribute, SearchKey, SearchReturn};
 use axigen_proto::imap::extensions::context::Shift;
 use axigen_proto::imap::extensions::multisearch::FoundIn;
 use axigen_proto::imap::extensions::sort::{SortBy, SortCriterion};
@@ -29,6 +29,8 @@ pub(super) struct Context {
     keys: Vec<SearchKey>,
     /// Of SORT.
     criteria: Option<Vec<SortCriterion>>,
+    /// What is told of new messages (RFC 5465 §7).
+    items: Vec<FetchAttribute>,
     /// UIDs in their order.
     found: Vec<u32>,
 }
@@ -41,6 +43,7 @@ pub(super) struct Asked<'c> {
     pub(super) keys: &'c [SearchKey],
     pub(super) criteria: Option<&'c [SortCriterion]>,
     pub(super) found_in: Option<FoundIn>,
+    pub(super) items: &'c [FetchAttribute],
     /// Whether all messages were looked at.
     pub(super) whole: bool,
 }
@@ -187,6 +190,7 @@ impl Talk<'_> {
             uid: asked.uid,
             keys: asked.keys.to_vec(),
             criteria: asked.criteria.map(<[SortCriterion]>::to_vec),
+            items: asked.items.to_vec(),
             found,
         });
         Ok(())
@@ -207,18 +211,28 @@ impl Talk<'_> {
     }
 
     /// Tells what messages that came or changed mean to results that are kept:
-    /// REMOVEFROM, then ADDTO.
-    pub(super) async fn tell_contexts(&mut self, conn: &mut ImapConn, rows: &[Row]) -> Done {
+    /// REMOVEFROM, then ADDTO. Of those that are `new`, what UPDATE asked for is
+    /// told before (RFC 5465 §7).
+    pub(super) async fn tell_contexts(
+        &mut self,
+        conn: &mut ImapConn,
+        rows: &[Row],
+        new: &[u32],
+    ) -> Done {
         let Some(selected) = &mut self.selected else {
             return Ok(());
         };
         if rows.is_empty() || selected.contexts.is_empty() {
             return Ok(());
         }
+        let mut new = new.to_vec();
+        new.sort_unstable();
         let mut contexts = std::mem::take(&mut selected.contexts);
         for context in &mut contexts {
             match self.changed_in(context, rows).await {
-                Ok(responses) => {
+                Ok((responses, mut came)) => {
+                    came.retain(|uid| new.binary_search(uid).is_ok());
+                    self.show(conn, came, &context.items).await?;
                     for response in &responses {
                         conn.session().untagged(response)?;
                     }
@@ -232,9 +246,14 @@ impl Talk<'_> {
         Ok(())
     }
 
-    async fn changed_in(&self, of: &mut Context, rows: &[Row]) -> Result<Vec<Response>, Error> {
+    /// What is told of the results, and the UIDs of messages that came to them.
+    async fn changed_in(
+        &self,
+        of: &mut Context,
+        rows: &[Row],
+    ) -> Result<(Vec<Response>, Vec<u32>), Error> {
         let Some(selected) = &self.selected else {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         };
         let account = selected.view.account;
         let search = Search::new(&of.keys, &self.surroundings(selected));
@@ -257,6 +276,7 @@ impl Talk<'_> {
             false => selected.seq(of),
         };
         responses.extend(of.remove(&left, numbered));
+        let uids = came.iter().map(|row| row.uid).collect();
         let mut shifts = Vec::new();
         for row in came {
             let at = match &of.criteria {
@@ -272,7 +292,7 @@ impl Talk<'_> {
         if !shifts.is_empty() {
             responses.push(of.esearch(Vec::new(), shifts));
         }
-        Ok(responses)
+        Ok((responses, uids))
     }
 
     /// Where a message belongs among sorted ones: a few of them are looked at.

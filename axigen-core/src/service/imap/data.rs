@@ -1,11 +1,13 @@
 //! The bytes behind BODY[…], BINARY[…] and RFC822: ranges of the message,
 //! read and sent in pieces.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
 use axigen_proto::imap::command::{FetchAttribute, Partial, SectionText};
 use axigen_proto::imap::response::FetchItem;
+use axigen_proto::surrogate;
 use axigen_store::AccountId;
 use bytes::Bytes;
 
@@ -43,6 +45,10 @@ pub(super) struct Source<'s> {
     pub(super) structure: Option<&'s Structure>,
     /// Where its bytes are, if that is known already.
     pub(super) content: Option<&'s Content>,
+    /// Whether the client has not said that it knows UTF-8: header blocks are
+    /// then shown in ASCII. A whole message is as it is, and as large as
+    /// RFC822.SIZE says; RFC 9755 §8 leaves this to the server.
+    pub(super) ascii: bool,
 }
 
 impl Source<'_> {
@@ -56,7 +62,7 @@ impl Source<'_> {
             return Ok(Data::Nil);
         };
         Ok(match attribute {
-            FetchAttribute::Rfc822Header => Data::Range(structure.header()),
+            FetchAttribute::Rfc822Header => self.header(structure.header(), None).await?,
             FetchAttribute::Rfc822Text => Data::Range(structure.header().end..self.row.size),
             FetchAttribute::BodySection {
                 section, partial, ..
@@ -74,11 +80,14 @@ impl Source<'_> {
                 };
                 match &section.text {
                     SectionText::HeaderFields(names) => {
-                        cut_bytes(self.fields(range, names, true).await?, *partial)
+                        let fields = self.fields(range, names, true).await?;
+                        cut_bytes(self.shown(fields), *partial)
                     }
                     SectionText::HeaderFieldsNot(names) => {
-                        cut_bytes(self.fields(range, names, false).await?, *partial)
+                        let fields = self.fields(range, names, false).await?;
+                        cut_bytes(self.shown(fields), *partial)
                     }
+                    SectionText::Header | SectionText::Mime => self.header(range, *partial).await?,
                     _ => Data::Range(cut(range, *partial)),
                 }
             }
@@ -101,6 +110,22 @@ impl Source<'_> {
             },
             _ => Data::Nil,
         })
+    }
+
+    /// A header block, as the client can read it.
+    async fn header(&self, range: Range<u64>, partial: Option<Partial>) -> Result<Data> {
+        if !self.ascii || range.end.saturating_sub(range.start) > HEADER {
+            return Ok(Data::Range(cut(range, partial)));
+        }
+        let block = self.body(range).await?;
+        Ok(cut_bytes(self.shown(block), partial))
+    }
+
+    fn shown(&self, block: Bytes) -> Bytes {
+        match self.ascii.then(|| surrogate::header(&block)) {
+            Some(Cow::Owned(shown)) => shown.into(),
+            Some(Cow::Borrowed(_)) | None => block,
+        }
     }
 
     /// Sends a data item; `false` if its bytes cannot be read any more.
@@ -127,12 +152,14 @@ impl Source<'_> {
                 })?;
             }
             Data::Bytes(bytes) => {
-                conn.session().fetch_data(attribute, bytes.len() as u64)?;
+                let nul = memchr::memchr(0, &bytes).is_some();
+                conn.session()
+                    .fetch_data(attribute, bytes.len() as u64, nul)?;
                 conn.session().body(bytes)?;
             }
             Data::Range(range) => {
                 conn.session()
-                    .fetch_data(attribute, range.end - range.start)?;
+                    .fetch_data(attribute, range.end - range.start, true)?;
                 return self.stream(conn, range).await;
             }
         }
@@ -203,8 +230,8 @@ impl Source<'_> {
         };
         let content = self.body(range).await?;
         match transfer_decoded(encoding, &content) {
-            Some(std::borrow::Cow::Borrowed(_)) => Ok(Some(content)),
-            Some(std::borrow::Cow::Owned(decoded)) => Ok(Some(decoded.into())),
+            Some(Cow::Borrowed(_)) => Ok(Some(content)),
+            Some(Cow::Owned(decoded)) => Ok(Some(decoded.into())),
             None => Ok(None),
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axigen_proto::imap::command::{Fetch, FetchAttribute};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, FetchItem, Status};
+use axigen_proto::imap::structure::BodyStructure;
 use axigen_proto::imap::types::DateTime;
+use axigen_proto::surrogate;
 use axigen_store::AccountId;
 
 use super::data::{Data, Source, is_whole};
@@ -262,12 +264,14 @@ impl Talk<'_> {
         let Some(seq) = selected.seq(row.uid) else {
             return Ok(None);
         };
+        let ascii = !enabled.utf8() && self.context.settings.load().imap.ascii_headers;
         let source = Source {
             mailboxes: &self.context.mailboxes,
             account,
             row,
             structure: structure.as_deref(),
             content: content.as_ref(),
+            ascii,
         };
         let mut items = Vec::with_capacity(wanted.len());
         // Data first, without sending anything: an error is then a clean NO.
@@ -320,17 +324,22 @@ impl Talk<'_> {
                 FetchAttribute::Rfc822Size => items.push(FetchItem::Rfc822Size(row.size)),
                 FetchAttribute::Envelope => {
                     if let Some(structure) = &structure {
-                        items.push(FetchItem::Envelope(structure.envelope().clone()));
+                        let mut envelope = structure.envelope().clone();
+                        if ascii {
+                            surrogate::envelope(&mut envelope);
+                        }
+                        items.push(FetchItem::Envelope(envelope));
                     }
                 }
                 FetchAttribute::Body => {
                     if let Some(structure) = &structure {
-                        items.push(FetchItem::Body(structure.body_structure()));
+                        items.push(FetchItem::Body(body_structure(structure, ascii)));
                     }
                 }
                 FetchAttribute::BodyStructure => {
                     if let Some(structure) = &structure {
-                        items.push(FetchItem::BodyStructure(structure.body_structure()));
+                        let body = body_structure(structure, ascii);
+                        items.push(FetchItem::BodyStructure(body));
                     }
                 }
                 attribute => match source.open(attribute).await {
@@ -371,4 +380,13 @@ impl Talk<'_> {
         conn.session().fetch_end()?;
         Ok(None)
     }
+}
+
+/// The body structure, as the client can read it.
+fn body_structure(structure: &Structure, ascii: bool) -> BodyStructure {
+    let mut body = structure.body_structure();
+    if ascii {
+        surrogate::body_structure(&mut body);
+    }
+    body
 }

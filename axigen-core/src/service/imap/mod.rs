@@ -8,6 +8,7 @@
 //! | `limit` | MESSAGELIMIT: how many messages one command may be about |
 //! | `list` | LIST, LSUB, STATUS, NAMESPACE, and mailboxes made and removed |
 //! | `resync` | what a client missed since it was here last |
+//! | `old_name` | names that are kept in another spelling than they came in |
 //! | `notify` | NOTIFY: what is told of other mailboxes |
 //! | `quota` | QUOTA |
 //! | `namespace` | whose mailbox a name means, and what the user may do with it |
@@ -36,6 +37,7 @@ mod metadata;
 mod multisearch;
 mod namespace;
 mod notify;
+mod old_name;
 mod progress;
 mod quota;
 mod resync;
@@ -51,7 +53,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
-use axigen_proto::imap::command::{Command, Fetch, SearchKey, Select};
+use axigen_proto::imap::command::{Command, Fetch, FetchAttribute, SearchKey, Select};
 use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::extensions::condstore::FetchModifiers;
 use axigen_proto::imap::extensions::messagelimit::MessageLimit;
@@ -407,7 +409,7 @@ impl Talk<'_> {
             } => self.append_next(conn, &tag, (flags, date), size)?,
             Event::AppendText { tag, size } => self.append_text(conn, &tag, size)?,
             Event::AppendUrl { tag, url } => self.append_url(conn, &tag, &url).await?,
-            Event::AppendBody(bytes) => self.append_body(conn, bytes)?,
+            Event::AppendBody(bytes) => self.append_body(bytes),
             Event::AppendEnd { tag } => self.append_end(conn, tag).await?,
             Event::AppendAborted => self.appending = None,
             Event::IdleStart { .. } => {
@@ -481,6 +483,7 @@ impl Talk<'_> {
         // Commands about messages are about the account their mailbox is in.
         let open = self.selected.as_ref().map(|selected| selected.view.account);
         let of_open = open.unwrap_or(account);
+        let given = self.given_name(account, &command).await;
         let mut status = match command {
             Command::Noop | Command::Check | Command::Enable(_) => Status::ok("done"),
             Command::Select(select) => self.select(conn, &select, false).await?,
@@ -544,6 +547,11 @@ impl Talk<'_> {
             | Command::Compress
             | Command::Idle => Status::bad("not now"),
         };
+        if status.kind == StatusKind::Ok
+            && let Some((given, kept)) = given
+        {
+            self.tell_kept_name(conn, account, given, &kept).await?;
+        }
         if !leaves {
             let expunged = self.update(conn, expunge_allowed).await?;
             // RFC 7162 §3.2.7, §3.2.9; RFC 6851 §4.4
@@ -608,8 +616,8 @@ impl Talk<'_> {
                 for response in &update.responses {
                     conn.session().untagged(response)?;
                 }
-                self.tell_items(conn, update.new).await?;
-                self.tell_contexts(conn, &update.rows).await?;
+                self.tell_items(conn, &update.new).await?;
+                self.tell_contexts(conn, &update.rows, &update.new).await?;
                 return Ok(update.expunged);
             }
             Err(crate::mailbox::Error::NoSuchMailbox) => {
@@ -634,24 +642,37 @@ impl Talk<'_> {
     }
 
     /// What NOTIFY wants to be told of each new message.
-    async fn tell_items(&mut self, conn: &mut ImapConn, new: Vec<u32>) -> Done {
+    async fn tell_items(&mut self, conn: &mut ImapConn, new: &[u32]) -> Done {
         let (Some(notify), Some(selected)) = (&mut self.notify, &self.selected) else {
             return Ok(());
         };
         let open = (selected.view.account, selected.view.mailbox);
-        let new = notify.of_others(open, new);
+        let new = notify.of_others(open, new.to_vec());
         let attributes = notify.items().to_vec();
-        if new.is_empty() || attributes.is_empty() {
+        self.show(conn, new, &attributes).await
+    }
+
+    /// Shows these of messages without having been asked by FETCH.
+    async fn show(
+        &mut self,
+        conn: &mut ImapConn,
+        uids: Vec<u32>,
+        attributes: &[FetchAttribute],
+    ) -> Done {
+        let Some(selected) = &self.selected else {
+            return Ok(());
+        };
+        if uids.is_empty() || attributes.is_empty() {
             return Ok(());
         }
-        let ranges = new.into_iter().map(|uid| SequenceRange {
+        let ranges = uids.into_iter().map(|uid| SequenceRange {
             from: SequenceNumber::Number(uid),
             to: SequenceNumber::Number(uid),
         });
         let fetch = Fetch {
             uid: true,
             set: SequenceSet::Ranges(ranges.collect()),
-            attributes,
+            attributes: attributes.to_vec(),
             modifiers: FetchModifiers::default(),
         };
         let account = selected.view.account;

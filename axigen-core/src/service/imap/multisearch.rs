@@ -134,6 +134,7 @@ impl Talk<'_> {
                     keys: &command.keys,
                     criteria: None,
                     found_in: Some(of),
+                    items: &command.update_items,
                     whole: found.lowest.is_none(),
                 };
                 self.keep(conn, asked, found.uids)?;

@@ -142,6 +142,7 @@ impl Talk<'_> {
                 keys: &command.keys,
                 criteria: None,
                 found_in: None,
+                items: &command.update_items,
                 whole: lowest.is_none(),
             };
             self.keep(conn, asked, uids)?;

@@ -95,6 +95,7 @@ impl Talk<'_> {
                 keys: &command.keys,
                 criteria: Some(&command.criteria),
                 found_in: None,
+                items: &command.update_items,
                 whole: true,
             };
             self.keep(conn, asked, uids)?;

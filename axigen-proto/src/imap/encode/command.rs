@@ -118,13 +118,13 @@ impl Encoder<'_> {
                     self.client_filter(source);
                 }
                 self.put(")");
-                self.returns(Some(search.returns));
-                self.put(" CHARSET UTF-8");
+                self.returns(Some(search.returns), &search.update_items);
+                self.client_charset();
                 self.search_keys(&search.keys);
             }
             Command::Sort(sort) => {
                 self.print(format_args!("{}SORT", uid_prefix(sort.uid)));
-                self.returns(sort.returns);
+                self.returns(sort.returns, &sort.update_items);
                 self.put(" (");
                 for (index, SortCriterion { reverse, by }) in sort.criteria.iter().enumerate() {
                     let space = if index > 0 { " " } else { "" };
@@ -460,12 +460,19 @@ impl Encoder<'_> {
 
     fn client_search(&mut self, search: &Search) {
         self.print(format_args!("{}SEARCH", uid_prefix(search.uid)));
-        self.returns(search.returns);
-        self.put(" CHARSET UTF-8");
+        self.returns(search.returns, &search.update_items);
+        self.client_charset();
         self.search_keys(&search.keys);
     }
 
-    fn returns(&mut self, returns: Option<SearchReturn>) {
+    /// RFC 9755 §3: none behind UTF8=ACCEPT; RFC 9051 §6.4.4: UTF-8 needs none.
+    fn client_charset(&mut self) {
+        if !self.utf8 {
+            self.put(" CHARSET UTF-8");
+        }
+    }
+
+    fn returns(&mut self, returns: Option<SearchReturn>, update_items: &[FetchAttribute]) {
         if let Some(returns) = returns {
             let SearchReturn {
                 min,
@@ -487,11 +494,16 @@ impl Encoder<'_> {
                 (count, "COUNT"),
                 (save, "SAVE"),
                 (relevancy, "RELEVANCY"),
-                (update, "UPDATE"),
                 (context, "CONTEXT"),
                 (!partial.is_empty(), partial.as_str()),
+                (update, "UPDATE"),
             ];
-            self.print(format_args!(" RETURN ({})", words(&chosen)));
+            self.print(format_args!(" RETURN ({}", words(&chosen)));
+            if update && !update_items.is_empty() {
+                self.put(" ");
+                self.in_parentheses(update_items, Self::client_attribute);
+            }
+            self.put(")");
         }
     }
 
@@ -620,7 +632,7 @@ impl Encoder<'_> {
     }
 
     fn client_mailbox(&mut self, name: &str) {
-        if self.rev2 {
+        if self.utf8 {
             self.client_string(name.as_bytes());
         } else {
             self.client_string(utf7::encode(name).as_bytes());
@@ -662,7 +674,7 @@ impl Encoder<'_> {
     }
 
     fn client_string(&mut self, text: &[u8]) {
-        let quotable = text.is_ascii() || self.rev2 && std::str::from_utf8(text).is_ok();
+        let quotable = text.is_ascii() || self.utf8 && std::str::from_utf8(text).is_ok();
         if quotable && !text.iter().any(|b| matches!(b, 0 | b'\r' | b'\n')) {
             return self.quoted(text);
         }

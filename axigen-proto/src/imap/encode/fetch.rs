@@ -75,7 +75,8 @@ impl Encoder<'_> {
                     self.put(" NIL");
                 }
                 Some(data) => {
-                    self.fetch_literal(attribute, data.len() as u64);
+                    let nul = data.contains(&0);
+                    self.fetch_literal(attribute, data.len() as u64, nul);
                     self.out.put_slice(data);
                 }
             },
@@ -88,10 +89,12 @@ impl Encoder<'_> {
     /// "BODY" section ["<" number ">"] SP nstring /
     /// "BINARY" section-binary ["<" number ">"] SP (nstring / literal8)
     /// ```
-    pub fn fetch_literal(&mut self, attribute: &FetchAttribute, len: u64) {
+    /// `nul` where the bytes of BINARY may hold NUL.
+    pub fn fetch_literal(&mut self, attribute: &FetchAttribute, len: u64, nul: bool) {
         self.fetch_name(attribute);
-        // RFC 3516 §4.2: decoded bytes may hold NUL, which only a literal8 may.
-        let tilde = if matches!(attribute, FetchAttribute::Binary { .. }) {
+        // RFC 3516 §4.3: decoded bytes may hold NUL, which only a literal8 may; without it
+        // they go as a string.
+        let tilde = if nul && matches!(attribute, FetchAttribute::Binary { .. }) {
             "~"
         } else {
             ""

@@ -23,6 +23,8 @@ pub struct Enabled {
     pub metadata: bool,
     /// UIDONLY (RFC 9586): UIDs instead of sequence numbers.
     pub uidonly: bool,
+    /// UTF8=ACCEPT (RFC 9755): UTF-8 in names, quoted strings and headers.
+    pub utf8_accept: bool,
 }
 
 impl Enabled {
@@ -30,6 +32,13 @@ impl Enabled {
     /// ([RFC 9586 §3.4](https://www.rfc-editor.org/rfc/rfc9586#section-3.4)).
     pub fn vanished(&self) -> bool {
         self.qresync || self.uidonly
+    }
+
+    /// Whether names and quoted strings are UTF-8, both ways: by UTF8=ACCEPT
+    /// ([RFC 9755 §3](https://www.rfc-editor.org/rfc/rfc9755#section-3)) or by IMAP4rev2, which
+    /// contains it.
+    pub fn utf8(&self) -> bool {
+        self.rev2 || self.utf8_accept
     }
 
     /// Enables what these names stand for, and gives the names of what was not
@@ -44,6 +53,7 @@ impl Enabled {
                 "METADATA" => ("METADATA", &mut self.metadata),
                 "METADATA-SERVER" => ("METADATA-SERVER", &mut self.metadata),
                 "UIDONLY" => ("UIDONLY", &mut self.uidonly),
+                "UTF8=ACCEPT" => ("UTF8=ACCEPT", &mut self.utf8_accept),
                 _ => continue,
             };
             if !std::mem::replace(flag, true) {

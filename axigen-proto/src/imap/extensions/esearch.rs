@@ -3,26 +3,31 @@
 
 use nom::Parser;
 use nom::bytes::complete::tag_no_case;
-use nom::combinator::{cut, map};
+use nom::combinator::{cut, map, opt};
 use nom::sequence::preceded;
 
 use super::partial::{PartialRange, partial_range};
-use crate::imap::command::{SearchKey, SearchReturn};
+use crate::imap::command::{FetchAttribute, SearchKey, SearchReturn};
 use crate::imap::parse::fault::{Fault, Parsed, expect, refused};
+use crate::imap::parse::fetch::attribute_list;
 use crate::imap::parse::values::{list0, sp, word};
 use crate::imap::response::Status;
 
 /// ```text
 /// search-return-opts = SP "RETURN" SP "(" [search-return-opt *(SP search-return-opt)] ")"
 /// search-return-opt  = "MIN" / "MAX" / "ALL" / "COUNT" / "SAVE" / "PARTIAL" SP partial-range /
-///                      "UPDATE" / "CONTEXT" / "RELEVANCY"
+///                      modifier-update / "CONTEXT" / "RELEVANCY"
+/// modifier-update    = "UPDATE" ["(" fetch-att *(SP fetch-att) ")"]
 /// ```
-pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
+/// The second are the attributes behind UPDATE.
+pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, (SearchReturn, Vec<FetchAttribute>)> {
     let (rest, _) = (sp, tag_no_case("RETURN")).parse(input)?;
     // From here on it cannot be anything else.
     let (rest, given) = cut(preceded(sp, list0(return_option))).parse(rest)?;
     let mut options = SearchReturn::default();
-    for option in &given {
+    let mut update_items = Vec::new();
+    let none_given = given.is_empty();
+    for option in given {
         match option {
             ReturnOption::Min => options.min = true,
             ReturnOption::Max => options.max = true,
@@ -30,12 +35,15 @@ pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
             ReturnOption::Count => options.count = true,
             ReturnOption::Save => options.save = true,
             ReturnOption::Relevancy => options.relevancy = true,
-            ReturnOption::Update => options.update = true,
+            ReturnOption::Update(items) => {
+                options.update = true;
+                update_items = items;
+            }
             ReturnOption::Context => options.context = true,
             ReturnOption::Partial(_) if options.partial.is_some() => {
                 return Err(refused(input, Status::bad("PARTIAL stands there twice")));
             }
-            ReturnOption::Partial(range) => options.partial = Some(*range),
+            ReturnOption::Partial(range) => options.partial = Some(range),
         }
     }
     // RFC 9394 §3.1
@@ -46,10 +54,19 @@ pub(crate) fn return_options(input: &[u8]) -> Parsed<'_, SearchReturn> {
         ));
     }
     // RFC 4731 §3.1: an empty list is the same as ALL.
-    if given.is_empty() {
+    if none_given {
         options.all = true;
     }
-    Ok((rest, options))
+    Ok((rest, (options, update_items)))
+}
+
+/// `[search-return-opts]`
+pub(crate) fn returns(input: &[u8]) -> Parsed<'_, (Option<SearchReturn>, Vec<FetchAttribute>)> {
+    let (rest, given) = opt(return_options).parse(input)?;
+    Ok((
+        rest,
+        given.map_or_else(Default::default, |(of, items)| (Some(of), items)),
+    ))
 }
 
 /// RFC 6203 §4, §6: RELEVANCY goes with FUZZY only.
@@ -74,7 +91,8 @@ enum ReturnOption {
     Count,
     Save,
     Relevancy,
-    Update,
+    /// RFC 5465 §7: what of new messages is told.
+    Update(Vec<FetchAttribute>),
     Context,
     Partial(PartialRange),
 }
@@ -88,7 +106,11 @@ fn return_option(input: &[u8]) -> Parsed<'_, ReturnOption> {
         "COUNT" => ReturnOption::Count,
         "SAVE" => ReturnOption::Save,
         "RELEVANCY" => ReturnOption::Relevancy,
-        "UPDATE" => ReturnOption::Update,
+        "UPDATE" => {
+            // RFC 5465 §8 has no space before the list, its example has one.
+            let (rest, items) = opt(preceded(opt(sp), attribute_list)).parse(rest)?;
+            return Ok((rest, ReturnOption::Update(items.unwrap_or_default())));
+        }
         "CONTEXT" => ReturnOption::Context,
         "PARTIAL" => return map(partial_range, ReturnOption::Partial).parse(rest),
         _ => {

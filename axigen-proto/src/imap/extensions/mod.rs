@@ -87,5 +87,6 @@ pub const AFTER_LOGIN: &[&str] = &[
     "UNAUTHENTICATE",        // RFC 8437
     "UNSELECT",              // RFC 3691
     "URLAUTH",               // RFC 4467
+    "UTF8=ACCEPT",           // RFC 9755
     "WITHIN",                // RFC 5032
 ];

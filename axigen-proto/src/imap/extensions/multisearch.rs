@@ -3,12 +3,12 @@
 
 use nom::Parser;
 use nom::bytes::complete::{tag, tag_no_case};
-use nom::combinator::{cut, opt};
+use nom::combinator::{cut, map, opt};
 use nom::sequence::delimited;
 
 use super::esearch;
 use super::notify::{NotifyMailboxes, filter_mailboxes};
-use crate::imap::command::{Command, SearchKey, SearchReturn};
+use crate::imap::command::{Command, FetchAttribute, SearchKey, SearchReturn};
 use crate::imap::parse::Grammar;
 use crate::imap::parse::fault::{Parsed, expect, refused};
 use crate::imap::parse::search::program;
@@ -24,6 +24,8 @@ pub struct MultiSearch {
     pub sources: Vec<NotifyMailboxes>,
     /// RETURN options; ALL if RETURN was not given.
     pub returns: SearchReturn,
+    /// What of new messages among the results is told, with UPDATE (RFC 5465 §7).
+    pub update_items: Vec<FetchAttribute>,
     /// What to look for; several keys all have to match.
     pub keys: Vec<SearchKey>,
 }
@@ -59,7 +61,7 @@ pub struct FoundIn {
 /// ```
 pub(crate) fn esearch<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Command> {
     let (rest, sources) = opt(|i| sources(grammar, i)).parse(input)?;
-    let (rest, returns) = opt(esearch::return_options).parse(rest)?;
+    let (rest, (returns, update_items)) = esearch::returns(rest)?;
     let (rest, keys) = program(grammar, rest)?;
     esearch::check_relevancy(input, returns, false, &keys)?;
     let search = MultiSearch {
@@ -68,6 +70,7 @@ pub(crate) fn esearch<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Comm
             all: true,
             ..SearchReturn::default()
         }),
+        update_items,
         keys,
     };
     // RFC 7377 §2.2: what SAVE keeps, and `$` names, is in the open mailbox.
@@ -94,7 +97,7 @@ pub(crate) fn esearch<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Comm
 /// `[SP esearch-source-opts] SP search-return-opts`
 pub(crate) fn return_options<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, SearchReturn> {
     let (rest, _) = opt(|i| sources(grammar, i)).parse(input)?;
-    esearch::return_options(rest)
+    map(esearch::return_options, |(returns, _)| returns).parse(rest)
 }
 
 /// `SP esearch-source-opts`. No scope options are known.

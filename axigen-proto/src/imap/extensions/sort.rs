@@ -8,7 +8,7 @@ use nom::combinator::{map, opt};
 use nom::sequence::{preceded, terminated};
 
 use super::esearch;
-use crate::imap::command::{Command, SearchKey, SearchReturn};
+use crate::imap::command::{Command, FetchAttribute, SearchKey, SearchReturn};
 use crate::imap::parse::Grammar;
 use crate::imap::parse::fault::{Parsed, expect, expected};
 use crate::imap::parse::search;
@@ -22,6 +22,8 @@ pub struct Sort {
     /// RETURN options ([RFC 5267 §3](https://www.rfc-editor.org/rfc/rfc5267#section-3));
     /// `None` when RETURN was not given.
     pub returns: Option<SearchReturn>,
+    /// What of new messages among the results is told, with UPDATE (RFC 5465 §7).
+    pub update_items: Vec<FetchAttribute>,
     /// By what; the first decides, the next among equals. Messages that are
     /// equal in all of them stand by their sequence numbers.
     pub criteria: Vec<SortCriterion>,
@@ -187,7 +189,7 @@ impl Threads {
 /// sort-criteria = "(" sort-criterion *(SP sort-criterion) ")"
 /// ```
 pub(crate) fn sort<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, returns) = opt(esearch::return_options).parse(input)?;
+    let (rest, (returns, update_items)) = esearch::returns(input)?;
     let (rest, criteria) = preceded(sp, |i| list1(criterion)(i)).parse(rest)?;
     let (rest, keys) = search::criteria(grammar, rest)?;
     let sorted = |criterion: &SortCriterion| criterion.by == SortBy::Relevancy;
@@ -195,6 +197,7 @@ pub(crate) fn sort<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<
     let sort = Sort {
         uid,
         returns,
+        update_items,
         criteria,
         keys,
     };

@@ -43,6 +43,11 @@ fn attributes(input: &[u8]) -> Parsed<'_, Vec<FetchAttribute>> {
     map(attribute, |attribute| vec![attribute]).parse(input)
 }
 
+/// `"(" fetch-att *(SP fetch-att) ")"`
+pub(crate) fn attribute_list(input: &[u8]) -> Parsed<'_, Vec<FetchAttribute>> {
+    list1(attribute)(input)
+}
+
 /// The macros ALL, FAST and FULL (RFC 9051 §6.4.5).
 fn expand(name: &str) -> Option<Vec<FetchAttribute>> {
     use FetchAttribute::{Body, Envelope, Flags, InternalDate, Rfc822Size};

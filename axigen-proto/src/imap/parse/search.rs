@@ -19,10 +19,16 @@ use crate::imap::types::{Date, Flag};
 /// search = "SEARCH" [search-return-opts] SP search-program
 /// ```
 pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<'a, Command> {
-    let (rest, returns) = opt(esearch::return_options).parse(input)?;
+    let (rest, (returns, update_items)) = esearch::returns(input)?;
     let (rest, keys) = program(grammar, rest)?;
     esearch::check_relevancy(input, returns, false, &keys)?;
-    Ok((rest, Command::Search(Search { uid, returns, keys })))
+    let search = Search {
+        uid,
+        returns,
+        update_items,
+        keys,
+    };
+    Ok((rest, Command::Search(search)))
 }
 
 /// `SP search-program`
@@ -31,7 +37,12 @@ pub(crate) fn search<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parse
 /// search-program = ["CHARSET" SP charset SP] search-key *(SP search-key)
 /// ```
 pub(crate) fn program<'a>(grammar: &Grammar, input: &'a [u8]) -> Parsed<'a, Vec<SearchKey>> {
-    let (rest, (_, ())) = (opt(charset), sp).parse(input)?;
+    let (rest, (named, ())) = (opt(charset), sp).parse(input)?;
+    // RFC 9755 §3: BAD, since all strings are UTF-8 already.
+    if named.is_some() && grammar.utf8_accept {
+        let text = "SEARCH takes no CHARSET once UTF8=ACCEPT is enabled: all strings are UTF-8";
+        return Err(refused(input, Status::bad(text)));
+    }
     spaced1(|i| search_key(grammar, 0, i))(rest)
 }
 

@@ -134,7 +134,9 @@ fn utf8<'a>(at: &'a [u8], bytes: Cow<'_, [u8]>) -> Result<String, nom::Err<super
 /// QUOTED-CHAR = <any TEXT-CHAR except quoted-specials> /
 ///               "\" quoted-specials / UTF8-2 / UTF8-3 / UTF8-4
 /// ```
-/// UTF-8 is RFC 9051's; RFC 3501 knows no meaning for such bytes.
+/// UTF-8 is RFC 9051's and RFC 9755's (§3: what is not valid is BAD). RFC 3501 knows no
+/// meaning for such bytes; they are taken before either is enabled as well, since clients
+/// send words to search for and passwords so.
 pub(crate) fn quoted(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
     let Some(body) = input.strip_prefix(b"\"") else {
         return Err(expected(input, "a quoted string"));
@@ -294,13 +296,13 @@ fn too_long(at: &[u8]) -> nom::Err<super::Fault<'_>> {
 }
 
 /// A mailbox name off the wire: UTF-8 once IMAP4rev2 is enabled (RFC 9051
-/// §5.1), modified UTF-7 before (RFC 3501 §5.1.3).
+/// §5.1) or UTF8=ACCEPT (RFC 9755 §3), modified UTF-7 before (RFC 3501 §5.1.3).
 fn mailbox_text<'a>(
     grammar: &Grammar,
     at: &'a [u8],
     name: &[u8],
 ) -> Result<String, nom::Err<super::Fault<'a>>> {
-    let text = if grammar.rev2 {
+    let text = if grammar.utf8() {
         std::str::from_utf8(name)
             .map_err(|_| cannot(at, "The mailbox name is not valid UTF-8"))?
             .to_owned()

@@ -44,6 +44,7 @@ impl Server {
                     Some(literal) if literal.size > 0 => Phase::AppendBody {
                         open,
                         left: literal.size,
+                        binary: literal.binary,
                     },
                     _ => Phase::AppendTail { open },
                 };
@@ -96,8 +97,14 @@ impl Server {
         let Some(literal) = literal else {
             return Ok(());
         };
-        if matches!(pieces.last(), Some(AppendPiece::Utf8)) && !literal.binary {
-            return Err(Status::bad("UTF8 needs a literal8"));
+        if matches!(pieces.last(), Some(AppendPiece::Utf8)) {
+            // RFC 6855 §4. RFC 9755 has it no more; clients of the one before still send it.
+            if !self.enabled.utf8_accept {
+                return Err(Status::bad("UTF8 needs ENABLE UTF8=ACCEPT before it"));
+            }
+            if !literal.binary {
+                return Err(Status::bad("UTF8 needs a literal8"));
+            }
         }
         let limit = self.append_limit();
         if literal.size > limit {
@@ -174,7 +181,7 @@ impl Server {
                 // The client waits, or has said all.
                 _ => return self.tagged(&open.tag, &status),
             },
-            Phase::AppendBody { open, left } => (open.tag, left),
+            Phase::AppendBody { open, left, .. } => (open.tag, left),
             Phase::AppendTail { open } => (open.tag, self.input.wanted() as u64),
             other => {
                 self.phase = other;
@@ -186,7 +193,7 @@ impl Server {
     }
 
     pub(super) fn read_message(&mut self) -> bool {
-        let Phase::AppendBody { open, left } = &mut self.phase else {
+        let Phase::AppendBody { open, left, binary } = &mut self.phase else {
             return false;
         };
         let bytes = self.input.message(*left);
@@ -194,6 +201,20 @@ impl Server {
             return false;
         }
         *left -= bytes.len() as u64;
+        // RFC 9051 §4.3: a literal has no NUL; a literal8 may (RFC 3516 §4.4).
+        let nul = memchr::memchr(0, &bytes).filter(|_| !*binary);
+        if let Some(at) = nul {
+            let (tag, left) = (open.tag.clone(), *left);
+            let status = Status::bad("A literal holds a NUL byte, which only a literal8 may");
+            let budget = self.discard_limit();
+            if at > 0 {
+                self.events.push_back(Event::AppendBody(bytes.slice(..at)));
+            }
+            self.events.push_back(Event::AppendAborted);
+            self.phase = Phase::Command;
+            self.input.discard(Some(tag), status, left, budget);
+            return true;
+        }
         if *left == 0 {
             self.phase = Phase::AppendTail { open: open.clone() };
         }

@@ -168,6 +168,7 @@ impl Server {
     pub(super) fn grammar(&self) -> Grammar {
         Grammar {
             rev2: self.enabled.rev2,
+            utf8_accept: self.enabled.utf8_accept,
             nesting: self.config.limits.nesting,
             separator: self.config.separator,
         }

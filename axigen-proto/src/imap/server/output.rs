@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::imap::command::FetchAttribute;
 use crate::imap::encode::Encoder;
+use crate::imap::extensions::enable::Enabled;
 use crate::imap::response::{FetchItem, Response, Status};
 use crate::imap::separator::Separator;
 use crate::imap::types::Tag;
@@ -44,52 +45,58 @@ impl Outbox {
         }
     }
 
-    pub(super) fn response(&mut self, rev2: bool, response: &Response) {
-        Encoder::new(&mut self.tail, rev2)
+    /// Writes as this client wants it.
+    fn encoder(&mut self, enabled: Enabled) -> Encoder<'_> {
+        Encoder::new(&mut self.tail, enabled.rev2)
+            .with_utf8(enabled.utf8())
             .separated_by(self.separator)
-            .response(response);
     }
 
-    pub(super) fn tagged(&mut self, rev2: bool, tag: &Tag, status: &Status) {
-        Encoder::new(&mut self.tail, rev2).tagged(tag, status);
+    pub(super) fn response(&mut self, enabled: Enabled, response: &Response) {
+        self.encoder(enabled).response(response);
+    }
+
+    pub(super) fn tagged(&mut self, enabled: Enabled, tag: &Tag, status: &Status) {
+        self.encoder(enabled).tagged(tag, status);
     }
 
     pub(super) fn proceed(&mut self, text: &str) {
         Encoder::new(&mut self.tail, false).proceed(text);
     }
 
-    pub(super) fn fetch_begin(&mut self, rev2: bool, seq: u32) -> Result<(), Misuse> {
+    pub(super) fn fetch_begin(&mut self, enabled: Enabled, seq: u32) -> Result<(), Misuse> {
         if self.fetch != Fetch::None {
             return Err(Misuse("a FETCH response is open"));
         }
-        Encoder::new(&mut self.tail, rev2).fetch_begin(seq);
+        self.encoder(enabled).fetch_begin(seq);
         self.fetch = Fetch::Open { first: true };
         Ok(())
     }
 
-    pub(super) fn uid_fetch_begin(&mut self, rev2: bool, uid: u32) -> Result<(), Misuse> {
+    pub(super) fn uid_fetch_begin(&mut self, enabled: Enabled, uid: u32) -> Result<(), Misuse> {
         if self.fetch != Fetch::None {
             return Err(Misuse("a FETCH response is open"));
         }
-        Encoder::new(&mut self.tail, rev2).uid_fetch_begin(uid);
+        self.encoder(enabled).uid_fetch_begin(uid);
         self.fetch = Fetch::Open { first: true };
         Ok(())
     }
 
-    pub(super) fn fetch_item(&mut self, rev2: bool, item: &FetchItem) -> Result<(), Misuse> {
+    pub(super) fn fetch_item(&mut self, enabled: Enabled, item: &FetchItem) -> Result<(), Misuse> {
         self.separate()?;
-        Encoder::new(&mut self.tail, rev2).fetch_item(item);
+        self.encoder(enabled).fetch_item(item);
         Ok(())
     }
 
     pub(super) fn fetch_data(
         &mut self,
-        rev2: bool,
+        enabled: Enabled,
         attribute: &FetchAttribute,
         len: u64,
+        nul: bool,
     ) -> Result<(), Misuse> {
         self.separate()?;
-        Encoder::new(&mut self.tail, rev2).fetch_literal(attribute, len);
+        self.encoder(enabled).fetch_literal(attribute, len, nul);
         if len > 0 {
             self.fetch = Fetch::Data { left: len };
         }

@@ -39,7 +39,7 @@ impl Server {
         if self.identity.is_none() {
             return Err(Misuse("an untagged response before the login"));
         }
-        self.out.fetch_begin(self.enabled.rev2, seq)
+        self.out.fetch_begin(self.enabled, seq)
     }
 
     /// The same as UIDFETCH, for a client that has enabled UIDONLY
@@ -54,7 +54,7 @@ impl Server {
         if self.identity.is_none() {
             return Err(Misuse("an untagged response before the login"));
         }
-        self.out.uid_fetch_begin(self.enabled.rev2, uid)
+        self.out.uid_fetch_begin(self.enabled, uid)
     }
 
     /// One small item of a FETCH response begun with [`Server::fetch_begin`].
@@ -65,21 +65,28 @@ impl Server {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_item(self.enabled.rev2, item)
+        self.out.fetch_item(self.enabled, item)
     }
 
     /// An item of exactly `len` bytes, which follow by [`Server::body`].
     /// `attribute` is what the client asked for; it is answered by its response
-    /// name. Bytes of a partial have to be cut to it.
+    /// name. Bytes of a partial have to be cut to it. `nul` says that bytes of
+    /// BINARY may hold NUL
+    /// ([RFC 3516 §4.3](https://www.rfc-editor.org/rfc/rfc3516#section-4.3)).
     ///
     /// # Errors
     /// [`Misuse`] when no FETCH response is open, or bytes are missing from
     /// the item before.
-    pub fn fetch_data(&mut self, attribute: &FetchAttribute, len: u64) -> Result<(), Misuse> {
+    pub fn fetch_data(
+        &mut self,
+        attribute: &FetchAttribute,
+        len: u64,
+        nul: bool,
+    ) -> Result<(), Misuse> {
         if self.is_closed() {
             return Ok(());
         }
-        self.out.fetch_data(self.enabled.rev2, attribute, len)
+        self.out.fetch_data(self.enabled, attribute, len, nul)
     }
 
     /// The next bytes announced by [`Server::fetch_data`], in pieces of any

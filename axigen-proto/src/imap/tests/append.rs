@@ -11,7 +11,8 @@ use crate::session::{Close, Violation};
 #[test]
 fn login_by_literals_and_append() {
     // RFC 9051 §6.3.12, and a message that holds what looks like commands.
-    let message = "Date: x\r\n\r\nA9 LOGOUT\r\n{5}\r\n\0\u{fc}";
+    let message = "Date: x\r\n\r\nA9 LOGOUT\r\n{5}\r\n\u{1}\u{fc}";
+    let binary = message.replace('\u{1}', "\0");
     let outcome = every_chunk(
         open(),
         &lines(&[
@@ -25,7 +26,7 @@ fn login_by_literals_and_append() {
             message,
             "c APPEND {5+}",
             &format!("Notes ~{{{}+}}", message.len()),
-            message,
+            &binary,
             "d APPEND INBOX {0}",
             "",
             "e NOOP",
@@ -55,7 +56,7 @@ fn login_by_literals_and_append() {
             _ => None,
         })
         .collect();
-    assert_eq!(bodies, [bytes(message), bytes(message)]);
+    assert_eq!(bodies, [bytes(message), bytes(&binary)]);
     let Some(Event::AppendStart { append, size, .. }) = outcome.events.get(3) else {
         panic!("{:?}", outcome.events)
     };
@@ -66,6 +67,36 @@ fn login_by_literals_and_append() {
         " 7-Feb-1994 21:52:25 -0800"
     );
     assert_eq!(*size, message.len() as u64);
+}
+
+/// RFC 9051 §4.3, RFC 3516 §4.4: only a literal8 may hold NUL.
+#[test]
+fn a_nul_in_a_literal_breaks_the_command() {
+    let outcome = every_chunk(
+        open(),
+        &lines(&[
+            "a LOGIN alice secret",
+            "b APPEND x {5+}",
+            "a\0b\0c",
+            "c APPEND x ~{3+}",
+            "a\0b {4+}",
+            "abc\0 {2+}",
+            "de",
+            "d APPEND x CATENATE (TEXT {1+}",
+            "\0 TEXT ~{1+}",
+            "\0)",
+            "e APPEND x CATENATE (TEXT ~{1+}",
+            "\0)",
+            "f NOOP",
+        ]),
+        &mut yes,
+    );
+    let answers = outcome.answers();
+    let kinds: Vec<&str> = answers[1..].iter().map(|line| &line[..4]).collect();
+    assert_eq!(kinds, ["b BA", "c BA", "d BA", "e OK", "f OK"]);
+    assert!(answers[1].contains("NUL"), "{}", answers[1]);
+    let aborted = |event: &&Event| **event == Event::AppendAborted;
+    assert_eq!(outcome.events.iter().filter(aborted).count(), 3);
 }
 
 #[test]

@@ -170,11 +170,15 @@ fn fetched(server: &mut Server, fetch: &Fetch, bodies: &[Bytes]) {
                     ..
                 } => {
                     let part = partial.of(body);
-                    server.fetch_data(attribute, part.len() as u64).unwrap();
+                    server
+                        .fetch_data(attribute, part.len() as u64, false)
+                        .unwrap();
                     server.body(part).unwrap();
                 }
                 attribute => {
-                    server.fetch_data(attribute, body.len() as u64).unwrap();
+                    server
+                        .fetch_data(attribute, body.len() as u64, false)
+                        .unwrap();
                     for piece in body.chunks(1000) {
                         server.body(Bytes::copy_from_slice(piece)).unwrap();
                     }

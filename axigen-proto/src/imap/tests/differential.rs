@@ -425,6 +425,7 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
         CommandBody::Search { criteria, uid, .. } => Command::Search(Search {
             uid: *uid,
             returns: None,
+            update_items: vec![],
             keys: criteria
                 .as_ref()
                 .iter()
@@ -439,6 +440,7 @@ fn ours_of(theirs: &CommandBody<'_>) -> Result<Command, Different> {
         } => Command::Sort(Sort {
             uid: *uid,
             returns: None,
+            update_items: vec![],
             criteria: sort_criteria
                 .as_ref()
                 .iter()

@@ -143,7 +143,7 @@ fn misuse() {
     server.fetch_begin(1).unwrap();
     assert!(server.fetch_begin(2).is_err());
     server.fetch_item(&FetchItem::Uid(1)).unwrap();
-    server.fetch_data(&attribute, 3).unwrap();
+    server.fetch_data(&attribute, 3, false).unwrap();
     assert!(server.fetch_end().is_err());
     assert!(server.fetch_item(&FetchItem::Uid(1)).is_err());
     assert!(server.body(bytes("abcd")).is_err());
@@ -154,7 +154,7 @@ fn misuse() {
         Err(Misuse("a FETCH response is open"))
     );
     server.body(bytes("c")).unwrap();
-    server.fetch_data(&attribute, 0).unwrap();
+    server.fetch_data(&attribute, 0, false).unwrap();
     server.fetch_end().unwrap();
     server.finish(&tag, Status::ok("")).unwrap();
     let (text, _) = said(&mut server, now);
@@ -172,7 +172,9 @@ fn large_bodies_are_not_copied_and_counted() {
     assert!(matches!(server.poll_output(now), Output::Event(_)));
     let big = bytes(&"x".repeat(100_000));
     server.fetch_begin(1).unwrap();
-    server.fetch_data(&FetchAttribute::Rfc822, 200_000).unwrap();
+    server
+        .fetch_data(&FetchAttribute::Rfc822, 200_000, false)
+        .unwrap();
     server.body(big.clone()).unwrap();
     assert!(server.pending_output() >= 100_000);
     let Output::Transmit(head) = server.poll_output(now) else {

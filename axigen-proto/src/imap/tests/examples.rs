@@ -175,6 +175,7 @@ fn what_they_mean() {
         Command::Search(Search {
             uid: false,
             returns: None,
+            update_items: vec![],
             keys: vec![
                 SearchKey::Flagged,
                 SearchKey::Since(Date::new(1994, 2, 1).unwrap()),
@@ -187,6 +188,7 @@ fn what_they_mean() {
         Command::Sort(Sort {
             uid: true,
             returns: None,
+            update_items: vec![],
             criteria: vec![
                 SortCriterion {
                     reverse: true,
@@ -217,6 +219,7 @@ fn what_they_mean() {
                 save: true,
                 ..SearchReturn::default()
             }),
+            update_items: vec![],
             keys: vec![SearchKey::Or(
                 Box::new(SearchKey::And(vec![
                     SearchKey::Sequence(set("1:3")),
@@ -367,6 +370,7 @@ fn what_condstore_and_qresync_mean() {
         Command::Search(Search {
             uid: false,
             returns: None,
+            update_items: vec![],
             keys: vec![SearchKey::Not(Box::new(SearchKey::ModSeq {
                 entry: Some(ModSeqEntry {
                     flag: Flag::Draft,
@@ -407,22 +411,104 @@ fn what_enables_condstore() {
 }
 
 #[test]
-fn utf8_names_only_with_rev2() {
-    let line = "a SELECT \"Entwürfe & mehr\"";
+fn utf8_names_only_once_enabled() {
     let rev2 = Grammar {
         rev2: true,
         ..Grammar::default()
     };
-    let (_, command) = parse::command(&rev2, line.as_bytes()).unwrap();
-    assert_eq!(
-        command,
-        Command::Select(Select {
-            mailbox: "Entwürfe & mehr".into(),
-            parameters: SelectParameters::default(),
-        })
-    );
-    let (kind, code, _) = refused(line.as_bytes());
-    assert_eq!((kind, code), (StatusKind::No, Some(Code::Cannot)));
+    let utf8_accept = Grammar {
+        utf8_accept: true,
+        ..Grammar::default()
+    };
+    for line in [
+        "a SELECT \"Entwürfe & mehr\"",
+        "a SELECT {16}\r\nEntwürfe & mehr",
+    ] {
+        for grammar in [rev2, utf8_accept] {
+            let (_, command) = parse::command(&grammar, line.as_bytes()).unwrap();
+            assert_eq!(
+                command,
+                Command::Select(Select {
+                    mailbox: "Entwürfe & mehr".into(),
+                    parameters: SelectParameters::default(),
+                })
+            );
+        }
+    }
+    for line in [
+        "a SELECT \"Entwürfe & mehr\"",
+        "a SELECT {16}\r\nEntwürfe & mehr",
+    ] {
+        let (kind, code, _) = refused(line.as_bytes());
+        assert_eq!((kind, code), (StatusKind::No, Some(Code::Cannot)));
+    }
+}
+
+#[test]
+fn utf8_in_strings_before_anything_is_enabled() {
+    for good in [
+        "a SEARCH SUBJECT {2}\r\nä",
+        "a SEARCH SUBJECT {4+}\r\n\r\nä TO x",
+        "a SEARCH CHARSET UTF-8 SUBJECT \"ä\" TO \"ä\"",
+        "a LOGIN {2}\r\nä {2}\r\nö",
+        "a LOGIN \"jörg\" \"ä\"",
+    ] {
+        read(good);
+    }
+    let (kind, _, text) = refused("a SEARCH SUBJECT {2}\r\nä ä".as_bytes());
+    assert_eq!(kind, StatusKind::Bad, "{text}");
+}
+
+#[test]
+fn what_is_not_utf8_is_bad_once_enabled() {
+    let grammar = Grammar {
+        utf8_accept: true,
+        ..Grammar::default()
+    };
+    // RFC 9755 §3, RFC 3629 §3: overlong, a surrogate, beyond Unicode, cut off, alone.
+    for bytes in [
+        &b"\xc0\xaf"[..],
+        b"\xe0\x80\xaf",
+        b"\xed\xa0\xbd",
+        b"\xf4\x90\x80\x80",
+        b"\xc3",
+        b"\xbf",
+        b"\xff",
+    ] {
+        for before in ["a SEARCH TEXT \"", "a SELECT \"", "a LIST \"\" \""] {
+            let line = [before.as_bytes(), bytes, b"\""].concat();
+            let status = parse::command(&grammar, &line).unwrap_err().status;
+            assert_eq!(status.kind, StatusKind::Bad, "{}", line.escape_ascii());
+            assert!(status.text.contains("valid UTF-8"), "{}", status.text);
+        }
+    }
+}
+
+#[test]
+fn utf8_accept_forbids_the_charset_of_search_alone() {
+    let grammar = Grammar {
+        utf8_accept: true,
+        ..Grammar::default()
+    };
+    let answer = |line: &str| parse::command(&grammar, line.as_bytes());
+    for bad in [
+        "a SEARCH CHARSET UTF-8 ALL",
+        "a UID SEARCH RETURN (ALL) CHARSET UTF-8 ALL",
+        "a SEARCH CHARSET US-ASCII ALL",
+    ] {
+        let status = answer(bad).unwrap_err().status;
+        assert_eq!(status.kind, StatusKind::Bad, "{bad}");
+        assert!(status.text.contains("CHARSET"), "{}", status.text);
+    }
+    for good in [
+        "a SEARCH SUBJECT \"ä\"",
+        "a UID SEARCH RETURN (ALL) ALL",
+        // RFC 5256 §5: these have no form without one.
+        "a SORT (DATE) UTF-8 ALL",
+        "a THREAD REFERENCES UTF-8 ALL",
+    ] {
+        assert!(answer(good).is_ok(), "{good}");
+    }
 }
 
 #[test]

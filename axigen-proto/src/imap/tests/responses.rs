@@ -542,6 +542,7 @@ fn what_search_returns() {
     let search = |returns| Search {
         uid: true,
         returns,
+        update_items: vec![],
         keys: vec![SearchKey::All],
     };
     let found = [3, 4, 9];

@@ -20,9 +20,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn commands(command in values::command(), rev2 in any::<bool>()) {
-        let wire = written(rev2, &command);
-        let grammar = Grammar { rev2, ..Grammar::default() };
+    fn commands(command in values::command(), rev2 in any::<bool>(), utf8_accept in any::<bool>()) {
+        let wire = written(rev2 || utf8_accept, &command);
+        let grammar = Grammar { rev2, utf8_accept, ..Grammar::default() };
         let (tag, read) = parse::command(&grammar, &wire)
             .map_err(|e| TestCaseError::fail(format!("{}: {e:?}", wire.escape_ascii())))?;
         prop_assert_eq!(tag.as_str(), "A1");

@@ -104,7 +104,7 @@ fn sample(server: &mut Server, event: &Event) {
             // Streamed, in pieces.
             server.fetch_begin(12).unwrap();
             server
-                .fetch_data(&attributes[0], HEADER.len() as u64)
+                .fetch_data(&attributes[0], HEADER.len() as u64, false)
                 .unwrap();
             for piece in HEADER.as_bytes().chunks(100) {
                 server

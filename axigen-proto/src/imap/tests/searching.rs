@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::imap::command::{Command, SearchKey, SearchReturn};
+use crate::imap::command::{Command, FetchAttribute, SearchKey, SearchReturn, SectionText};
 use crate::imap::encode::Encoder;
 use crate::imap::extensions::context::Shift;
 use crate::imap::extensions::multisearch::{FoundIn, MultiSearch};
@@ -297,6 +297,40 @@ fn fuzzy() {
     );
 }
 
+/// RFC 5465 §7: its example has a space that its grammar has not.
+#[test]
+fn items_of_update() {
+    for text in [
+        "a00 SEARCH RETURN (COUNT UPDATE (UID BODY[HEADER.FIELDS (TO FROM)])) FROM \"boss\"",
+        "a00 SEARCH RETURN (update(uid body[header.fields (to from)]) count) FROM boss",
+    ] {
+        let Command::Search(search) = read(text) else {
+            panic!("{text}")
+        };
+        let returns = search.returns.unwrap();
+        assert!(returns.update && returns.count && !returns.all, "{text}");
+        let [
+            FetchAttribute::Uid,
+            FetchAttribute::BodySection { section, .. },
+        ] = &search.update_items[..]
+        else {
+            panic!("{:?}", search.update_items)
+        };
+        assert!(
+            matches!(&section.text, SectionText::HeaderFields(named) if named.len() == 2),
+            "{section:?}"
+        );
+    }
+    for text in [
+        "a SEARCH RETURN (UPDATE ()) ALL",
+        "a SEARCH RETURN (UPDATE (FOO)) ALL",
+        "a SEARCH RETURN (UPDATE UID) ALL",
+        "a SEARCH RETURN ((UID)) ALL",
+    ] {
+        assert_eq!(refused(text).kind, StatusKind::Bad, "{text}");
+    }
+}
+
 /// RFC 7377 §3, and what goes beside it.
 #[test]
 fn multisearch() {
@@ -309,6 +343,7 @@ fn multisearch() {
         Command::MultiSearch(MultiSearch {
             sources,
             returns: all,
+            update_items: vec![],
             keys,
         })
     };

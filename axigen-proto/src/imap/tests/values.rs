@@ -297,6 +297,21 @@ fn returns() -> impl Strategy<Value = Option<SearchReturn>> {
     option::of(returns)
 }
 
+/// What goes with them, where UPDATE is among them.
+fn update_items() -> impl Strategy<Value = Vec<FetchAttribute>> {
+    vec(attribute(), 0..3)
+}
+
+fn with_update(
+    returns: Option<SearchReturn>,
+    mut items: Vec<FetchAttribute>,
+) -> Vec<FetchAttribute> {
+    if !returns.is_some_and(|returns| returns.update) {
+        items.clear();
+    }
+    items
+}
+
 fn multi_search() -> impl Strategy<Value = Command> {
     let names = || vec(mailbox(), 1..3);
     let source = prop_oneof![
@@ -310,8 +325,13 @@ fn multi_search() -> impl Strategy<Value = Command> {
         names().prop_map(NotifyMailboxes::SubtreeOne),
         names().prop_map(NotifyMailboxes::Mailboxes),
     ];
-    let what = (vec(source, 1..4), returns(), vec(search_key(), 1..4));
-    what.prop_map(|(mut sources, returns, keys)| {
+    let what = (
+        vec(source, 1..4),
+        returns(),
+        update_items(),
+        vec(search_key(), 1..4),
+    );
+    what.prop_map(|(mut sources, returns, items, keys)| {
         let returns = returns.unwrap_or(SearchReturn {
             all: true,
             ..SearchReturn::default()
@@ -328,14 +348,27 @@ fn multi_search() -> impl Strategy<Value = Command> {
         Command::MultiSearch(MultiSearch {
             sources,
             returns,
+            update_items: with_update(Some(returns), items),
             keys,
         })
     })
 }
 
 fn search() -> impl Strategy<Value = Command> {
-    (any::<bool>(), returns(), vec(search_key(), 1..4))
-        .prop_map(|(uid, returns, keys)| Command::Search(Search { uid, returns, keys }))
+    let what = (
+        any::<bool>(),
+        returns(),
+        update_items(),
+        vec(search_key(), 1..4),
+    );
+    what.prop_map(|(uid, returns, items, keys)| {
+        Command::Search(Search {
+            uid,
+            returns,
+            update_items: with_update(returns, items),
+            keys,
+        })
+    })
 }
 
 fn sort() -> impl Strategy<Value = Command> {
@@ -344,10 +377,11 @@ fn sort() -> impl Strategy<Value = Command> {
     let what = (
         any::<bool>(),
         returns(),
+        update_items(),
         vec(criterion, 1..4),
         vec(search_key(), 1..3),
     );
-    what.prop_map(|(uid, returns, criteria, mut keys)| {
+    what.prop_map(|(uid, returns, items, criteria, mut keys)| {
         if criteria
             .iter()
             .any(|criterion| criterion.by == SortBy::Relevancy)
@@ -357,6 +391,7 @@ fn sort() -> impl Strategy<Value = Command> {
         Command::Sort(Sort {
             uid,
             returns,
+            update_items: with_update(returns, items),
             criteria,
             keys,
         })

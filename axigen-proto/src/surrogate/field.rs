@@ -14,7 +14,7 @@ const WORD: usize = 42;
 /// Most characters of one piece of a parameter.
 const PIECE: usize = 60;
 /// Stands for an address beyond ASCII. RFC 2606 §2: nobody has it.
-const REMOVED: &str = "removed@internationalized-address.invalid";
+pub(super) const REMOVED: &str = "removed@internationalized-address.invalid";
 /// A message whose header fields may be UTF-8 (RFC 6532 §3.7).
 pub(super) const GLOBAL: &str = "message/global";
 
@@ -30,14 +30,7 @@ pub(super) fn rewritten(field: &[u8]) -> String {
         .copied()
         .filter(|b| !matches!(b, b'\r' | b'\n'))
         .collect();
-    // RFC 1428 §3: what is not known to be UTF-8 has a charset that says so.
-    let (text, charset) = match std::str::from_utf8(&unfolded) {
-        Ok(text) => (text.to_owned(), "utf-8"),
-        Err(_) => (
-            unfolded.iter().map(|&b| char::from(b)).collect(),
-            "unknown-8bit",
-        ),
-    };
+    let (text, charset) = read(&unfolded);
     let Some((name, value)) = text.split_once(':') else {
         return text.replace(|c: char| !c.is_ascii(), "?") + end;
     };
@@ -48,6 +41,18 @@ pub(super) fn rewritten(field: &[u8]) -> String {
         false => words(value, charset),
     };
     format!("{name}: {}{end}", value.trim_start())
+}
+
+/// Bytes as text, and the charset it is in.
+pub(super) fn read(bytes: &[u8]) -> (String, &'static str) {
+    // RFC 1428 §3: what is not known to be UTF-8 has a charset that says so.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), "utf-8"),
+        Err(_) => (
+            bytes.iter().map(|&b| char::from(b)).collect(),
+            "unknown-8bit",
+        ),
+    }
 }
 
 /// Whether a field's value has parameters (RFC 2045 §5, RFC 2183 §2): an encoded
@@ -72,7 +77,7 @@ fn parameters(text: &str, charset: &str) -> String {
 }
 
 /// One parameter beyond ASCII.
-fn parameter(name: &str, value: &str, charset: &str) -> String {
+pub(super) fn parameter(name: &str, value: &str, charset: &str) -> String {
     let name = name.replace(|c: char| !c.is_ascii(), "?");
     let byte = |byte: u8| format!("%{byte:02X}");
     let bytes = |c: char| -> Vec<u8> {
@@ -251,7 +256,7 @@ fn is_of_addresses(name: &str) -> bool {
 /// Text in which each word beyond ASCII is an encoded one. Words beside each
 /// other are encoded together: white space between encoded words is nothing
 /// (RFC 2047 §6.2).
-fn words(text: &str, charset: &str) -> String {
+pub(super) fn words(text: &str, charset: &str) -> String {
     let mut out: Vec<String> = Vec::new();
     let mut run: Vec<&str> = Vec::new();
     for word in text.split([' ', '\t']) {

@@ -1,13 +1,20 @@
-//! A message for a client that has not said UTF8: its headers as ASCII
-//! ([RFC 6856 §2.1](https://www.rfc-editor.org/rfc/rfc6856#section-2.1)).
+//! A message for a client that has not said that it knows UTF-8: its headers as
+//! ASCII. POP3 shows it without UTF8
+//! ([RFC 6856 §2.1](https://www.rfc-editor.org/rfc/rfc6856#section-2.1)), IMAP shows single
+//! headers so without UTF8=ACCEPT
+//! ([RFC 9755 §8](https://www.rfc-editor.org/rfc/rfc9755#section-8)).
 //!
 //! That is the header of the message and, since the surrogate has to be a message
 //! of the old format altogether, those of its parts and of messages in it (RFC 2045
 //! §3, RFC 2046 §5). Bodies go as they are: 8bit is allowed in them.
 
+mod fetched;
+mod field;
+
 use bytes::{Bytes, BytesMut};
 
-use super::field::{self, GLOBAL};
+pub use fetched::{body_structure, envelope, header};
+use field::GLOBAL;
 
 /// Longest header field that is looked at as a whole; of what goes on behind it,
 /// characters beyond ASCII become question marks.
@@ -20,7 +27,7 @@ const DEPTH: usize = 64;
 
 /// Rewrites a message that comes in pieces.
 #[derive(Debug)]
-pub(super) struct Surrogate {
+pub(crate) struct Surrogate {
     /// The field so far, as long as it may go on.
     field: BytesMut,
     /// The end of what came: in a header not yet a whole line, in a body the
@@ -73,7 +80,7 @@ impl Default for Surrogate {
 
 impl Surrogate {
     /// The next piece. Without a copy of bodies.
-    pub(super) fn piece(&mut self, bytes: &Bytes) -> Vec<Bytes> {
+    pub(crate) fn piece(&mut self, bytes: &Bytes) -> Vec<Bytes> {
         let mut out = Out::default();
         let mut at = 0;
         while at < bytes.len() {
@@ -90,12 +97,12 @@ impl Surrogate {
     }
 
     /// Whether no more headers come.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.in_body && self.open.is_empty() && self.line.is_empty()
     }
 
     /// What is left when the message ends.
-    pub(super) fn end(mut self) -> Bytes {
+    pub(crate) fn end(mut self) -> Bytes {
         let mut out = BytesMut::new();
         let line = self.line.split();
         if self.in_body {
