@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! load smtp --addr 127.0.0.1:2525 [--lmtp] --sessions 10 --count 5000 --size 10240 --accounts 10 [--pid PID]
-//! load idle --addr 127.0.0.1:2143 [--tls] --connections 1000 --pid PID
+//! load idle --addr 127.0.0.1:2143 [--tls] --connections 1000 --accounts 100 --pid PID [--smtp 127.0.0.1:2525]
 //! ```
 //! `smtp` prints messages per second until the last 250 and, with `--pid` (several with commas), the CPU
 //! time of those processes for each message. `idle` logs in, selects INBOX, idles, and prints the growth
-//! of the resident memory for each connection.
+//! of the resident memory for each connection. With `--smtp` it then sends a mail to each account, one after
+//! the other, and says how long after its 250 the last session of that account was told; then one mail to
+//! each account at once, and when the last session of all was told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::collections::HashMap;
@@ -255,5 +257,76 @@ fn idle(options: &HashMap<String, String>) {
         (after as f64 - before as f64) / connections as f64,
         after / 1024
     );
-    drop((warm, held));
+    if let Some(smtp) = options.get("smtp") {
+        let mut sessions: Vec<Vec<_>> = (0..accounts).map(|_| Vec::new()).collect();
+        for (n, session) in warm.into_iter().chain(held).enumerate() {
+            // As `open` chose their accounts.
+            let n = if n < accounts { n } else { n - accounts };
+            sessions[n % accounts].push(session);
+        }
+        wake(smtp, &mut sessions, &pids);
+    }
+}
+
+/// Mails to accounts whose sessions idle.
+fn wake<R: BufRead>(smtp: &str, sessions: &mut [Vec<R>], pids: &str) {
+    let mut stream = TcpStream::connect(smtp).expect("connect");
+    stream.set_nodelay(true).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    expect(&mut reader, "220");
+    stream.write_all(b"EHLO load.test\r\n").unwrap();
+    expect(&mut reader, "250");
+    let mut send = |account: usize| {
+        write!(
+            stream,
+            "MAIL FROM:<load@load.test>\r\nRCPT TO:<u{}@example.test>\r\nDATA\r\n",
+            account + 1
+        )
+        .unwrap();
+        for code in ["250", "250", "354"] {
+            expect(&mut reader, code);
+        }
+        stream.write_all(&mail(account, 2048)).unwrap();
+        expect(&mut reader, "250");
+    };
+    let told = |sessions: &mut [R]| {
+        for session in sessions {
+            let mut line = String::new();
+            while !line.ends_with(" EXISTS\r\n") {
+                line.clear();
+                assert!(session.read_line(&mut line).expect("a line") > 0, "closed");
+            }
+        }
+    };
+    let (before, _) = cost(pids);
+    let mut took = Vec::new();
+    for (account, sessions) in sessions.iter_mut().enumerate() {
+        send(account);
+        let sent = Instant::now();
+        told(sessions);
+        took.push(sent.elapsed());
+    }
+    took.sort();
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let of = |part: usize| ms(took[(took.len() - 1) * part / 100]);
+    println!(
+        "told after the 250, the last of {} sessions of an account: median {:.2} ms, 99 % {:.2} ms, worst {:.2} ms",
+        sessions[0].len(),
+        of(50),
+        of(99),
+        of(100),
+    );
+    let began = Instant::now();
+    (0..sessions.len()).for_each(&mut send);
+    let sent = Instant::now();
+    sessions.iter_mut().for_each(|sessions| told(sessions));
+    let (after, _) = cost(pids);
+    let all: usize = sessions.iter().map(Vec::len).sum();
+    println!(
+        "{} mails in {:.0} ms; the last of all {all} sessions told {:.1} ms after the last 250; {:.0} CPU us for each session and mail",
+        sessions.len(),
+        ms(sent - began),
+        ms(sent.elapsed()),
+        (after - before) * 1000.0 / (2 * all) as f64
+    );
 }

@@ -12,6 +12,7 @@
 //! gives its space back.
 
 pub mod dictionary;
+pub mod encoding;
 pub mod pieces;
 mod row;
 pub mod seal;
@@ -30,7 +31,7 @@ use crate::backend::Written;
 use crate::error::Result;
 
 pub use dictionary::Dictionaries;
-pub use pieces::{Piece, Recipe};
+pub use pieces::{Piece, Recipe, Stretch};
 pub use row::{BlobRow, Place};
 
 /// A blob in the store: its address and its length.

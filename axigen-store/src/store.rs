@@ -47,7 +47,7 @@ use crate::backend::{
     memory,
 };
 use crate::batch::{AccountId, Batch, Commit, Key, Op};
-use crate::blob::{BlobRef, BlobRow, BlobStore, Dictionaries, SweepOptions};
+use crate::blob::{BlobRef, BlobRow, BlobStore, Dictionaries, Stretch, SweepOptions};
 use crate::error::{Error, Result};
 use crate::page::{Page, Range};
 
@@ -330,6 +330,17 @@ impl Store {
     pub async fn read(&self, blob: &BlobRef, range: ops::Range<u64>) -> Result<Bytes> {
         self.inner.shared.health.readable()?;
         self.inner.shared.read(blob, range).await
+    }
+
+    /// The same, in the form it is kept in: what is made by a [recipe](crate::blob::Recipe) from
+    /// other bytes, and lies within the range as a whole, comes as those. One stretch follows the
+    /// other; those that are plain are as long as they can be.
+    ///
+    /// # Errors
+    /// As [`read`](Store::read).
+    pub async fn read_kept(&self, blob: &BlobRef, range: ops::Range<u64>) -> Result<Vec<Stretch>> {
+        self.inner.shared.health.readable()?;
+        self.inner.shared.read_as(blob, range, read::As::Kept).await
     }
 
     /// Does a batch; `Ok` only once it is durable. It is done even if the

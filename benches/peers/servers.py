@@ -218,7 +218,7 @@ def disk(folder):
 ZSTD = "mail_plugins = $mail_plugins zlib\nplugin {\n  zlib_save = zstd\n  zlib_save_level = 3\n}"
 
 
-def prepare(debug):
+def prepare(debug, build=True):
     """What a measurement needs: root, free ports, the programs. Gives the folder of ours."""
     global METER
     if os.geteuid() != 0:
@@ -229,8 +229,9 @@ def prepare(debug):
     # So that a kill, too, stops what was started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     install()
-    build = ["cargo", "build", "--quiet", "-p", "axigen-bin", "-p", "axigen-benches"] + ["--release"] * (not debug)
-    subprocess.run(build, cwd=ROOT, check=True)
+    command = ["cargo", "build", "--quiet", "-p", "axigen-bin", "-p", "axigen-benches"] + ["--release"] * (not debug)
+    if build:
+        subprocess.run(command, cwd=ROOT, check=True)
     target = json.loads(output("cargo", "metadata", "--no-deps", "--format-version", "1", "--manifest-path", str(ROOT / "Cargo.toml")))
     programs = pathlib.Path(target["target_directory"]) / ("debug" if debug else "release")
     METER = Meter()

@@ -1,9 +1,11 @@
 //! argon2id password hashes ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)).
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
+use parking_lot::Mutex;
+use zeroize::Zeroizing;
 
-use super::{Error, Result, random};
+use super::{Error, HASHES_AT_ONCE, Result, random};
 
 /// Memory of one hash in KB. With [`PASSES`], what OWASP asks for.
 pub const MEMORY_KB: u32 = 19 * 1024;
@@ -29,11 +31,42 @@ pub fn hash(password: &str) -> Result<String> {
         .map_err(|error| Error::Hash(error.to_string()))
 }
 
+/// Memory of hashes that are done. Given back to the allocator it would stay with the threads that
+/// had it, of which there are many; so it is used again, by as many as check passwords at a time.
+static MEMORY: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+
 /// Whether a password is the one that was hashed. Constant time in what is
 /// compared; the parameters are those of the hash.
 pub fn verify(password: &str, hash: &str) -> bool {
-    PasswordHash::new(hash)
-        .is_ok_and(|hash| argon2().verify_password(password.as_bytes(), &hash).is_ok())
+    verified(password, hash).unwrap_or(false)
+}
+
+/// `None` if it is no hash.
+fn verified(password: &str, hash: &str) -> Option<bool> {
+    let hash = PasswordHash::new(hash).ok()?;
+    let params = Params::try_from(&hash).ok()?;
+    let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+    // A hash that names none is of the first version.
+    let version = hash.version.map_or(Ok(Version::V0x10), Version::try_from);
+    let blocks = params.block_count();
+    let argon2 = Argon2::new(algorithm, version.ok()?, params);
+    let (salt, expected) = (hash.salt?, hash.hash?);
+    let mut output = Zeroizing::new(vec![0; expected.as_bytes().len()]);
+    let mut memory = MEMORY.lock().pop().unwrap_or_default();
+    memory.resize(blocks, Block::default());
+    let done = argon2.hash_password_into_with_memory(
+        password.as_bytes(),
+        salt.as_ref(),
+        &mut output,
+        &mut memory[..],
+    );
+    let mut free = MEMORY.lock();
+    if free.len() < HASHES_AT_ONCE {
+        free.push(memory);
+    }
+    drop(free);
+    done.ok()?;
+    Some(Output::new(&output).ok()? == expected)
 }
 
 /// A hash of nobody's password, at the cost of any other. Its output is zeros,
@@ -57,6 +90,38 @@ mod tests {
         assert!(!verify("secret", "$argon2id$broken"));
         assert!(!verify("", ""));
         assert_ne!(hash("secret").unwrap(), hashed, "a fresh salt each time");
+    }
+
+    #[test]
+    fn as_the_library_verifies() {
+        use argon2::PasswordVerifier;
+        let own = hash("secret").unwrap();
+        // Other parameters and lengths than ours among them.
+        for hash in [
+            own.as_str(),
+            DECOY,
+            "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21l$AAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHRzb21l",
+            "$argon2i$v=16$m=64,t=2,p=1$c29tZXNhbHRzb21l$AAAAAAAAAAAAAAAAAAAAAA",
+            "$scrypt$ln=1$c29tZXNhbHRzb21l$AAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            for password in ["secret", "other", ""] {
+                let parsed = PasswordHash::new(hash).unwrap();
+                let wanted = argon2().verify_password(password.as_bytes(), &parsed);
+                assert_eq!(verify(password, hash), wanted.is_ok(), "{hash} {password}");
+            }
+        }
+        let small = Params::new(64, 1, 1, Some(16)).unwrap();
+        let small = Argon2::new(Algorithm::Argon2i, Version::V0x10, small);
+        let small = small
+            .hash_password_with_salt(b"secret", b"somesaltsome")
+            .unwrap()
+            .to_string();
+        assert!(
+            verify("secret", &small) && !verify("Secret", &small),
+            "{small}"
+        );
+        assert!(MEMORY.lock().len() <= HASHES_AT_ONCE);
     }
 
     #[test]

@@ -9,6 +9,12 @@ pub(super) fn casemap(text: &str) -> String {
         return text.to_ascii_uppercase();
     }
     let mut out = String::with_capacity(text.len() + text.len() / 8);
+    casemap_into(text, &mut out);
+    out
+}
+
+/// [`casemap`], behind what is in `out`.
+pub(super) fn casemap_into(text: &str, out: &mut String) {
     let mut rest = text;
     while !rest.is_empty() {
         let ascii = rest.bytes().position(|byte| !byte.is_ascii());
@@ -25,7 +31,16 @@ pub(super) fn casemap(text: &str) -> String {
             rest = chars.as_str();
         }
     }
-    out
+}
+
+/// Whether a character that is not ASCII is known to have none in what it is mapped to: letters
+/// of other scripts, of which whole texts consist.
+pub(super) fn stays_foreign(char: char) -> bool {
+    matches!(char,
+        // Cyrillic, Hebrew, Arabic.
+        '\u{400}'..='\u{52f}' | '\u{5d0}'..='\u{5ea}' | '\u{620}'..='\u{669}'
+        // Kana, Han, Hangul.
+        | '\u{3041}'..='\u{3096}' | '\u{30a1}'..='\u{30fa}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}')
 }
 
 /// The titlecase letter where there is one (UnicodeData's simple mapping).
@@ -51,7 +66,23 @@ fn titlecase(char: char) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::casemap;
+    use super::{casemap, stays_foreign};
+
+    #[test]
+    fn foreign_letters_are_mapped_to_foreign_ones() {
+        let foreign: Vec<char> = ('\u{80}'..=char::MAX)
+            .filter(|char| stays_foreign(*char))
+            .collect();
+        assert!(foreign.len() > 20_000);
+        for char in foreign {
+            let mapped = casemap(char.encode_utf8(&mut [0; 4]));
+            assert!(
+                !mapped.contains(|part: char| part.is_ascii()),
+                "{char} {mapped}"
+            );
+        }
+        assert!(!stays_foreign('é') && !stays_foreign('①'));
+    }
 
     proptest::proptest! {
         /// What SEARCH and its index rely on.

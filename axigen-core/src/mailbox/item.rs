@@ -9,7 +9,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use axigen_store::{AccountId, blob::BlobRef};
+use axigen_store::{
+    AccountId,
+    blob::{BlobRef, Stretch},
+};
 use bytes::Bytes;
 
 use super::{
@@ -145,6 +148,23 @@ impl Mailboxes {
         got.into_iter().flatten().next().ok_or(Error::NoSuchMessage)
     }
 
+    /// The structure record of an item and where its bytes are, in one read.
+    ///
+    /// # Errors
+    /// As [`structure`](Mailboxes::structure).
+    pub(super) async fn opened(
+        &self,
+        account: AccountId,
+        item: ItemId,
+    ) -> Result<(Structure, Content)> {
+        let records = self.store.get(account, &[keys::item(item)]).await?;
+        let record = records.into_iter().flatten().next();
+        let record = record.ok_or(Error::NoSuchMessage)?;
+        let structure = self.decode_structure(&record).await?;
+        let structure = structure.ok_or(Error::NoSuchMessage)?;
+        Ok((structure, Content(Item::decode(&record)?.content)))
+    }
+
     /// Where the contents of many items are, in the order asked for; `None` for
     /// an item that is gone.
     ///
@@ -173,6 +193,18 @@ impl Mailboxes {
             return Ok(Bytes::new());
         }
         Ok(self.store.read(blob, start..end).await?)
+    }
+
+    /// The same, but what is kept without its base64 comes without it.
+    ///
+    /// # Errors
+    /// As [`body`](Mailboxes::body).
+    pub(super) async fn part_kept(
+        &self,
+        Content(blob): &Content,
+        range: Range<u64>,
+    ) -> Result<Vec<Stretch>> {
+        Ok(self.store.read_kept(blob, range).await?)
     }
 
     /// Structure records of many items in one read, in the order asked for;

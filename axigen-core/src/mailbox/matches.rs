@@ -5,7 +5,6 @@ use axigen_store::AccountId;
 use super::{
     Mailboxes,
     error::{Error, Result},
-    excerpt,
     search::{Answer, BEST, Candidate, HEADER, Search},
     types::Row,
 };
@@ -39,13 +38,13 @@ impl Mailboxes {
         seq: u32,
         row: &Row,
     ) -> Result<Option<u8>> {
-        let (mut email_id, mut structure, mut header, mut raw) = (None, None, None, None);
+        let (mut email_id, mut opened, mut header, mut raw) = (None, None, None, None);
         loop {
             let candidate = Candidate {
                 seq,
                 row,
                 email_id: email_id.as_ref(),
-                structure: structure.as_deref(),
+                structure: opened.as_ref().map(|(structure, _)| structure),
                 header: header.as_deref(),
                 raw: raw.as_ref(),
             };
@@ -64,26 +63,28 @@ impl Mailboxes {
                 };
                 continue;
             }
-            if structure.is_none() {
-                structure = match self.structure(account, row.item).await {
-                    Ok(structure) => Some(structure),
+            if opened.is_none() {
+                opened = match self.opened(account, row.item).await {
+                    Ok(opened) => Some(opened),
                     Err(Error::NoSuchMessage) => return Ok(None),
                     Err(error) => return Err(error),
                 };
             }
-            let Some(structure) = &structure else {
+            let Some((structure, content)) = &opened else {
                 continue;
             };
             let read = match answer {
                 Answer::NeedsHeader => {
                     let range = structure.header();
                     let range = range.start..range.end.min(range.start + HEADER);
-                    let read = self.body(account, row.item, range).await;
+                    let read = self.part(content, range).await;
                     read.map(|bytes| header = Some(bytes))
                 }
                 Answer::NeedsBody => {
-                    let ranges = excerpt::of_texts(structure);
-                    let read = self.excerpt(account, row.item, &ranges).await;
+                    let read = match raw.take() {
+                        None => self.excerpt(content, structure).await,
+                        Some(first) => self.rest_of(first, content, structure).await,
+                    };
                     read.map(|texts| raw = Some(texts))
                 }
                 _ => continue,

@@ -3,7 +3,9 @@
 use memchr::memmem::Finder;
 use memchr::{memchr, memchr2};
 
-use super::casemap::casemap;
+use encoding_rs::Encoding;
+
+use super::casemap::{casemap, casemap_into, stays_foreign};
 
 /// So many times the length of a text may be compared before it is searched in
 /// another way.
@@ -14,6 +16,8 @@ const TIMES: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Needle {
     folded: String,
+    /// Whether it can be in ASCII: all of it is, and in capitals.
+    ascii: bool,
     /// Where in it its rarest byte stands.
     rarest: usize,
     finder: Finder<'static>,
@@ -28,7 +32,9 @@ impl Needle {
         let rarest = (0..folded.len())
             .max_by_key(|at| folded.as_bytes().get(*at).map(|byte| rarity(*byte)))
             .unwrap_or(0);
+        let is_capital = |byte: u8| byte.is_ascii() && !byte.is_ascii_lowercase();
         Needle {
+            ascii: folded.bytes().all(is_capital),
             rarest,
             finder: Finder::new(folded.as_bytes()).into_owned(),
             folded,
@@ -58,10 +64,51 @@ impl Needle {
 
     /// Whether it is in a text. An empty string is in everything.
     pub(super) fn is_in(&self, text: &str) -> bool {
-        match text.is_ascii() {
-            true => self.is_in_ascii(text.as_bytes()),
-            false => self.finder.find(casemap(text).as_bytes()).is_some(),
+        // In letters of ASCII among others, too: of no other letter a part is one of them.
+        (self.ascii && self.is_in_ascii(text.as_bytes())) || self.is_around(text)
+    }
+
+    /// Whether it is in a text so that a character that is not ASCII has a part in it. Only such
+    /// characters and what is near them are folded.
+    fn is_around(&self, text: &str) -> bool {
+        let near = self.folded.len().saturating_sub(1);
+        let next = |from: usize| {
+            let rest = text.as_bytes().get(from..).unwrap_or_default();
+            let found = Encoding::ascii_valid_up_to(rest);
+            (found < rest.len()).then_some(from + found)
+        };
+        let mut folded = String::new();
+        let mut after = 0;
+        while let Some(first) = next(after) {
+            let mut of_use = false;
+            let mut at = first;
+            // Up to where there is more ASCII than it is long.
+            after = loop {
+                let rest = text.get(at..).unwrap_or_default();
+                let mut chars = rest.chars();
+                let others = chars.by_ref().take_while(|char| !char.is_ascii());
+                let mut length = 0;
+                for char in others {
+                    length += char.len_utf8();
+                    of_use |= !(self.ascii && stays_foreign(char));
+                }
+                let end = at + length;
+                match next(end) {
+                    Some(more) if more - end <= near => at = more,
+                    _ => break end,
+                }
+            };
+            if !of_use {
+                continue;
+            }
+            let range = first.saturating_sub(near)..text.len().min(after + near);
+            folded.clear();
+            casemap_into(text.get(range).unwrap_or_default(), &mut folded);
+            if self.finder.find(folded.as_bytes()).is_some() {
+                return true;
+            }
         }
+        self.folded.is_empty()
     }
 
     /// Without folding the text: most mail is ASCII.
@@ -126,6 +173,13 @@ mod tests {
             ("1", "①", true),
             ("e-mail", "an E-MAIL", true),
             ("-mailx", "an E-MAIL", false),
+            ("fine", "eine ﬁne", false),
+            ("ﬁne", "fine", false),
+            ("ﬁne", "встреча: ﬁne", true),
+            ("cafe", "встреча im Café", true),
+            ("e\u{301} x", "Café X", true),
+            ("meeting", "встреча MEETing 予定", true),
+            ("tre", "встреча", false),
         ] {
             assert_eq!(
                 Needle::new(needle).is_in(text),
@@ -154,7 +208,14 @@ mod tests {
         }
 
         #[test]
-        fn as_by_folding(text in "[a-cA-C \u{e4}-]{0,40}", needle in "[a-cA-C \u{c4}-]{0,4}") {
+        fn as_by_folding(text in "[a-cA-C \u{e4}①ﬁпУ定-]{0,40}", needle in "[a-cA-C \u{c4}1ﬁп定-]{0,4}") {
+            let folded = casemap(&text).contains(&casemap(&needle));
+            prop_assert_eq!(Needle::new(&needle).is_in(&text), folded);
+        }
+
+        #[test]
+        fn as_by_folding_far_from_it(parts in proptest::collection::vec("[abA]{0,9}[ä①定]?", 0..8), needle in "[abA1]{1,6}") {
+            let text = parts.concat();
             let folded = casemap(&text).contains(&casemap(&needle));
             prop_assert_eq!(Needle::new(&needle).is_in(&text), folded);
         }

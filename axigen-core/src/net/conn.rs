@@ -36,6 +36,9 @@ use super::tls;
 pub const UNSENT_HIGH: usize = 512 * 1024;
 /// [`Conn::flush`] returns when no more than this many bytes are unsent.
 pub const UNSENT_LOW: usize = 64 * 1024;
+/// A service that streams bodies lets so many bytes come together before it flushes: a write
+/// wakes the peer, which costs as much as copying a hundred kilobytes.
+pub const STREAMED: usize = 192 * 1024;
 /// Longest wait for a peer that does not read what is streamed to it.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait for the last bytes of a closing connection to leave.

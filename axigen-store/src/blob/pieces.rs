@@ -23,10 +23,11 @@
 use std::ops::Range;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use memchr::memchr2;
 
 use super::BlobRef;
+use super::encoding::base64;
 use crate::error::{Error, Result};
 
 /// Most pieces of one blob; what is beyond stays its own.
@@ -43,6 +44,42 @@ pub struct Piece {
     /// As a blob of its own: what occurs in many blobs is kept once. If not,
     /// among the own bytes of the blob.
     pub apart: bool,
+}
+
+/// A stretch of a blob's content, in the form it is kept in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// Where it begins in the content.
+    pub start: u64,
+    /// Its length in the content.
+    pub len: u64,
+    /// What it is made from.
+    pub bytes: Bytes,
+    /// How.
+    pub recipe: Recipe,
+}
+
+impl Stretch {
+    /// Bytes as they stand in the content.
+    pub fn plain(start: u64, bytes: Bytes) -> Stretch {
+        Stretch {
+            start,
+            len: bytes.len() as u64,
+            bytes,
+            recipe: Recipe::Plain,
+        }
+    }
+
+    /// Where it ends in the content.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.len)
+    }
+
+    /// Its bytes as they stand in the content.
+    pub fn content(&self) -> Bytes {
+        let kept = self.bytes.len() as u64;
+        self.recipe.make(&(0..self.len), &self.bytes, kept)
+    }
 }
 
 /// How bytes are made from those that are kept.
@@ -68,12 +105,15 @@ impl Recipe {
         if *self == Recipe::Plain {
             return Some(bytes.clone());
         }
-        let dense: Vec<u8> = bytes
-            .iter()
-            .copied()
-            .filter(|byte| !matches!(byte, b'\r' | b'\n'))
-            .collect();
-        let kept = Bytes::from(STANDARD.decode(dense).ok()?);
+        let mut dense = Vec::with_capacity(bytes.len());
+        let mut rest: &[u8] = bytes;
+        while let Some(end) = memchr2(b'\r', b'\n', rest) {
+            let (line, ending) = rest.split_at(end);
+            dense.extend_from_slice(line);
+            rest = ending.get(1..).unwrap_or_default();
+        }
+        dense.extend_from_slice(rest);
+        let kept = Bytes::from(base64().decode(dense).ok()?);
         let len = self.made_len(kept.len() as u64);
         (len == bytes.len() as u64 && self.make(&(0..len), &kept, kept.len() as u64) == *bytes)
             .then_some(kept)
@@ -117,11 +157,23 @@ impl Recipe {
         };
         let end = range.end.min(layout.len());
         let mut at = range.start;
-        let mut characters = Characters::of(bytes);
+        let mut characters = Characters::of(bytes, base64());
         // Whole groups of four are made; the range may begin within one.
         characters.skip((layout.characters_before(at) % 4) as usize);
         let (mut line, mut column) = (at / layout.period(), at % layout.period());
         while at < end {
+            if column == 0 && layout.line == USUAL as u64 {
+                // Whole lines, of characters and with an ending behind them.
+                let wanted = (end - at) / layout.period();
+                let left = layout.characters.saturating_sub(1) / layout.line;
+                let most = wanted.min(left.saturating_sub(line));
+                let made = characters.take_lines(most, layout.ending, out);
+                line += made;
+                at += made * layout.period();
+                if at >= end {
+                    break;
+                }
+            }
             let start = line.saturating_mul(layout.line);
             let length = layout.line.min(layout.characters.saturating_sub(start));
             let count = match length.checked_sub(column) {
@@ -145,55 +197,38 @@ impl Recipe {
     }
 }
 
-/// The two characters of each twelve bits.
-static PAIRS: [[u8; 2]; 4096] = {
-    const CHARACTERS: &[u8; 64] =
-        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut pairs = [[0; 2]; 4096];
-    let mut bits = 0;
-    while bits < pairs.len() {
-        pairs[bits] = [CHARACTERS[bits >> 6], CHARACTERS[bits & 63]];
-        bits += 1;
-    }
-    pairs
-};
+/// Characters in a line, mostly: RFC 2045 §6.8 allows no more.
+const USUAL: usize = 76;
 
 /// Bytes as the characters of base64, encoded a little at a time.
-struct Characters<'b> {
+struct Characters<'b, E> {
+    engine: &'b E,
     bytes: &'b [u8],
-    encoded: [u8; Characters::AT_ONCE / 3 * 4],
+    encoded: [u8; AT_ONCE / 3 * 4],
     /// Those that were encoded and not taken.
     ready: Range<usize>,
 }
 
-impl<'b> Characters<'b> {
-    /// A multiple of three: only the last ones are padded.
-    const AT_ONCE: usize = 3072;
+/// Bytes encoded at a time. A multiple of three, as only the last ones are padded, that makes
+/// whole lines of the usual length.
+const AT_ONCE: usize = 64 * (USUAL / 4 * 3);
 
-    fn of(bytes: &'b [u8]) -> Self {
+impl<'b, E: Engine> Characters<'b, E> {
+    fn of(bytes: &'b [u8], engine: &'b E) -> Self {
         Characters {
+            engine,
             bytes,
-            encoded: [0; Characters::AT_ONCE / 3 * 4],
+            encoded: [0; AT_ONCE / 3 * 4],
             ready: 0..0,
         }
     }
 
     /// Makes some ready; none at the end.
     fn encode(&mut self) {
-        let (now, later) = self.bytes.split_at(self.bytes.len().min(Self::AT_ONCE));
+        let (now, later) = self.bytes.split_at(self.bytes.len().min(AT_ONCE));
         self.bytes = later;
-        let (threes, rest) = now.as_chunks::<3>();
-        let (fours, _) = self.encoded.as_chunks_mut::<4>();
-        for ([a, b, c], four) in threes.iter().zip(fours) {
-            let bits = u32::from_be_bytes([0, *a, *b, *c]);
-            let [first, second] =
-                [bits >> 12, bits & 0xfff].map(|bits| PAIRS[bits as usize % 4096]);
-            *four = [first[0], first[1], second[0], second[1]];
-        }
-        let behind = threes.len() * 4;
-        let padded = self.encoded.get_mut(behind..).unwrap_or_default();
-        let padded = STANDARD.encode_slice(rest, padded).unwrap_or(0);
-        self.ready = 0..behind + padded;
+        let length = self.engine.encode_slice(now, &mut self.encoded);
+        self.ready = 0..length.unwrap_or(0);
     }
 
     /// Passes over some, less than are encoded at once.
@@ -221,6 +256,36 @@ impl<'b> Characters<'b> {
             self.ready.start = end;
         }
         count - left
+    }
+
+    /// Takes so many lines of the usual length, or as many as are ready in one piece, and says
+    /// how many that were.
+    fn take_lines(&mut self, most: u64, ending: &[u8], out: &mut BytesMut) -> u64 {
+        let mut taken = 0;
+        while taken < most {
+            if self.ready.is_empty() {
+                self.encode();
+            }
+            let ready = self.encoded.get(self.ready.clone()).unwrap_or_default();
+            let (lines, _) = ready.as_chunks::<USUAL>();
+            let count = (lines.len() as u64).min(most - taken);
+            let lines = lines.get(..count as usize).unwrap_or_default();
+            if lines.is_empty() {
+                break;
+            }
+            out.reserve(lines.len() * (USUAL + ending.len()));
+            for line in lines {
+                // Lengths that are known here: no call for each of millions of lines.
+                out.extend_from_slice(line);
+                match ending {
+                    b"\r\n" => out.extend_from_slice(b"\r\n"),
+                    other => out.extend_from_slice(other),
+                }
+            }
+            self.ready.start += lines.len() * USUAL;
+            taken += count;
+        }
+        taken
     }
 }
 
@@ -380,7 +445,7 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
         }
         if kind == 3 {
             let kept = bytes.try_get_u64().ok()?;
-            let recipe = base64(bytes)?;
+            let recipe = take_base64(bytes)?;
             segments.push(Segment::Within { len, kept, recipe });
             continue;
         }
@@ -392,7 +457,7 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
         };
         let recipe = match kind {
             1 => Recipe::Plain,
-            2 => base64(bytes)?,
+            2 => take_base64(bytes)?,
             _ => return None,
         };
         segments.push(Segment::Made { len, from, recipe });
@@ -400,7 +465,7 @@ fn parse(bytes: &mut &[u8]) -> Option<Vec<Segment>> {
     Some(segments)
 }
 
-fn base64(bytes: &mut &[u8]) -> Option<Recipe> {
+fn take_base64(bytes: &mut &[u8]) -> Option<Recipe> {
     let line = bytes.try_get_u32().ok()?;
     let flags = bytes.try_get_u8().ok()?;
     Some(Recipe::Base64 {

@@ -189,6 +189,15 @@ async fn same_ranges(store: &Store, dice: &mut Dice, blob: &BlobRef, content: &B
         let got = store.read(blob, range.clone()).await?;
         let wanted = range.start as usize..range.end.min(blob.len) as usize;
         ensure(got == content[wanted], || format!("{range:?} is wrong"))?;
+        let (mut at, mut made) = (range.start, Vec::new());
+        for stretch in store.read_kept(blob, range.clone()).await? {
+            ensure(stretch.start == at, || {
+                format!("{range:?} as kept: {at} is missing")
+            })?;
+            at = stretch.end();
+            made.extend_from_slice(&stretch.content());
+        }
+        ensure(got == made, || format!("{range:?} as kept is wrong"))?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::Shared;
 use super::line::wait;
 use crate::backend::key;
-use crate::blob::pieces::{self, Segment};
+use crate::blob::pieces::{self, Segment, Stretch};
 use crate::blob::{BlobRef, BlobRow, Place, Recipe, seal};
 use crate::error::{Error, Result};
 
@@ -41,15 +41,26 @@ impl Shared {
         blob: &BlobRef,
         range: Range<u64>,
     ) -> Result<Bytes> {
+        Ok(joined(self.read_as(blob, range, As::Content).await?))
+    }
+
+    /// Reads a range, in the form that is asked for.
+    pub(super) async fn read_as(
+        self: &std::sync::Arc<Self>,
+        blob: &BlobRef,
+        range: Range<u64>,
+        form: As,
+    ) -> Result<Vec<Stretch>> {
         let row = self.row(&blob.hash).await?.ok_or(Error::NotFound)?;
         let range = range.start.min(row.raw_len)..range.end.min(row.raw_len);
         if range.end.saturating_sub(range.start) <= SHORT {
-            return self.settled(blob.hash, row, range, 0).await;
+            return self.settled(blob.hash, row, range, form, 0).await;
         }
         let shared = self.clone();
         let hash = blob.hash;
-        let long = tokio::task::spawn_blocking(move || wait(shared.settled(hash, row, range, 0)));
-        long.await
+        let long = move || wait(shared.settled(hash, row, range, form, 0));
+        tokio::task::spawn_blocking(long)
+            .await
             .map_err(|error| Error::io("reading a blob", std::io::Error::other(error)))?
     }
 
@@ -60,11 +71,12 @@ impl Shared {
         hash: [u8; 32],
         mut row: BlobRow,
         range: Range<u64>,
+        form: As,
         depth: usize,
-    ) -> Result<Bytes> {
+    ) -> Result<Vec<Stretch>> {
         loop {
-            let failed = match self.part(hash, &row, range.clone(), depth).await {
-                Ok(bytes) => return Ok(bytes),
+            let failed = match self.part(hash, &row, range.clone(), form, depth).await {
+                Ok(stretches) => return Ok(stretches),
                 Err(error) => error,
             };
             match self.row(&hash).await? {
@@ -83,10 +95,11 @@ impl Shared {
         hash: [u8; 32],
         row: &BlobRow,
         range: Range<u64>,
+        form: As,
         depth: usize,
-    ) -> Result<Bytes> {
+    ) -> Result<Vec<Stretch>> {
         if range.is_empty() {
-            return Ok(Bytes::new());
+            return Ok(Vec::new());
         }
         let source = Source {
             shared: self,
@@ -95,21 +108,23 @@ impl Shared {
         };
         let whole = range == (0..row.raw_len);
         let opened = source.open(whole && row.parts.is_empty()).await?;
-        let content = match opened.table.kind() {
+        match opened.table.kind() {
             seal::Kind::Content if opened.table.content_len() == row.raw_len => {
-                opened.held(&source, range).await?
+                let start = range.start;
+                let bytes = opened.held(&source, range).await?;
+                Ok(vec![Stretch::plain(start, bytes)])
             }
-            seal::Kind::Content => return Err(Error::Corrupt("the length of a blob".into())),
+            seal::Kind::Content => Err(Error::Corrupt("the length of a blob".into())),
             seal::Kind::Pieces => {
                 // Pieces are not put together themselves. Two writers at the
                 // very same moment may bring about one that is; never many.
                 if depth > NESTED {
                     return Err(Error::Corrupt("pieces within pieces".into()));
                 }
-                Box::pin(self.put_together(&source, &opened, row.raw_len, range, depth)).await?
+                let together = self.put_together(&source, &opened, row.raw_len, range, form, depth);
+                Box::pin(together).await
             }
-        };
-        Ok(content)
+        }
     }
 
     async fn put_together(
@@ -118,8 +133,9 @@ impl Shared {
         opened: &Opened,
         raw_len: u64,
         range: Range<u64>,
+        form: As,
         depth: usize,
-    ) -> Result<Bytes> {
+    ) -> Result<Vec<Stretch>> {
         let first = opened.table.content_len().min(seal::FRAME);
         let (segments, list) = pieces::decode(&opened.held(source, 0..first).await?)?;
         let corrupt = || Error::Corrupt("the pieces of a blob".into());
@@ -155,33 +171,58 @@ impl Shared {
         let span = span.unwrap_or(list..list);
         let held = opened.held(source, span.clone()).await?;
         let length = range.end - range.start;
+        let mut stretches = Vec::new();
         let mut content = BytesMut::with_capacity(length.min(RESERVED) as usize);
+        // Where `content` begins, and where it ends.
+        let (mut start, mut at) = (range.start, range.start);
         for (segment, within, needs) in wanted {
             let own = || {
                 let start = needs.start.checked_sub(span.start)? as usize;
                 let end = needs.end.checked_sub(span.start)? as usize;
                 (start <= end && end <= held.len()).then(|| held.slice(start..end))
             };
-            let before = content.len();
-            match &segment {
-                Segment::Own(_) => content.extend_from_slice(&own().ok_or_else(corrupt)?),
+            let len = within.end - within.start;
+            let (kept, of, recipe) = match &segment {
+                Segment::Own(_) => (own().ok_or_else(corrupt)?, len, Recipe::Plain),
                 Segment::Within { kept, recipe, .. } => {
-                    let own = own().ok_or_else(corrupt)?;
-                    recipe.make_into(&within, &own, *kept, &mut content);
+                    (own().ok_or_else(corrupt)?, *kept, *recipe)
                 }
                 Segment::Made { from, recipe, .. } => {
                     let kept = self.kept(from, recipe, &within, depth).await?;
-                    recipe.make_into(&within, &kept, from.len, &mut content);
+                    (kept, from.len, *recipe)
+                }
+            };
+            let whole = len == segment.len() && kept.len() as u64 == of;
+            if form == As::Kept && recipe != Recipe::Plain && whole {
+                if recipe.made_len(of) != len {
+                    return Err(corrupt());
+                }
+                if !content.is_empty() {
+                    stretches.push(Stretch::plain(start, content.split().freeze()));
+                }
+                stretches.push(Stretch {
+                    start: at,
+                    len,
+                    bytes: kept,
+                    recipe,
+                });
+                start = at + len;
+            } else {
+                let before = content.len();
+                recipe.make_into(&within, &kept, of, &mut content);
+                if (content.len() - before) as u64 != len {
+                    return Err(corrupt());
                 }
             }
-            if (content.len() - before) as u64 != within.end - within.start {
-                return Err(corrupt());
-            }
+            at += len;
         }
-        if content.len() as u64 != length {
+        if at != range.end {
             return Err(corrupt());
         }
-        Ok(content.freeze())
+        if !content.is_empty() {
+            stretches.push(Stretch::plain(start, content.freeze()));
+        }
+        Ok(stretches)
     }
 
     /// The bytes of a blob that a recipe makes a range from.
@@ -196,7 +237,30 @@ impl Shared {
         let row = row.filter(|row| row.raw_len == from.len);
         let row = row.ok_or_else(|| Error::Corrupt("a piece of a blob is missing".into()))?;
         let needs = recipe.needs(wanted, from.len);
-        self.settled(from.hash, row, needs, depth + 1).await
+        let stretches = self.settled(from.hash, row, needs, As::Content, depth + 1);
+        Ok(joined(stretches.await?))
+    }
+}
+
+/// The form that a range is read in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum As {
+    /// As it was put: at most one stretch, which is plain.
+    Content,
+    /// What is kept decoded stays so.
+    Kept,
+}
+
+fn joined(mut stretches: Vec<Stretch>) -> Bytes {
+    match stretches.pop() {
+        Some(only) if stretches.is_empty() => only.bytes,
+        last => {
+            let mut content = BytesMut::new();
+            for stretch in stretches.into_iter().chain(last) {
+                content.extend_from_slice(&stretch.content());
+            }
+            content.freeze()
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use axigen_proto::imap::command::SearchKey;
 
 use super::{
-    Answer, Candidate, Context, Key, addresses, decode_words, evaluate, leaf_text, prepare,
+    Answer, Candidate, Context, Key, addresses, decode_words, evaluate, prepare, texts::text_read,
 };
 use crate::mailbox::fuzzy::{self, Fuzzy};
 use crate::mailbox::structure::header_fields;
@@ -107,7 +107,7 @@ fn near_leaves(of: &Candidate<'_>, text: &Fuzzy) -> u8 {
     };
     let mut most = 0;
     for leaf in structure.leaves() {
-        leaf_text(&leaf, raw.get(leaf.content.clone()), |shown| {
+        text_read(&leaf, raw, |shown| {
             most = most.max(text.score(shown));
             false
         });

@@ -15,7 +15,7 @@ use super::{Done, ImapConn};
 use crate::mailbox::search::transfer_decoded;
 use crate::mailbox::structure::{Section, Structure, header_fields};
 use crate::mailbox::{Content, Mailboxes, Result, Row};
-use crate::net::conn::UNSENT_LOW;
+use crate::net::conn::STREAMED;
 
 /// Bytes read and sent at a time.
 const PIECE: u64 = 256 * 1024;
@@ -182,7 +182,7 @@ impl Source<'_> {
             };
             conn.session().body(piece)?;
             at = end;
-            if conn.session().pending_output() > UNSENT_LOW {
+            if conn.session().pending_output() > STREAMED {
                 conn.flush().await?;
             }
         }

@@ -15,7 +15,7 @@ use super::data::{Data, Source, is_whole};
 use super::{Done, ImapConn, Talk, limit, status};
 use crate::mailbox::structure::Structure;
 use crate::mailbox::{Content, Error, FlagChange, Flags, Row};
-use crate::net::conn::UNSENT_LOW;
+use crate::net::conn::{STREAMED, UNSENT_LOW};
 
 /// Rows read together.
 const PAGE: usize = 1000;
@@ -176,7 +176,7 @@ impl Talk<'_> {
                     if let Some(status) = self.one(conn, account, item, &wanted).await? {
                         return Ok(status);
                     }
-                    if conn.session().pending_output() > UNSENT_LOW {
+                    if conn.session().pending_output() > STREAMED {
                         conn.flush().await?;
                     }
                 }

@@ -49,6 +49,7 @@ mod status;
 mod urlauth;
 
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use axigen_proto::Misuse;
@@ -64,6 +65,7 @@ use axigen_proto::imap::types::Tag;
 use axigen_proto::sasl::{Answer, Refusal};
 use axigen_store::AccountId;
 use axigen_store::store::Watcher;
+use parking_lot::Mutex;
 
 use super::counted::{Connections, Counted};
 use super::guesses::Guesses;
@@ -71,7 +73,7 @@ use super::{Context, Peer, Service, nonce};
 use crate::directory::Login;
 use crate::net::rules::Denied;
 use crate::net::{Conn, Stream};
-use crate::settings::{Effective, TlsMode};
+use crate::settings::{Effective, ListenerSettings, Settings, TlsMode};
 
 use append::Appending;
 use notify::Notify;
@@ -84,6 +86,18 @@ pub struct Imap {
     context: Context,
     /// Connections by account.
     open: Connections,
+    /// What sessions may do, once for all of a listener.
+    configs: Mutex<Vec<Prepared>>,
+}
+
+/// A session's configuration, and what it was made of.
+#[derive(Debug)]
+struct Prepared {
+    settings: Arc<Settings>,
+    listener: Arc<ListenerSettings>,
+    /// Whether there is a certificate.
+    tls: bool,
+    config: Arc<Config>,
 }
 
 impl Imap {
@@ -92,7 +106,46 @@ impl Imap {
         Imap {
             context,
             open: Connections::default(),
+            configs: Mutex::default(),
         }
+    }
+
+    /// What a session may do. Ten thousand connections that idle have it once.
+    fn config(&self, peer: &Peer) -> Arc<Config> {
+        let settings = self.context.settings.load_full();
+        let tls = peer.tls.is_some();
+        let mut configs = self.configs.lock();
+        // Those of settings that are no longer in force are of no use to who comes now.
+        configs.retain(|prepared| Arc::ptr_eq(&prepared.settings, &settings));
+        let known = configs.iter().find(|prepared| {
+            Arc::ptr_eq(&prepared.listener, &peer.listener) && prepared.tls == tls
+        });
+        if let Some(prepared) = known {
+            return prepared.config.clone();
+        }
+        let config = Arc::new(Config {
+            hostname: settings.hostname.clone(),
+            limits: settings.imap.session_limits(),
+            implicit_tls: peer.implicit_tls(),
+            starttls: peer.listener.tls == TlsMode::Starttls && tls,
+            allow_plaintext_login: peer.listener.plaintext_login,
+            compress: settings.imap.compress,
+            message_limit: settings.imap.limit_of_messages(),
+            separator: Separator::new(settings.imap.separator).unwrap_or_default(),
+            mechanisms: self.context.logins.mechanisms(),
+            id: vec![
+                ("name".into(), "Axigen in Rust".into()),
+                ("version".into(), env!("CARGO_PKG_VERSION").into()),
+            ],
+            ..Config::default()
+        });
+        configs.push(Prepared {
+            settings,
+            listener: peer.listener.clone(),
+            tls,
+            config: config.clone(),
+        });
+        config
     }
 }
 
@@ -144,23 +197,8 @@ impl Service for Imap {
 
     async fn serve(&self, stream: Stream, mut peer: Peer) {
         let Some(nonce) = nonce() else { return };
-        let settings = self.context.settings.load_full();
-        let config = Config {
-            hostname: settings.hostname.clone(),
-            limits: settings.imap.session_limits(),
-            implicit_tls: peer.implicit_tls(),
-            starttls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
-            allow_plaintext_login: peer.listener.plaintext_login,
-            compress: settings.imap.compress,
-            message_limit: settings.imap.limit_of_messages(),
-            separator: Separator::new(settings.imap.separator).unwrap_or_default(),
-            mechanisms: self.context.logins.mechanisms(),
-            id: vec![
-                ("name".into(), "Axigen in Rust".into()),
-                ("version".into(), env!("CARGO_PKG_VERSION").into()),
-            ],
-            ..Config::default()
-        };
+        let config = self.config(&peer);
+        let message_limit = config.message_limit;
         let session = Server::new(config, nonce);
         let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
             (true, Some(tls)) => Conn::server_tls(stream, session, tls),
@@ -180,7 +218,7 @@ impl Service for Imap {
             metadata_told: None,
             progress: Progress::default(),
             guesses: Guesses::of(peer.addr.ip()),
-            message_limit: settings.imap.limit_of_messages(),
+            message_limit,
             limited: None,
         };
         let mut stopping = false;
