@@ -5,66 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use axigen_tests::served::House;
-use axigen_tests::sink::{Mood, Sink};
+use axigen_tests::sink::{self, ANN, Mood, Sink, submit};
 use axigen_tests::tool::Said;
 use axigen_tests::wire::Wire;
 use serde_json::Value;
 
-const ANN: &str = "ann@here.test";
-const SUBMISSION: u16 = 2587;
 const IMAP: u16 = 2143;
-
-/// A server that sends everything to a port of this machine.
-fn house(sink: u16) -> House {
-    let house = House::with(&format!(
-        r#"
-hostname = "mail.here.test"
-[submission]
-enable = true
-[[submission.listeners]]
-address = "127.0.0.1:PORT+2587"
-tls = "none"
-plaintext_login = true
-[imap]
-enable = true
-[[imap.listeners]]
-address = "127.0.0.1:PORT+2143"
-tls = "none"
-plaintext_login = true
-[smtp_out]
-enable = true
-[[smtp_out.routes]]
-domains = ["*"]
-to = "smtp://127.0.0.1:{sink}"
-tls = "none"
-"#
-    ));
-    house.add(ANN, "secret");
-    house
-}
-
-/// Submits a message to each of these, over one connection.
-fn submit<'t>(house: &House, to: impl IntoIterator<Item = &'t str>) {
-    let mut wire = Wire::connect(&house.addr(SUBMISSION));
-    wire.smtp_reply();
-    wire.smtp("EHLO client.test");
-    // AUTH PLAIN: NUL, the user, NUL, the password, in base64.
-    let said = wire.smtp("AUTH PLAIN AGFubkBoZXJlLnRlc3QAc2VjcmV0");
-    assert!(said.starts_with("235"), "{said}");
-    for to in to {
-        let subject = to.split('@').next().unwrap();
-        wire.send(format!("MAIL FROM:<{ANN}>\r\nRCPT TO:<{to}>\r\nDATA\r\n"));
-        for code in ["250", "250", "354"] {
-            let said = wire.smtp_reply();
-            assert!(said.starts_with(code), "{said}");
-        }
-        let said = wire.smtp(&format!(
-            "From: {ANN}\r\nSubject: to {subject}\r\n\r\nhello\r\n."
-        ));
-        assert!(said.starts_with("250"), "{said}");
-    }
-    wire.smtp("QUIT");
-}
 
 fn out(said: Said) -> String {
     String::from_utf8(said.ok().out).unwrap()
@@ -111,7 +57,7 @@ fn deferred(house: &House, count: usize) -> Vec<Value> {
 fn entries_are_listed_shown_held_released_retried_and_dropped() {
     let sink = Sink::start();
     sink.mood(Mood::Says("450 4.2.0 the mailbox is busy"));
-    let house = house(sink.port());
+    let house = sink::house(sink.port(), "");
     let _served = house.serve();
     assert_eq!(out(house.run(&["queue", "list"])), "no entries\n");
     submit(
@@ -239,7 +185,7 @@ fn entries_are_listed_shown_held_released_retried_and_dropped() {
 fn senders_hear_of_what_is_sent_back() {
     let sink = Sink::start();
     sink.mood(Mood::Says("450 4.2.0 not now"));
-    let house = house(sink.port());
+    let house = sink::house(sink.port(), "");
     let _served = house.serve();
     submit(&house, ["one@a.test", "two@b.test"]);
     let entries = deferred(&house, 2);
@@ -286,7 +232,7 @@ fn a_domain_that_rests_can_be_forced() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         closed.local_addr().unwrap().port()
     };
-    let house = house(port);
+    let house = sink::house(port, "");
     let _served = house.serve();
     submit(&house, ["one@a.test"]);
     deferred(&house, 1);
@@ -305,7 +251,7 @@ fn a_domain_that_rests_can_be_forced() {
 fn many_entries_are_changed_by_the_page() {
     let sink = Sink::start();
     sink.mood(Mood::Says("450 4.2.0 not now"));
-    let house = house(sink.port());
+    let house = sink::house(sink.port(), "");
     let _served = house.serve();
     let to: Vec<String> = (0..1200).map(|n| format!("u{n}@a.test")).collect();
     submit(&house, to.iter().map(String::as_str));
@@ -341,7 +287,7 @@ fn many_entries_are_changed_by_the_page() {
 
 #[test]
 fn where_no_server_runs_it_is_said_what_to_do() {
-    let house = house(9);
+    let house = sink::house(9, "");
     for args in [&["queue", "list"][..], &["queue", "stat", "--dir", "mail"]] {
         house.run(args).refused(&[
             "no server answers at ",
@@ -383,7 +329,7 @@ fn where_no_server_runs_it_is_said_what_to_do() {
 
 #[test]
 fn the_socket_is_the_servers_own_and_survives_kill_9() {
-    let house = house(9);
+    let house = sink::house(9, "");
     let socket = house.store().join("control.sock");
     let served = house.serve();
     let mode = std::fs::metadata(&socket).unwrap().permissions().mode();

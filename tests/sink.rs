@@ -8,6 +8,72 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::served::House;
+use crate::wire::Wire;
+
+/// The user of [`house`], whose password is `secret`.
+pub const ANN: &str = "ann@here.test";
+/// The port of [`house`] for submission, for [`House::addr`].
+pub const SUBMISSION: u16 = 2587;
+
+/// A server that sends everything to a port of this machine. `options` stand in
+/// `[smtp_out]`.
+pub fn house(sink: u16, options: &str) -> House {
+    let house = House::with(&format!(
+        r#"
+hostname = "mail.here.test"
+[submission]
+enable = true
+[[submission.listeners]]
+address = "127.0.0.1:PORT+2587"
+tls = "none"
+plaintext_login = true
+[imap]
+enable = true
+[[imap.listeners]]
+address = "127.0.0.1:PORT+2143"
+tls = "none"
+plaintext_login = true
+[smtp_out]
+enable = true
+{options}
+[[smtp_out.routes]]
+domains = ["*"]
+to = "smtp://127.0.0.1:{sink}"
+tls = "none"
+"#
+    ));
+    house.add(ANN, "secret");
+    house
+}
+
+/// Submits a message to each of these, over one connection; several recipients
+/// of one stand with a space between them. What stands before the first `@` is in
+/// its subject.
+pub fn submit<'t>(house: &House, to: impl IntoIterator<Item = &'t str>) {
+    let mut wire = Wire::connect(&house.addr(SUBMISSION));
+    wire.smtp_reply();
+    wire.smtp("EHLO client.test");
+    // AUTH PLAIN: NUL, the user, NUL, the password, in base64.
+    let said = wire.smtp("AUTH PLAIN AGFubkBoZXJlLnRlc3QAc2VjcmV0");
+    assert!(said.starts_with("235"), "{said}");
+    for to in to {
+        let subject = to.split('@').next().unwrap_or_default();
+        let all = to.split(' ').map(|to| format!("RCPT TO:<{to}>\r\n"));
+        let all: Vec<String> = all.collect();
+        wire.send(format!("MAIL FROM:<{ANN}>\r\n{}DATA\r\n", all.concat()));
+        for code in ["250"].repeat(1 + all.len()).iter().chain(&["354"]) {
+            let said = wire.smtp_reply();
+            assert!(said.starts_with(code), "{said}");
+        }
+        let said = wire.smtp(&format!(
+            "From: {ANN}\r\nSubject: to {subject}\r\n\r\nhello\r\n."
+        ));
+        assert!(said.starts_with("250"), "{said}");
+    }
+    wire.smtp("QUIT");
+}
+
 /// What recipients are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mood {

@@ -636,6 +636,7 @@ impl Engine {
         if let Some(feeding) = feeding {
             feeding.end().await;
         }
+        self.inner.outgoing.queue.note_left().await;
         self.inner.store.close().await?;
         Ok(())
     }

@@ -124,7 +124,10 @@ impl Delivery {
         let schedule = outgoing.routes.load().schedule();
         let now = queue.clock().now();
         let settled = match told {
-            Told::Sender => return Ok(settled.due()),
+            Told::Sender => {
+                queue.left(entry, &settled);
+                return Ok(settled.due());
+            }
             Told::Nobody => settled,
             Told::NotYet if now >= later(entry.expires, schedule.expire_notice) => {
                 tracing::error!(

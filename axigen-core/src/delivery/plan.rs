@@ -403,6 +403,7 @@ impl Delivery {
             .append_beside(message.clone(), targets, &beside)
             .await?;
         let entries = made.into_inner().unwrap_or_default();
+        outgoing.queue.note_queued(&entries).await;
         outgoing.queue.added(&part, entries, raw);
         Ok(())
     }

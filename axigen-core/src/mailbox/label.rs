@@ -98,6 +98,16 @@ pub enum Event {
         /// Key and value.
         rows: Vec<(Bytes, Option<Bytes>)>,
     },
+    /// The message waits for other hosts.
+    Queued {
+        /// Its envelopes, as the queue writes them.
+        entries: Vec<Bytes>,
+    },
+    /// Recipients wait for messages no more: they got them, or will not.
+    Left {
+        /// The queue's id of each message, and the addresses.
+        messages: Vec<(String, Vec<String>)>,
+    },
 }
 
 /// A mailbox that a message was delivered to.
@@ -139,6 +149,8 @@ impl Label {
             Event::Deleted { .. } => 6,
             Event::Ended { .. } => 7,
             Event::Directory { .. } => 8,
+            Event::Queued { .. } => 9,
+            Event::Left { .. } => 10,
         };
         let mut out = vec![VERSION, kind];
         out.extend_from_slice(&self.at.to_be_bytes());
@@ -196,6 +208,14 @@ impl Label {
                     value(&mut out, key);
                     out.push(u8::from(row.is_some()));
                     value(&mut out, row.as_deref().unwrap_or_default());
+                }
+            }
+            Event::Queued { entries } => entries.iter().for_each(|entry| value(&mut out, entry)),
+            Event::Left { messages } => {
+                for (mail, addresses) in messages {
+                    text(&mut out, mail);
+                    out.extend_from_slice(&(addresses.len() as u32).to_be_bytes());
+                    addresses.iter().for_each(|address| text(&mut out, address));
                 }
             }
         }
@@ -266,6 +286,23 @@ impl Label {
                     rows.push((key, set.then_some(row)));
                 }
                 Event::Directory { rows }
+            }
+            9 => {
+                let mut entries = Vec::new();
+                while !rest.0.is_empty() {
+                    entries.push(rest.value()?);
+                }
+                Event::Queued { entries }
+            }
+            10 => {
+                let mut messages = Vec::new();
+                while !rest.0.is_empty() {
+                    let mail = rest.text()?;
+                    let count = u32::from_be_bytes(rest.take()?);
+                    let addresses = (0..count).map(|_| rest.text()).collect::<Option<_>>()?;
+                    messages.push((mail, addresses));
+                }
+                Event::Left { messages }
             }
             _ => return None,
         };
@@ -376,6 +413,15 @@ mod tests {
             Event::Ended { account },
             Event::Directory {
                 rows: vec![("a".into(), Some("b".into())), ("c".into(), None)],
+            },
+            Event::Queued {
+                entries: vec!["{}".into(), "x".into()],
+            },
+            Event::Left {
+                messages: vec![
+                    ("65ab".into(), vec!["a@b.test".into(), "c@d.test".into()]),
+                    ("65ac".into(), vec!["a@b.test".into()]),
+                ],
             },
         ] {
             let label = Label::now(event);

@@ -169,6 +169,11 @@ impl Queue {
         if !ops.is_empty() {
             self.commit(ops, asserts).await?;
         }
+        if change == Change::Drop {
+            for taken in taken.iter().flatten() {
+                self.left(&taken.entry, &taken.settled);
+            }
+        }
         let mut lanes = BTreeSet::new();
         let done = taken.into_iter().map(|taken| match taken {
             Ok(taken) => {

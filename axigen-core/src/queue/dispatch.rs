@@ -30,8 +30,10 @@ pub(crate) const WINDOW: usize = 20_000;
 pub(crate) const LANE: usize = 1_000;
 /// Most lanes that are remembered.
 const LANES: usize = 50_000;
-/// Rows read at a time.
+/// Rows read, or moved, at a time.
 const PAGE: usize = 500;
+/// Most pages of the schedule that are read before what is ready has its turn.
+const PAGES: usize = 20;
 /// What could not be dealt with is looked at again after this long.
 const AGAIN: Duration = Duration::from_secs(60);
 /// The schedule is read from its beginning at least this often: the clock may
@@ -275,9 +277,15 @@ impl Dispatcher {
 
     /// Moves rows from the schedule to their lanes.
     async fn park(&self, mut parking: Vec<Parking>) -> Result<()> {
-        if parking.is_empty() {
-            return Ok(());
+        while !parking.is_empty() {
+            let rest = parking.split_off(parking.len().min(PAGE));
+            self.park_some(std::mem::replace(&mut parking, rest))
+                .await?;
         }
+        Ok(())
+    }
+
+    async fn park_some(&self, mut parking: Vec<Parking>) -> Result<()> {
         // Whoever works on an entry moves its rows itself.
         let mut claims = Vec::with_capacity(parking.len());
         parking.retain(|parking| match self.queue.claim(parking.id) {
@@ -338,18 +346,20 @@ impl Dispatcher {
                 state.next_due = None;
                 state.cursor.clone()
             };
-            self.read_from(from, now).await?;
+            if !self.read_from(from, now).await? {
+                return Ok(());
+            }
         }
     }
 
     /// Reads the schedule on from a place, up to what is not due yet, or until the
-    /// window is full.
-    async fn read_from(&self, from: Option<Key>, now: Timestamp) -> Result<()> {
+    /// window is full; `false` if there is more, and others have their turn first.
+    async fn read_from(&self, from: Option<Key>, now: Timestamp) -> Result<bool> {
         let (start, _) = keys::all(keys::DUE);
         let (_, end) = keys::all(keys::DUE);
         let mut from = from.unwrap_or(start);
-        let now = millis(now);
-        loop {
+        let (time, now) = (now, millis(now));
+        for _ in 0..PAGES {
             let page = self.page(from, end.clone(), PAGE, false).await?;
             let mut parking = Vec::new();
             let mut end_of_due = page.next.is_none();
@@ -392,9 +402,12 @@ impl Dispatcher {
             self.park(parking).await?;
             match page.next {
                 Some(next) if !full && !end_of_due => from = next,
-                _ => return Ok(()),
+                _ => return Ok(true),
             }
         }
+        // The cursor says where to go on, at once.
+        self.state.lock().expect(time);
+        Ok(false)
     }
 
     /// Finds lanes that rows are parked for, after a start.
@@ -701,10 +714,11 @@ impl Window {
 
     /// Somebody wants a lane tried now.
     fn wake(&mut self, name: &str) {
-        let resting = self.resting.iter().find(|(_, lane)| **lane == *name);
-        if let Some((until, name)) = resting.cloned() {
-            self.resting.remove(&(until, name.clone()));
-            self.end_rest(&name);
+        let lane = self.lanes.get_key_value(name);
+        let resting = lane.and_then(|(name, lane)| Some((lane.rests_until()?, name.clone())));
+        if let Some(resting) = resting {
+            self.resting.remove(&resting);
+            self.end_rest(&resting.1);
         }
     }
 

@@ -21,6 +21,7 @@
 //! | [`list`] | which entries there are, and what they wait for |
 //! | [`control`] | what an administrator does: hold, release, retry, drop |
 //! | [`route`] | which way mail goes |
+//! | `label` | what stands beside messages for salvage |
 //! | `upkeep` | verify and repair |
 //! | `keys` | what the store sees |
 
@@ -28,6 +29,7 @@ pub mod control;
 mod dispatch;
 pub mod entry;
 mod keys;
+pub(crate) mod label;
 mod lane;
 pub mod list;
 pub mod route;
@@ -123,6 +125,7 @@ struct Inner {
     fresh: Mutex<Fresh>,
     /// The window of whoever dispatches.
     window: Mutex<Weak<Mutex<dispatch::Window>>>,
+    leaving: Mutex<label::Leaving>,
     wake: Notify,
 }
 
@@ -183,6 +186,7 @@ impl Queue {
                 claimed: Mutex::default(),
                 fresh: Mutex::default(),
                 window: Mutex::default(),
+                leaving: Mutex::default(),
                 wake: Notify::new(),
             }),
         }
@@ -353,11 +357,15 @@ impl Queue {
         more: Vec<Op>,
         asserts: Vec<(axigen_store::Key, Expect)>,
     ) -> Result<()> {
-        let blob = axigen_store::BlobIn::new(raw.clone(), Bytes::new());
-        let mut stored = self.inner.store.put(vec![blob]).await?;
-        let missing = || Error::Corrupt("an answer of the store".into(), "no blob".into());
-        let blob = stored.pop().ok_or_else(missing)?;
-        let entries = entries(&blob);
+        // What they say of the content is right once it is known.
+        let mut entries = entries(&axigen_store::BlobRef {
+            hash: [0; 32],
+            len: raw.len() as u64,
+        });
+        let content = self.put(&raw, &entries).await?;
+        for entry in &mut entries {
+            entry.content = content.clone();
+        }
         let mut ops = more;
         ops.extend(self.additions(&entries)?);
         let part = self.commit(ops, asserts).await?;
@@ -422,6 +430,7 @@ impl Queue {
     ) -> Result<()> {
         let (ops, unchanged) = self.settling(id, entry, row, settled)?;
         self.commit(ops, vec![unchanged]).await?;
+        self.left(entry, settled);
         Ok(())
     }
 

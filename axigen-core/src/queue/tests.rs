@@ -147,6 +147,29 @@ async fn more_than_a_lane_takes_waits_beside_the_schedule() {
     assert_eq!(house.count().await, 0);
 }
 
+/// Nobody waits until all of a long queue was looked at.
+#[tokio::test]
+async fn a_long_schedule_is_read_by_and_by() {
+    let house = house().await;
+    let many: Vec<&str> = std::iter::repeat_n("slow.test", LANE * 12).collect();
+    for some in many.chunks(4000) {
+        house.add(some).await;
+    }
+    house.add(&["quick.test"]).await;
+    let dispatcher = house.dispatcher();
+    let next = dispatcher.fill().await.unwrap();
+    assert_eq!(next, Some(house.clock.now()), "there is more");
+    assert!(ready(&dispatcher, "slow.test").is_some());
+    assert!(ready(&dispatcher, "quick.test").is_none());
+    let mut steps = 1;
+    while ready(&dispatcher, "quick.test").is_none() {
+        dispatcher.fill().await.unwrap();
+        steps += 1;
+        assert!(steps < 5);
+    }
+    assert_ne!(dispatcher.fill().await.unwrap(), Some(house.clock.now()));
+}
+
 #[tokio::test]
 async fn a_lane_in_trouble_holds_up_nobody_and_comes_back() {
     let house = house().await;

@@ -4,11 +4,13 @@
 //! Read in the order of their times they tell where each message was. What
 //! comes back is each message, byte for byte, in its mailbox, with its date and
 //! the flags it arrived with; accounts with their passwords and settings,
-//! domains, classes, aliases. Not: flags that were changed later, keywords,
-//! subscriptions, UIDs (clients read the mailboxes anew).
+//! domains, classes, aliases; and mail on its way to other hosts, held. Not:
+//! flags that were changed later, keywords, subscriptions, UIDs (clients read
+//! the mailboxes anew).
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axigen_store::store::Options;
 use axigen_store::{AccountId, BlobRef, Store};
@@ -16,9 +18,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{Progress, Result};
+use crate::clock::SystemClock;
 use crate::directory::Directory;
 use crate::mailbox::label::{Event, Label};
 use crate::mailbox::{self, Flags, Mailboxes, NewMessage, Place, Quota, Target, names::INBOX};
+use crate::queue::entry::Entry;
+use crate::queue::{self, Queue};
 
 /// Blobs and notes read at a time.
 const PAGE: usize = 1000;
@@ -38,6 +43,9 @@ pub struct Salvaged {
     pub lines: Vec<String>,
     /// Messages that should have been there, and whose content is lost.
     pub lost: u64,
+    /// Entries of the queue, each held: the last of what was sent before the
+    /// metadata was lost may be among them.
+    pub queued: u64,
     /// Where the old metadata is kept, if there was some.
     pub aside: Option<PathBuf>,
 }
@@ -62,6 +70,8 @@ struct Account {
 struct Replay {
     accounts: BTreeMap<AccountId, Account>,
     directory: BTreeMap<Bytes, Bytes>,
+    /// What waits for other hosts, by the queue's id of the message.
+    queue: BTreeMap<String, Vec<Entry>>,
 }
 
 /// Makes the metadata of a store directory anew. The old, if there is some, is
@@ -75,7 +85,7 @@ pub async fn salvage(
     options: Options,
     progress: impl FnMut(Progress) + Send + 'static,
 ) -> Result<Salvaged> {
-    let progress = std::sync::Arc::new(parking_lot::Mutex::new(progress));
+    let progress = Arc::new(parking_lot::Mutex::new(progress));
     let tell = progress.clone();
     let salvage = Store::salvage(dir, options, move |done, all| {
         let what = "blobs";
@@ -119,6 +129,20 @@ pub async fn salvage(
         (progress.lock())(Progress { what, done, all });
     }
     drop(fills);
+    let queue = Queue::new(store.clone(), Arc::new(SystemClock));
+    for entry in replay.queue.into_values().flatten() {
+        let to = entry.recipients.len();
+        let mail = entry.mail.clone();
+        match queue::label::restore(&queue, &store, entry).await? {
+            true => report.queued += 1,
+            false => {
+                report.lost += 1;
+                report.lines.push(format!(
+                    "queue: message {mail}, to {to} recipients elsewhere, is lost"
+                ));
+            }
+        }
+    }
     report.lines.extend(directory.repair(&with_mail).await?);
     report.aside = salvage.finish().await?;
     Ok(report)
@@ -168,7 +192,11 @@ async fn events(store: &Store) -> Result<Vec<(Label, Vec<BlobRef>)>> {
         });
         events.push((label, about.collect()));
     }
-    let later = |event: &Event| !matches!(event, Event::Delivered { .. });
+    let later = |event: &Event| match event {
+        Event::Delivered { .. } | Event::Queued { .. } => 0,
+        Event::Left { .. } => 2,
+        _ => 1,
+    };
     events.sort_by_key(|(label, _)| (label.at, later(&label.event)));
     Ok(events)
 }
@@ -248,6 +276,37 @@ impl Replay {
                     match value {
                         Some(value) => drop(self.directory.insert(key, value)),
                         None => drop(self.directory.remove(&key)),
+                    }
+                }
+            }
+            Event::Queued { entries } => {
+                for envelope in &entries {
+                    for content in &contents {
+                        // Of another version of this program, most likely.
+                        let Ok(entry) = queue::label::read(envelope, content) else {
+                            continue;
+                        };
+                        if !entry.recipients.is_empty() {
+                            self.queue
+                                .entry(entry.mail.clone())
+                                .or_default()
+                                .push(entry);
+                        }
+                    }
+                }
+            }
+            Event::Left { messages } => {
+                for (mail, addresses) in messages {
+                    let Some(entries) = self.queue.get_mut(&mail) else {
+                        continue;
+                    };
+                    let left: HashSet<&String> = addresses.iter().collect();
+                    for entry in entries.iter_mut() {
+                        entry.recipients.retain(|to| !left.contains(&to.address));
+                    }
+                    entries.retain(|entry| !entry.recipients.is_empty());
+                    if entries.is_empty() {
+                        self.queue.remove(&mail);
                     }
                 }
             }

@@ -81,6 +81,13 @@ pub(super) async fn salvage(dir: &Path) -> Result<(), Failure> {
         "{} messages of {} accounts are back, from {} blobs",
         report.messages, report.accounts, report.blobs
     ));
+    if report.queued > 0 {
+        say(format!(
+            "{} entries of the queue are back, held: the last of what was sent may be among them; \
+             look with `axigen queue list --state held`, and let go with `axigen queue release`",
+            report.queued
+        ));
+    }
     match report.lost {
         0 => Ok(()),
         lost => Err(Failure::new(format!(
