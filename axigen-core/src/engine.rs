@@ -161,6 +161,9 @@ impl Builder {
         if smtp_out.enable {
             delivery = delivery.with_outgoing(outgoing.clone());
         }
+        if !smtp_out.tls_reports.receive.is_empty() {
+            delivery = delivery.with_reports_to(&smtp_out.tls_reports.receive);
+        }
         let search = match self.store.directory() {
             Some(dir) => SearchIndex::open(&dir.join("search"), self.settings.search.clone()),
             None => SearchIndex::off(),

@@ -29,6 +29,7 @@
 //! | [`pop3`] | POP3, server |
 //! | [`surrogate`] | headers for clients that do not know UTF-8 |
 //! | [`mta_sts`] | what a domain publishes about TLS on the way to it |
+//! | [`tls_rpt`] | where a domain wants to be told how TLS to it fares |
 //! | [`manual`] | how to drive a session; what is ruled out, and how |
 
 pub mod frame;
@@ -42,5 +43,6 @@ pub mod sasl;
 pub mod session;
 pub mod smtp;
 pub mod surrogate;
+pub mod tls_rpt;
 
 pub use session::{Close, Input, Misuse, Output, Session, TlsInfo, Upgrade, Violation, Wait};

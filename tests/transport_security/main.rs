@@ -8,6 +8,7 @@ mod dns;
 mod host;
 mod name_server;
 mod policy;
+mod reports;
 mod requiretls;
 mod sts;
 mod web;

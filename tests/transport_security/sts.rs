@@ -17,11 +17,11 @@ _mta-sts.there.test. TXT \"v=STSv1; id=1;\"
 mta-sts.there.test.  A 127.0.0.1
 ";
 
-fn policy(mode: &str, mx: &str, max_age: u32) -> String {
+pub(crate) fn policy(mode: &str, mx: &str, max_age: u32) -> String {
     format!("version: STSv1\r\nmode: {mode}\r\nmx: {mx}\r\nmax_age: {max_age}\r\n")
 }
 
-async fn web(authority: &Authority, body: String) -> Web {
+pub(crate) async fn web(authority: &Authority, body: String) -> Web {
     Web::start(Page {
         status: "200 OK",
         media_type: "text/plain; charset=us-ascii",

@@ -41,6 +41,7 @@ impl Setup<'_> {
             .await
     }
 
+    /// The same over a store that may have been used before.
     pub(crate) async fn sender_over(
         &self,
         store: Store,

@@ -45,6 +45,7 @@ use crate::queue::list::Filter;
 use crate::queue::route::Routes;
 use crate::queue::{self, Queue};
 use crate::settings::{AccountSettings, OverQuota};
+use crate::transport::report::read::Reader;
 
 pub(crate) use conclude::Conclusion;
 pub use conclude::LONGEST_REASON;
@@ -65,6 +66,8 @@ pub struct Delivery {
     defaults: AccountSettings,
     /// How mail travels, if it does.
     outgoing: Option<Outgoing>,
+    /// Reads reports about TLS that arrive.
+    reports: Option<Reader>,
     srs: Arc<OnceCell<Srs>>,
 }
 
@@ -151,6 +154,7 @@ impl Delivery {
             filters,
             defaults,
             outgoing: None,
+            reports: None,
             srs: Arc::default(),
         }
     }
@@ -202,6 +206,12 @@ impl Delivery {
     /// The same, and mail to other hosts is accepted from those who may send it.
     pub(crate) fn with_outgoing(mut self, outgoing: Outgoing) -> Delivery {
         self.outgoing = Some(outgoing);
+        self
+    }
+
+    /// The same, and reports about TLS to this address are read as they arrive.
+    pub(crate) fn with_reports_to(mut self, address: &str) -> Delivery {
+        self.reports = Some(Reader::new(address));
         self
     }
 

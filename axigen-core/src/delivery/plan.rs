@@ -120,8 +120,15 @@ impl Delivery {
         answers: Answers,
     ) -> Vec<Outcome> {
         let none = Also::default();
-        self.deliver_also(raw, envelope, recipients, answers, &none)
-            .await
+        let outcomes = self
+            .deliver_also(raw.clone(), envelope, recipients, answers, &none)
+            .await;
+        if let Some(reports) = &self.reports {
+            let each = recipients.iter().zip(&outcomes);
+            let taken = each.filter(|(_, outcome)| outcome.is_taken());
+            reports.delivered(&raw, taken.map(|(to, _)| to.address.as_str()));
+        }
+        outcomes
     }
 
     /// [`deliver`](Delivery::deliver), and something else in the same batch.

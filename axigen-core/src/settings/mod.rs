@@ -40,7 +40,9 @@ pub use service::{
     Pop3Settings, TlsMode, default_connection_limits,
 };
 pub use smtp_in::{SmtpSettings, Told};
-pub use smtp_out::{RouteSettings, RouteTarget, SmtpOutSettings, StsSettings, TlsPolicy};
+pub use smtp_out::{
+    RouteSettings, RouteTarget, SmtpOutSettings, StsSettings, TlsPolicy, TlsReportSettings,
+};
 pub use store::{StoreEngine, StoreSettings};
 pub use values::{Addresses, Retention, Size, Span};
 

@@ -271,6 +271,8 @@ pub struct SmtpOutSettings {
     pub notice_size: Size,
     /// What domains ask for by MTA-STS.
     pub mta_sts: StsSettings,
+    /// Reports about TLS (RFC 8460).
+    pub tls_reports: TlsReportSettings,
     /// Ways of their own for some domains: relay hosts, static routes, how much TLS.
     pub routes: Vec<RouteSettings>,
 }
@@ -304,6 +306,7 @@ impl Default for SmtpOutSettings {
             tell_delay: minutes(4 * 60),
             notice_size: Size(50 * 1024),
             mta_sts: StsSettings::default(),
+            tls_reports: TlsReportSettings::default(),
             routes: Vec::new(),
         }
     }
@@ -321,6 +324,37 @@ pub struct StsSettings {
     pub refresh: Span,
     /// Most policies that are kept; beyond it the oldest are forgotten.
     pub policies: usize,
+}
+
+/// Reports to domains that ask for them how TLS to them fared, once a day; and
+/// those of others about us.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsReportSettings {
+    /// Whether sessions are counted and reports are sent.
+    pub enable: bool,
+    /// The address reports come from, where one can ask about them.
+    pub from: String,
+    /// What this server's owner is called in reports; smtp_out.hostname if it is
+    /// empty.
+    pub organization: String,
+    /// Most domains of a day that are counted.
+    pub domains: usize,
+    /// A local address others send their reports to: they are summarised in the log
+    /// as they arrive. Empty for none.
+    pub receive: String,
+}
+
+impl Default for TlsReportSettings {
+    fn default() -> TlsReportSettings {
+        TlsReportSettings {
+            enable: false,
+            from: String::new(),
+            organization: String::new(),
+            domains: 10_000,
+            receive: String::new(),
+        }
+    }
 }
 
 impl Default for StsSettings {

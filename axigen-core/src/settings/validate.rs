@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axigen_proto::imap::separator::Separator;
-use axigen_proto::smtp::address::DomainName;
+use axigen_proto::smtp::address::{DomainName, Mailbox};
 
 use super::LoginSettings;
 use super::{
@@ -231,6 +231,20 @@ fn names(settings: &Settings, problems: &mut Vec<Problem>) {
             let why = "dane needs dns.validate: nothing is proved without it";
             problems.push(Problem::new(option, why));
         }
+    }
+    let reports = &smtp_out.tls_reports;
+    let address = |text: &str| text.parse::<Mailbox>().is_ok();
+    if reports.enable && !address(&reports.from) {
+        problems.push(Problem::new(
+            "smtp_out.tls_reports.from",
+            "reports need an address that they come from",
+        ));
+    }
+    if !reports.receive.is_empty() && !address(&reports.receive) {
+        problems.push(Problem::new(
+            "smtp_out.tls_reports.receive",
+            format!("{:?} is no address", reports.receive),
+        ));
     }
     let sts = &smtp_out.mta_sts;
     if sts.timeout.0.is_zero() || sts.refresh.0.is_zero() {

@@ -58,6 +58,25 @@ impl Dane {
         })
     }
 
+    /// The records as a zone file writes them.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let text = |record: &Tlsa| {
+            let hex: String = record
+                .data
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            let Tlsa {
+                usage,
+                selector,
+                matching,
+                ..
+            } = record;
+            format!("{usage} {selector} {matching} {hex}")
+        };
+        self.records.iter().map(text).collect()
+    }
+
     /// Whether a host's certificates are what DNS says.
     pub(super) fn verify(
         &self,

@@ -7,10 +7,12 @@
 //! | `verify` | certificates of hosts, against authorities or DANE |
 //! | `dane` | TLSA records against certificates (RFC 6698, RFC 7672) |
 //! | `sts` | policies of MTA-STS, kept in the store (RFC 8461) |
+//! | `report` | reports to domains, and of others about us (RFC 8460) |
 //! | `keys` | what the store sees |
 
 pub(crate) mod dane;
 mod keys;
+pub(crate) mod report;
 pub(crate) mod sts;
 pub(crate) mod verify;
 

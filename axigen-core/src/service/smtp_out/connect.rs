@@ -4,7 +4,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axigen_proto::limits::SmtpClientLimits;
-use axigen_proto::mta_sts::Mode;
 use axigen_proto::sasl::client::Credentials;
 use axigen_proto::smtp::address::HelloName;
 use axigen_proto::smtp::client::{Client, Config, Event, Role, StartTls};
@@ -16,9 +15,9 @@ use super::SmtpOut;
 use super::hosts::{At, Host, NoHost, find};
 use super::security::{Asked, Unfit, Wish};
 use crate::net::{Conn, Stream};
-use crate::queue::route::Route;
+use crate::queue::route::{Hop, Route};
 use crate::transport::verify::Seen;
-use crate::transport::{Basis, Flaw, Level};
+use crate::transport::{Flaw, Level};
 
 /// Addresses that are tried for one message, all hosts together: each may take
 /// as long as a connection may.
@@ -61,8 +60,30 @@ impl Link {
     }
 }
 
+/// One try to reach a host.
+#[derive(Clone, Copy)]
+pub(super) struct Try<'t> {
+    pub(super) route: &'t Route,
+    pub(super) host: &'t Host,
+    pub(super) address: Option<SocketAddr>,
+    pub(super) asked: &'t Asked,
+    pub(super) wish: Wish,
+}
+
+/// What was seen of TLS on the way, however the try ended.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Our end of the connection.
+    pub(super) ours: Option<IpAddr>,
+    pub(super) seen: Seen,
+    /// There is TLS.
+    pub(super) tls: bool,
+    /// Why there is none though it was offered.
+    pub(super) failed: Option<Unfit>,
+}
+
 /// What a try to reach a host ended with.
-enum Failed {
+pub(super) enum Failed {
     /// TLS went wrong, and without it nothing is sent.
     Unfit(Unfit),
     /// TLS went wrong; without it there may be a way.
@@ -109,6 +130,9 @@ impl SmtpOut {
         let found = find(self.resolver.as_ref(), route, port).await;
         let hosts = found.map_err(|none| (None, none))?;
         let sts = self.sts_of(route, wish).await;
+        if let Hop::Mx(domain) = &route.to {
+            self.report_policy(domain, &sts);
+        }
         let mut met = Met::default();
         let mut left = TRIES;
         for host in &hosts {
@@ -124,6 +148,7 @@ impl SmtpOut {
             let asked = match self.asked(route, host, &sts, wish).await {
                 Ok(asked) => asked,
                 Err(why) => {
+                    self.report_unfit(route, host, &sts, &why);
                     met.unfit = unfit(why);
                     continue;
                 }
@@ -135,10 +160,18 @@ impl SmtpOut {
             let tries = addresses.len().max(1);
             for at in 0..tries.min(left) {
                 left -= 1;
-                match self
-                    .reach(route, host, addresses.get(at), &asked, wish)
-                    .await
-                {
+                let address = addresses.get(at).copied();
+                let one = Try {
+                    route,
+                    host,
+                    address,
+                    asked: &asked,
+                    wish,
+                };
+                let mut seen = Outcome::default();
+                let reached = self.reach(&one, &mut seen).await;
+                self.report(&one, &sts, &seen, &reached);
+                match reached {
                     Ok(link) => return Ok(link),
                     Err(Failed::Unfit(why) | Failed::Tls(why)) => met.unfit = unfit(why),
                     Err(Failed::Other(why)) => {
@@ -152,38 +185,30 @@ impl SmtpOut {
     }
 
     /// One address; where TLS is only welcome, again without it if it fails.
-    async fn reach(
-        &self,
-        route: &Route,
-        host: &Host,
-        address: Option<&SocketAddr>,
-        asked: &Asked,
-        wish: Wish,
-    ) -> Result<Link, Failed> {
-        let opened = self.open(route, host, address, asked, wish).await;
-        let (mut link, why) = match opened {
-            Ok(link) => (link, None),
+    async fn reach(&self, one: &Try<'_>, seen: &mut Outcome) -> Result<Link, Failed> {
+        let Try { host, asked, .. } = *one;
+        let link = match self.open(one, seen).await {
             // RFC 7435 §4.3 and RFC 3207 §4.1: what cannot be encrypted is still sent.
             Err(Failed::Tls(unfit))
                 if matches!(asked.level, Level::Welcome) && !host.implicit_tls =>
             {
-                tracing::info!(
-                    host = host.name,
-                    why = unfit.why,
-                    "TLS failed; it is tried without"
-                );
+                let why = unfit.why.clone();
+                tracing::info!(host = host.name, why, "TLS failed; it is tried without");
                 let plain = Asked {
                     level: Level::Plain,
                     ..asked.clone()
                 };
-                let link = self.open(route, host, address, &plain, wish).await?;
-                (link, Some(unfit.why))
+                let without = Try {
+                    asked: &plain,
+                    ..*one
+                };
+                let mut link = self.open(&without, &mut Outcome::default()).await?;
+                link.tls = format!("none: {why}");
+                seen.failed = Some(unfit);
+                link
             }
-            Err(failed) => return Err(failed),
+            opened => opened?,
         };
-        if let Some(why) = why {
-            link.tls = format!("none: {why}");
-        }
         tracing::info!(
             host = link.host,
             tls = link.tls,
@@ -193,14 +218,14 @@ impl SmtpOut {
         Ok(link)
     }
 
-    async fn open(
-        &self,
-        route: &Route,
-        host: &Host,
-        address: Option<&SocketAddr>,
-        asked: &Asked,
-        wish: Wish,
-    ) -> Result<Link, Failed> {
+    async fn open(&self, one: &Try<'_>, outcome: &mut Outcome) -> Result<Link, Failed> {
+        let Try {
+            route,
+            host,
+            address,
+            asked,
+            wish,
+        } = *one;
         let other = |why: String| Failed::Other(why);
         let config = self.config(route, host, &asked.level).map_err(other)?;
         let wait = self.routes.settings().connect_timeout.0;
@@ -210,8 +235,9 @@ impl SmtpOut {
                 Stream::new(reached(stream, wait).map_err(other)?)
             }
             (At::Addresses(_), Some(address)) => {
-                let stream = timeout(wait, dial(*address, &route.source)).await;
+                let stream = timeout(wait, dial(address, &route.source)).await;
                 let stream = reached(stream, wait).map_err(other)?;
+                outcome.ours = stream.local_addr().ok().map(|address| address.ip());
                 let _ = stream.set_nodelay(true);
                 Stream::from(stream)
             }
@@ -237,7 +263,8 @@ impl SmtpOut {
             match conn.next().await {
                 Ok(Some(Event::Ready(offered))) => {
                     let seen = seen.lock().clone();
-                    self.noted(host, asked, &seen);
+                    outcome.seen = seen.clone();
+                    outcome.tls = conn.session().tls().is_some();
                     let local = matches!(host.at, At::Socket(_));
                     let proved = local
                         || (asked.chosen
@@ -303,26 +330,10 @@ impl SmtpOut {
                         Some(error) => Flaw::of(error),
                         None => Flaw::ValidationFailure,
                     };
-                    let seen = seen.lock().clone();
-                    self.noted(host, asked, &seen);
+                    outcome.seen = seen.lock().clone();
                     return Err(Failed::Tls(Unfit::no_proof(flaw, asks(&why))));
                 }
             }
-        }
-    }
-
-    /// What was seen of a host whose domain tries its policy out (RFC 8461 §5).
-    fn noted(&self, host: &Host, asked: &Asked, seen: &Seen) {
-        if asked.basis == Basis::Sts(Mode::Testing) && !matches!(seen.authority, Some(Ok(()))) {
-            let why = match &seen.authority {
-                Some(Err(error)) => error.to_string(),
-                _ => "there was no TLS".into(),
-            };
-            tracing::warn!(
-                host = host.name,
-                why,
-                "the MTA-STS policy, which is in testing, is not kept by this host"
-            );
         }
     }
 

@@ -11,6 +11,7 @@
 //! | `session` | one lane's messages, one after the other |
 //! | `hosts` | which hosts a lane leads to, in which order |
 //! | `security` | what is asked of a host: DANE, MTA-STS, what its sender wants |
+//! | `report` | what domains are told of TLS to them |
 //! | `connect` | a connection to one of them, ready for a message |
 //! | `transaction` | one message over a connection, and what was said |
 //! | `arrive` | mail that stays here, and was held |
@@ -20,6 +21,7 @@ mod arrive;
 mod connect;
 mod hosts;
 mod outcome;
+mod report;
 mod security;
 mod session;
 mod transaction;
@@ -40,6 +42,7 @@ use crate::net::{Https, https};
 use crate::queue::route::Routes;
 use crate::queue::schedule::later;
 use crate::queue::{BEGIN_AGAIN, Dispatcher, Queue};
+use crate::transport::report::Reports;
 use crate::transport::sts::Sts;
 use crate::transport::verify::Trust;
 use security::Refused;
@@ -58,6 +61,7 @@ pub(crate) struct SmtpOut {
     dispatcher: Dispatcher,
     trust: Trust,
     sts: Arc<Sts>,
+    reports: Arc<Reports>,
     /// Lanes whose hosts were not fit for mail a moment ago.
     refused: Mutex<HashMap<Arc<str>, Refused>>,
     /// Room for messages that filters look at, in kilobytes.
@@ -89,8 +93,22 @@ impl SmtpOut {
             queue.store().clone(),
             Arc::clone(queue.clock()),
             Arc::clone(&resolver),
-            https,
+            Arc::clone(&https),
             routes.settings().mta_sts.clone(),
+        ));
+        let own = &routes.settings().hostname;
+        let reports = Arc::new(Reports::new(
+            queue.store().clone(),
+            Arc::clone(queue.clock()),
+            Arc::clone(&resolver),
+            https,
+            delivery.clone(),
+            routes.settings().tls_reports.clone(),
+            if own.is_empty() {
+                &outgoing.hostname
+            } else {
+                own
+            },
         ));
         let kilobytes = (routes.settings().memory.0 / 1024).max(1);
         let room_size = u32::try_from(kilobytes).unwrap_or(u32::MAX);
@@ -105,6 +123,7 @@ impl SmtpOut {
             routes,
             trust,
             sts,
+            reports,
             refused: Mutex::default(),
         })
     }
@@ -120,6 +139,7 @@ impl SmtpOut {
             let stop = stop.clone();
             async move { sts.refresh(stop).await }
         });
+        let reporting = tokio::spawn(Arc::clone(&this.reports).run(stop.clone()));
         loop {
             let next = match this.dispatcher.fill().await {
                 Ok(next) => next,
@@ -152,7 +172,11 @@ impl SmtpOut {
             }
         }
         refresh.abort();
-        let rest = async { while sessions.join_next().await.is_some() {} };
+        let rest = async {
+            while sessions.join_next().await.is_some() {}
+            let _ = reporting.await;
+            this.reports.keep().await;
+        };
         if tokio::time::timeout(grace, rest).await.is_err() {
             tracing::warn!(
                 service = "smtp_out",

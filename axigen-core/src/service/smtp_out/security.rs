@@ -205,13 +205,6 @@ impl SmtpOut {
                     if matches!(asked.level, Level::Welcome) {
                         asked.basis = Basis::Sts(Mode::Testing);
                     }
-                    if !named {
-                        tracing::warn!(
-                            host = host.name,
-                            domain,
-                            "the MTA-STS policy, which is in testing, does not name this host"
-                        );
-                    }
                 }
                 Mode::None => {}
             }
