@@ -556,7 +556,10 @@ async fn times_that_senders_set() {
         until(async || {
             let queue = engine.queue();
             let listing = queue.list(&Default::default(), None, 9).await.unwrap();
-            listing.entries.iter().any(|listed| listed.entry.attempts > 0)
+            listing
+                .entries
+                .iter()
+                .any(|listed| listed.entry.attempts > 0)
         })
         .await;
         clock.advance(std::time::Duration::from_secs(601));

@@ -138,6 +138,7 @@ impl Service for Imap {
         match denied {
             Denied::Rule => "* BYE you may not connect here\r\n",
             // RFC 5530 §3.
+            Denied::Banned => "* BYE [UNAVAILABLE] too many faults, try again later\r\n",
             _ => "* BYE [UNAVAILABLE] too many connections, try again later\r\n",
         }
     }
@@ -145,9 +146,12 @@ impl Service for Imap {
     async fn serve(&self, stream: Stream, mut peer: Peer) {
         let Some(nonce) = nonce() else { return };
         let settings = self.context.settings.load_full();
+        let mut limits = settings.imap.session_limits();
+        limits.idle_timeout = peer.idle_timeout(limits.idle_timeout);
+        limits.login_timeout = peer.idle_timeout(limits.login_timeout);
         let config = Config {
             hostname: settings.hostname.clone(),
-            limits: settings.imap.session_limits(),
+            limits,
             implicit_tls: peer.implicit_tls(),
             starttls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
@@ -162,10 +166,8 @@ impl Service for Imap {
             ..Config::default()
         };
         let session = Server::new(config, nonce);
-        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
-            (true, Some(tls)) => Conn::server_tls(stream, session, tls),
-            (true, None) => return,
-            (false, tls) => Conn::server(stream, session, tls),
+        let Some(mut conn) = peer.connection(stream, session) else {
+            return;
         };
         let mut talk = Talk {
             service: self,
