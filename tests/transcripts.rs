@@ -16,6 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axigen_core::engine::Engine;
 use axigen_core::login::{TokenChecker, TokenError};
+use axigen_core::net::conn::HANDSHAKE_TIMEOUT;
 use axigen_core::net::{Stream, tls};
 use axigen_core::service::imap::Imap;
 use axigen_core::service::pop3::Pop3;
@@ -439,10 +440,12 @@ impl Server {
             listener.plaintext_login = true;
             let (stop, stopped) = watch::channel(false);
             let peer = Peer {
-                tls: engine.context().tls.clone(),
+                tls: engine.tls(),
                 addr: address,
                 local: address,
                 listener: Arc::new(listener),
+                handshake_timeout: HANDSHAKE_TIMEOUT,
+                bans: None,
                 stop: stopped,
             };
             let service = service(&self.service, engine.context().clone());

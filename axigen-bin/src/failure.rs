@@ -38,10 +38,11 @@ impl From<axigen_core::store::Error> for Failure {
 impl From<axigen_core::error::Error> for Failure {
     fn from(error: axigen_core::error::Error) -> Failure {
         use axigen_core::error::Error;
+        use axigen_core::settings::ListenAddress;
         Failure(match error {
             Error::Bind {
                 service,
-                address,
+                address: ListenAddress::Tcp(address),
                 source,
             } if source.kind() == std::io::ErrorKind::AddrInUse => format!(
                 "port {} on {} is in use, so {service} cannot listen there: stop the program that uses it, or give {service} another port in axigen.cfg",
@@ -50,7 +51,7 @@ impl From<axigen_core::error::Error> for Failure {
             ),
             Error::Bind {
                 service,
-                address,
+                address: ListenAddress::Tcp(address),
                 source,
             } if source.kind() == std::io::ErrorKind::PermissionDenied => format!(
                 "{service} may not listen on {address}: ports below 1024 need root, or the capability to bind them"

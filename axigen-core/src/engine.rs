@@ -3,17 +3,17 @@
 //! Nothing is global. An application may run several engines; it may bind the
 //! sockets itself and hand them in.
 
+mod listening;
+
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axigen_store::Store;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
-use tokio::runtime::{Builder as RuntimeBuilder, Handle, Runtime};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
 
 use crate::clock::{Clock, SystemClock};
 use crate::control::server::ControlServer;
@@ -26,8 +26,7 @@ use crate::filter::{Chain, Filter, Level};
 use crate::login::{CertificateMapper, Logins, TokenChecker};
 use crate::mailbox::Mailboxes;
 use crate::net::Https;
-use crate::net::listener;
-use crate::net::rules::Gate;
+use crate::net::bans::{Ban, Bans};
 use crate::queue::Queue;
 use crate::queue::route::Routes;
 use crate::search::SearchIndex;
@@ -37,7 +36,9 @@ use crate::service::pop3::Pop3;
 use crate::service::smtp_in::SmtpIn;
 use crate::service::smtp_out::SmtpOut;
 use crate::service::{Context, InFlight, Service};
-use crate::settings::{Common, ListenerSettings, Settings, TlsMode};
+use crate::settings::{ListenAddress, ListenerSettings, Settings, TlsMode};
+
+use listening::{Running, bind};
 
 /// The services there are.
 pub const SERVICES: [&str; 6] = ["smtp_in", "submission", "smtp_out", "lmtp", "imap", "pop3"];
@@ -87,7 +88,8 @@ impl Builder {
         self
     }
 
-    /// The clock that the queue goes by, instead of the system's; for tests.
+    /// The clock that the queue, limits in an interval and bans go by, instead of
+    /// the system's; for tests.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Builder {
         self.clock = Arc::new(clock);
@@ -129,15 +131,10 @@ impl Builder {
     /// # Errors
     /// [`Error::Tls`] for certificates that cannot be used.
     pub fn build(self) -> Result<Engine, Error> {
-        let files = &self.settings.tls;
-        let tls = match (self.tls, files.certificate.as_os_str().is_empty()) {
-            (Some(tls), _) => Some(tls),
-            (None, false) => Some(crate::net::tls::from_files(
-                &files.certificate,
-                &files.key,
-                files.minimum,
-            )?),
-            (None, true) => None,
+        let given = self.tls;
+        let tls = match &given {
+            Some(given) => Some(given.clone()),
+            None => listening::from_settings(&self.settings)?,
         };
         let mailboxes =
             Mailboxes::with_options(self.store.clone(), self.settings.mailboxes.options());
@@ -151,7 +148,7 @@ impl Builder {
         );
         let (smtp_out, hostname) = (&self.settings.smtp_out, &self.settings.hostname);
         let outgoing = Outgoing {
-            queue: Queue::new(self.store.clone(), self.clock),
+            queue: Queue::new(self.store.clone(), self.clock.clone()),
             routes: Arc::new(ArcSwap::from_pointee(Routes::new(
                 smtp_out.clone(),
                 hostname,
@@ -168,16 +165,19 @@ impl Builder {
             Some(dir) => SearchIndex::open(&dir.join("search"), self.settings.search.clone()),
             None => SearchIndex::off(),
         };
+        let in_flight = InFlight::new(self.settings.in_flight.0);
+        let settings = Arc::new(ArcSwap::from_pointee(self.settings));
+        let bans = Bans::new(self.store.clone(), self.clock.clone(), settings.clone());
         let context = Context {
             search,
             mailboxes,
             directory,
             delivery,
             filters: self.filters,
-            in_flight: InFlight::new(self.settings.in_flight.0),
-            settings: Arc::new(ArcSwap::from_pointee(self.settings)),
-            tls,
+            in_flight,
+            settings,
             logins: self.logins,
+            bans,
         };
         Ok(Engine {
             inner: Arc::new(Inner {
@@ -186,7 +186,11 @@ impl Builder {
                 outgoing,
                 resolver: self.resolver,
                 https: self.https,
+                clock: self.clock,
+                given,
+                tls: ArcSwapOption::new(tls),
                 running: Mutex::default(),
+                changing: tokio::sync::Mutex::default(),
                 feeding: Mutex::default(),
                 control: Mutex::default(),
             }),
@@ -207,62 +211,17 @@ struct Inner {
     outgoing: Outgoing,
     resolver: Option<Arc<dyn Resolver>>,
     https: Option<Arc<dyn Https>>,
+    clock: Arc<dyn Clock>,
+    /// TLS that the application has given, instead of files.
+    given: Option<Arc<ServerConfig>>,
+    /// TLS of listeners that have no certificates of their own.
+    tls: ArcSwapOption<ServerConfig>,
     running: Mutex<HashMap<&'static str, Running>>,
+    /// Held while services are started or changed: one change at a time.
+    changing: tokio::sync::Mutex<()>,
     /// What keeps the search index up to date, from the first service on.
     feeding: Mutex<Option<Feeding>>,
     control: Mutex<Option<ControlServer>>,
-}
-
-/// A service that runs. Dropped, it stops: its connections are given the time
-/// a shutdown has, if the runtime they are on lives that long.
-#[derive(Debug)]
-struct Running {
-    stop: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
-    addresses: Vec<SocketAddr>,
-    gates: Vec<Gate>,
-    /// Threads of its own, if it has them.
-    runtime: Option<Runtime>,
-}
-
-impl Running {
-    fn new(name: &str, threads: usize) -> std::io::Result<Running> {
-        let runtime = match threads {
-            0 => None,
-            threads => Some(
-                RuntimeBuilder::new_multi_thread()
-                    .worker_threads(threads)
-                    .thread_name(name)
-                    .enable_all()
-                    .build()?,
-            ),
-        };
-        Ok(Running {
-            stop: watch::channel(false).0,
-            tasks: Vec::new(),
-            addresses: Vec::new(),
-            gates: Vec::new(),
-            runtime,
-        })
-    }
-
-    /// No new connections; those that are open finish what they do.
-    async fn end(mut self) {
-        self.stop.send_replace(true);
-        for task in std::mem::take(&mut self.tasks) {
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting for its threads would block, which asynchronous code may not.
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl Engine {
@@ -310,6 +269,11 @@ impl Engine {
         &self.inner.context.search
     }
 
+    /// TLS of listeners that have no certificates of their own, as it is now.
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.inner.tls.load_full()
+    }
+
     /// What services work with, for one that is not in this crate.
     pub fn context(&self) -> &Context {
         &self.inner.context
@@ -322,6 +286,7 @@ impl Engine {
     /// [`Error::Bind`] naming service and address, [`Error::Control`]; nothing
     /// runs then.
     pub async fn start(&self) -> Result<(), Error> {
+        let _changing = self.inner.changing.lock().await;
         let settings = self.settings();
         let mut bound = Vec::new();
         for (name, common) in settings.services() {
@@ -337,8 +302,9 @@ impl Engine {
         if settings.control.enable && self.inner.store.directory().is_some() {
             self.start_control()?;
         }
+        self.inner.context.bans.load().await?;
         for (service, sockets) in bound {
-            self.run(service, sockets)?;
+            self.run_on(service, sockets, true)?;
         }
         match sending {
             Some(sending) => self.start_sending(sending),
@@ -431,6 +397,8 @@ impl Engine {
             let sending = self.sending()?;
             return self.start_sending(sending);
         }
+        let _changing = self.inner.changing.lock().await;
+        self.inner.context.bans.load().await?;
         let settings = self.settings();
         let service = self.service(name)?;
         self.may_start(name)?;
@@ -440,7 +408,7 @@ impl Engine {
             Some((name, common)) => bind(name, common)?,
             None => Vec::new(),
         };
-        self.run(service, sockets)
+        self.run_on(service, sockets, true)
     }
 
     fn may_start(&self, name: &str) -> Result<(), Error> {
@@ -467,70 +435,16 @@ impl Engine {
         let mut settings = ListenerSettings::new(address, tls);
         // What is only reachable from this machine may go without TLS.
         settings.plaintext_login = address.ip().is_loopback();
-        self.run(self.service(name)?, vec![(socket, settings)])?;
+        // Sockets of one service share what it remembers of accounts.
+        let running = self
+            .inner
+            .running
+            .lock()
+            .get(name)
+            .and_then(Running::service);
+        let service = running.map_or_else(|| self.service(name), Ok)?;
+        self.run(service, vec![(socket, settings)])?;
         Ok(address)
-    }
-
-    /// Starts a service, perhaps one of the application's own, on sockets that
-    /// are bound. Must be called inside a tokio runtime, which the service uses
-    /// if its settings give it no threads of its own.
-    ///
-    /// # Errors
-    /// [`Error::Service`] for a listener that would take passwords without TLS
-    /// from other machines, or that begins with TLS when there is no
-    /// certificate; [`Error::Tls`] for authorities that cannot be read;
-    /// [`Error::Io`]. Nothing is started then.
-    pub fn run(
-        &self,
-        service: Arc<dyn Service>,
-        sockets: Vec<(TcpListener, ListenerSettings)>,
-    ) -> Result<(), Error> {
-        let settings = self.settings();
-        let name = service.name();
-        let mut checked = Vec::with_capacity(sockets.len());
-        for (socket, of) in sockets {
-            self.check(name, socket.local_addr()?, &of)?;
-            let tls = self.tls_of(&of)?;
-            checked.push((socket, of, tls));
-        }
-        let shared = Handle::try_current().map_err(std::io::Error::other)?;
-        self.feed();
-        let threads = settings
-            .services()
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map_or(0, |(_, common)| common.threads);
-        let mut running = self.inner.running.lock();
-        let entry = match running.entry(name) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Running::new(name, threads)?)
-            }
-        };
-        let runtime = match &entry.runtime {
-            Some(runtime) => runtime.handle().clone(),
-            None => shared,
-        };
-        let _here = runtime.enter();
-        for (socket, of, tls) in checked {
-            let address = socket.local_addr()?;
-            socket.set_nonblocking(true)?;
-            let socket = tokio::net::TcpListener::from_std(socket)?;
-            let gate = Gate::new(&of.rules, settings.limits_of(name, &of));
-            entry.gates.push(gate.clone());
-            entry.addresses.push(address);
-            entry.tasks.push(runtime.spawn(listener::run(
-                socket,
-                Arc::new(of),
-                tls,
-                gate,
-                service.clone(),
-                entry.stop.subscribe(),
-                settings.shutdown_timeout.0,
-            )));
-            tracing::info!(service = name, %address, "listening");
-        }
-        Ok(())
     }
 
     /// Keeps the search index up to date from now on.
@@ -546,34 +460,6 @@ impl Engine {
         }
     }
 
-    /// TLS as a listener wants it.
-    fn tls_of(&self, of: &ListenerSettings) -> Result<Option<Arc<ServerConfig>>, Error> {
-        let authorities = &of.client_authorities;
-        match &self.inner.context.tls {
-            Some(tls) if !authorities.as_os_str().is_empty() && of.tls != TlsMode::None => {
-                let minimum = self.settings().tls.minimum;
-                let asking = crate::net::tls::asking_clients(tls, authorities, minimum)?;
-                Ok(Some(asking))
-            }
-            tls => Ok(tls.clone()),
-        }
-    }
-
-    /// What no listener may do, whoever made its settings.
-    fn check(&self, name: &str, address: SocketAddr, of: &ListenerSettings) -> Result<(), Error> {
-        if of.plaintext_login && !address.ip().is_loopback() {
-            return Err(Error::Service(format!(
-                "{name} may not take logins without TLS on {address}: that is for loopback addresses only"
-            )));
-        }
-        if of.tls == TlsMode::Implicit && self.inner.context.tls.is_none() {
-            return Err(Error::Service(format!(
-                "{name} cannot begin with TLS on {address}: there is no certificate"
-            )));
-        }
-        Ok(())
-    }
-
     /// Names of the services that run.
     pub fn running(&self) -> Vec<&'static str> {
         let mut names: Vec<&'static str> = self.inner.running.lock().keys().copied().collect();
@@ -581,21 +467,49 @@ impl Engine {
         names
     }
 
-    /// Where a service listens.
+    /// Where a service listens for TCP.
     pub fn addresses(&self, name: &str) -> Vec<SocketAddr> {
-        self.inner
-            .running
-            .lock()
+        let all = self.listeners(name);
+        all.iter().filter_map(ListenAddress::tcp).collect()
+    }
+
+    /// Where a service listens, Unix sockets included.
+    pub fn listeners(&self, name: &str) -> Vec<ListenAddress> {
+        let running = self.inner.running.lock();
+        running
             .get(name)
-            .map(|running| running.addresses.clone())
+            .map(Running::addresses)
             .unwrap_or_default()
     }
 
     /// How many connections a service has open now.
     pub fn connections(&self, name: &str) -> u32 {
         let running = self.inner.running.lock();
-        let gates = running.get(name).map(|running| running.gates.as_slice());
-        gates.unwrap_or_default().iter().map(Gate::open).sum()
+        running.get(name).map_or(0, Running::connections)
+    }
+
+    /// The peers that are banned for their faults now.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.inner.context.bans.list()
+    }
+
+    /// Lifts the ban of a peer, and forgets its faults. An address stands for its
+    /// network of 64 bits, as it does when faults are counted. Whether it was
+    /// banned.
+    ///
+    /// # Errors
+    /// [`Error::Store`]: the peer may connect, but after a restart it may be
+    /// banned again.
+    pub async fn lift_ban(&self, peer: IpAddr) -> Result<bool, Error> {
+        Ok(self.inner.context.bans.lift(peer).await?)
+    }
+
+    /// Lifts all bans, and forgets all faults. How many bans there were.
+    ///
+    /// # Errors
+    /// As [`lift_ban`](Engine::lift_ban).
+    pub async fn clear_bans(&self) -> Result<usize, Error> {
+        Ok(self.inner.context.bans.clear().await?)
     }
 
     /// Stops a service: no new connections, commands in flight are finished,
@@ -663,22 +577,6 @@ impl Engine {
             }
         })
     }
-}
-
-/// The sockets of a service, by its settings.
-fn bind(
-    name: &'static str,
-    common: &Common,
-) -> Result<Vec<(TcpListener, ListenerSettings)>, Error> {
-    let bound = common.listeners.iter().map(|of| {
-        let socket = listener::bind(of.address).map_err(|source| Error::Bind {
-            service: name,
-            address: of.address,
-            source,
-        })?;
-        Ok((socket, of.clone()))
-    });
-    bound.collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What can keep a server from running.
 
 use std::io;
-use std::net::SocketAddr;
+
+use crate::settings::{ListenAddress, Problem};
 
 /// What can keep a server from running.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum Error {
         /// The service.
         service: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: ListenAddress,
         /// Why.
         source: io::Error,
     },
@@ -23,6 +24,9 @@ pub enum Error {
     /// A service that does not exist, or that runs already.
     #[error("{0}")]
     Service(String),
+    /// Settings that cannot be served.
+    #[error("{}", one_by_one(.0))]
+    Settings(Vec<Problem>),
     /// TLS cannot be set up.
     #[error("TLS: {0}")]
     Tls(#[from] crate::net::tls::Error),
@@ -35,4 +39,9 @@ pub enum Error {
     /// A runtime's threads cannot be started, a socket cannot be used.
     #[error(transparent)]
     Io(#[from] io::Error),
+}
+
+fn one_by_one(problems: &[Problem]) -> String {
+    let all: Vec<String> = problems.iter().map(Problem::to_string).collect();
+    all.join("; ")
 }

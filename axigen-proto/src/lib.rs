@@ -27,6 +27,7 @@
 //! | [`smtp`] | SMTP, submission and LMTP, server and client |
 //! | [`imap`] | IMAP4rev1 and IMAP4rev2, server and client |
 //! | [`pop3`] | POP3, server |
+//! | [`proxy`] | the PROXY protocol: whose connection a proxy passes on |
 //! | [`surrogate`] | headers for clients that do not know UTF-8 |
 //! | [`mta_sts`] | what a domain publishes about TLS on the way to it |
 //! | [`tls_rpt`] | where a domain wants to be told how TLS to it fares |
@@ -39,6 +40,7 @@ pub mod manual;
 pub mod mta_sts;
 mod outbox;
 pub mod pop3;
+pub mod proxy;
 pub mod sasl;
 pub mod session;
 pub mod smtp;

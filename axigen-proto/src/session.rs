@@ -25,6 +25,13 @@ pub trait Session {
     /// Says what to do next. Must be called until it returns [`Output::Wait`]
     /// or [`Output::Close`]; after `Close` it returns the same `Close` again.
     fn poll_output(&mut self, now: Instant) -> Output<Self::Event>;
+
+    /// How many faults of the peer the session has counted: commands that are
+    /// none, in the wrong place or beyond a limit. Failed logins are not among
+    /// them. A server's driver may let the peer pay for them.
+    fn faults(&self) -> u32 {
+        0
+    }
 }
 
 /// A fact from outside.

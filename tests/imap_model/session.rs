@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axigen_core::net::Stream;
+use axigen_core::net::conn::HANDSHAKE_TIMEOUT;
 use axigen_core::service::imap::Imap;
 use axigen_core::service::{Context, Peer, Service};
 use axigen_core::settings::{ListenerSettings, TlsMode};
@@ -51,6 +52,8 @@ impl Line {
             tls: None,
             listener: Arc::new(listener),
             stop: stopped,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            bans: None,
         };
         let service = Imap::new(context.clone());
         let serving = tokio::spawn(async move { service.serve(Stream::new(theirs), peer).await });

@@ -83,7 +83,7 @@ async fn begin(
             source,
         } if source.kind() == ErrorKind::AddrInUse => Failure::new(format!(
             "port {} is in use, so {service} cannot listen there: stop the program that uses it, or move all ports, as with --port-offset 1000",
-            address.port()
+            address.tcp().map_or(0, |address| address.port())
         )),
         other => other.into(),
     })?;

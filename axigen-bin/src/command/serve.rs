@@ -15,7 +15,7 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
         Ok(()) => {
             for name in engine.running() {
                 let addresses: Vec<String> = engine
-                    .addresses(name)
+                    .listeners(name)
                     .iter()
                     .map(ToString::to_string)
                     .collect();

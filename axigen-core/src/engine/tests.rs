@@ -211,7 +211,7 @@ async fn a_shutdown_ends_although_a_peer_does_nothing() {
 #[tokio::test]
 async fn listeners_that_would_be_unsafe_are_refused() {
     let engine = engine(Settings::default()).await;
-    let everywhere = || listener::bind("0.0.0.0:0".parse().unwrap()).unwrap();
+    let everywhere = || TcpListener::bind("0.0.0.0:0").unwrap();
     let mut open = ListenerSettings::new("0.0.0.0:0".parse().unwrap(), TlsMode::None);
     open.plaintext_login = true;
     let imap = engine.service("imap").unwrap();
@@ -246,7 +246,7 @@ async fn a_port_in_use_names_service_and_address() {
             service: "pop3",
             address: of,
             ..
-        }) => assert_eq!(of, address),
+        }) => assert_eq!(of, ListenAddress::Tcp(address)),
         other => panic!("{other:?}"),
     }
     assert_eq!(engine.running(), [""; 0], "nothing runs");
@@ -271,7 +271,7 @@ impl Service for Echo {
 #[tokio::test]
 async fn a_service_of_ones_own() {
     let engine = engine(Settings::default()).await;
-    let socket = listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     engine
         .run(Arc::new(Echo), vec![(socket, loopback(TlsMode::None))])
         .unwrap();

@@ -2,11 +2,12 @@
 //! waits, in line with all others that try the same.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::net::rules::network;
 use crate::settings::LoginSettings;
 
 /// How long a peer that has logged in to an account is known to belong to it.
@@ -48,6 +49,7 @@ impl Attempts {
         settings: &LoginSettings,
         now: Instant,
     ) -> Option<Duration> {
+        let trusted = is_trusted(peer, settings);
         let peer = network(peer);
         let account = account.map(hash);
         let longest = settings.longest_wait.0;
@@ -58,7 +60,7 @@ impl Attempts {
             known.is_some_and(|known| now.saturating_duration_since(known.last) < KNOWN)
         });
         let free = [
-            (!is_trusted(peer, settings)).then_some((Key::Peer(peer), settings.peer_failures)),
+            (!trusted).then_some((Key::Peer(peer), settings.peer_failures)),
             account
                 .filter(|_| !is_known)
                 .map(|account| (Key::Account(account), settings.account_failures)),
@@ -100,9 +102,10 @@ impl Attempts {
         settings: &LoginSettings,
         now: Instant,
     ) {
+        let trusted = is_trusted(peer, settings);
         let peer = network(peer);
         let keys = [
-            (!is_trusted(peer, settings)).then_some(Key::Peer(peer)),
+            (!trusted).then_some(Key::Peer(peer)),
             account.map(|account| Key::Account(hash(account))),
         ];
         let mut table = self.table.lock();
@@ -178,19 +181,8 @@ fn make_room(table: &mut HashMap<Key, Entry>, settings: &LoginSettings, now: Ins
     }
 }
 
-/// The peer, or the network that is given to one customer.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !0 << 64)),
-        v4 => v4,
-    }
-}
-
 fn is_trusted(peer: IpAddr, settings: &LoginSettings) -> bool {
-    settings
-        .trusted
-        .iter()
-        .any(|net| net.contains(&peer) || network(net.addr()) == peer)
+    settings.trusted.iter().any(|peers| peers.contains(peer))
 }
 
 fn hash(account: &str) -> [u8; 16] {
@@ -203,6 +195,8 @@ fn hash(account: &str) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::net::Ipv6Addr;
+
     use super::*;
     use crate::settings::Span;
 

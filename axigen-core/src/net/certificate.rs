@@ -36,6 +36,17 @@ impl ClientCertificate {
     }
 }
 
+/// The names of servers it is for: each `dNSName` of its subjectAltName
+/// (RFC 5280 §4.2.1.6).
+pub(super) fn dns_names(certificate: &[u8]) -> Vec<String> {
+    let names = alternative_names(certificate).unwrap_or_default();
+    let names = names.filter(|(tag, _)| *tag == DNS_NAME);
+    names
+        .filter_map(|(_, name)| std::str::from_utf8(name).ok())
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The data of the channel binding `tls-server-end-point`: the hash of the
 /// server's certificate, by the hash function of its signature (RFC 5929 §4.1).
 /// `None` where the signature has none of its own, as with Ed25519.
@@ -60,6 +71,8 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const OCTET_STRING: u8 = 0x04;
 /// `rfc822Name [1] IA5String`
 const RFC822_NAME: u8 = 0x81;
+/// `dNSName [2] IA5String`
+const DNS_NAME: u8 = 0x82;
 /// `extensions [3] EXPLICIT Extensions`
 const EXTENSIONS: u8 = 0xa3;
 /// `id-ce-subjectAltName`, 2.5.29.17
@@ -193,6 +206,7 @@ mod tests {
             certificate.addresses(),
             ["ann@example.test", "bob@example.test"]
         );
+        assert_eq!(dns_names(certificate.der()), ["mx.example.test"]);
         let none = ClientCertificate::new(made(&[], &rcgen::PKCS_ECDSA_P256_SHA256).into());
         assert_eq!(none.addresses(), Vec::<String>::new());
     }
@@ -250,6 +264,7 @@ mod tests {
             let cut = ClientCertificate::new(Bytes::copy_from_slice(&der[..end]));
             assert_eq!(cut.addresses(), Vec::<String>::new());
             assert_eq!(end_point(cut.der()), None);
+            assert_eq!(dns_names(cut.der()), Vec::<String>::new());
         }
     }
 
@@ -261,6 +276,7 @@ mod tests {
             der[at] = byte;
             for der in [der, noise] {
                 end_point(&der);
+                dns_names(&der);
                 ClientCertificate::new(der.into()).addresses();
             }
         }

@@ -15,18 +15,20 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use axigen_proto::{Close, Input, Output, Session, TlsInfo, Upgrade, Wait};
+use axigen_proto::{Close, Input, Output, Session, TlsInfo, Upgrade, Violation, Wait};
 use bytes::{Buf, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep_until};
 
+use super::bans::Bans;
 use super::deflate::Deflated;
 use super::stream::{Io, Stream};
 use super::tls;
@@ -49,7 +51,7 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Most bytes thrown away while waiting for that.
 pub const LINGER_BYTES: usize = 1024 * 1024;
-/// Longest TLS handshake.
+/// Longest TLS handshake, where nothing else is said.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A read into a buffer of this size on the stack costs an idle connection nothing.
@@ -77,6 +79,19 @@ pub struct Conn<S: Session> {
     close: Option<Close>,
     /// Our side is closed; so many bytes were thrown away since.
     lingering: Option<usize>,
+    handshake_timeout: Duration,
+    /// Whose faults count.
+    watched: Option<Watched>,
+}
+
+/// What a session counts as faults costs the peer.
+struct Watched {
+    bans: Bans,
+    peer: IpAddr,
+    /// Faults that were seen.
+    faults: u32,
+    /// Nothing more is done for the peer until then.
+    until: Option<Instant>,
 }
 
 /// A TLS handshake that runs.
@@ -115,6 +130,29 @@ impl<S: Session> Conn<S> {
         let mut conn = Conn::new(stream, session, Tls::Server(tls));
         conn.begin_handshake();
         conn
+    }
+
+    /// The same with a longest TLS handshake of its own.
+    #[must_use]
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Conn<S> {
+        self.handshake_timeout = timeout;
+        if let Transport::Handshake(_, deadline) = &mut self.transport {
+            *deadline = Instant::now() + timeout;
+        }
+        self
+    }
+
+    /// Lets the peer pay for what the session counts as faults: it waits, and in
+    /// the end it is banned.
+    #[must_use]
+    pub fn watched(mut self, bans: Bans, peer: IpAddr) -> Conn<S> {
+        self.watched = Some(Watched {
+            bans,
+            peer,
+            faults: 0,
+            until: None,
+        });
+        self
     }
 
     /// The client side of a connection. `tls` serves STARTTLS.
@@ -158,6 +196,8 @@ impl<S: Session> Conn<S> {
             timer: None,
             close: None,
             lingering: None,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            watched: None,
         }
     }
 
@@ -304,13 +344,23 @@ impl<S: Session> Conn<S> {
                 }
                 continue;
             }
-            match self.session.poll_output(Instant::now()) {
+            if self.poll_penance(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let output = self.session.poll_output(Instant::now());
+            self.count_faults();
+            match output {
                 Output::Transmit(bytes) => self.enqueue(bytes),
                 Output::Event(event) => return Poll::Ready(Ok(Some(event))),
                 // All output leaves before. The session has said `Upgrade` once and will not
                 // again.
                 Output::Upgrade(upgrade) => self.upgrading = Some(upgrade),
                 Output::Close(close) => {
+                    if let (Close::Violate(violation), Some(watched)) = (close, &self.watched)
+                        && !is_counted(violation)
+                    {
+                        watched.bans.fault(watched.peer, 1);
+                    }
                     self.close = Some(close);
                     self.timer = None;
                 }
@@ -321,6 +371,40 @@ impl<S: Session> Conn<S> {
                 },
             }
         }
+    }
+
+    /// Counts what the session found wrong since it was asked last.
+    fn count_faults(&mut self) {
+        let faults = self.session.faults();
+        if let Some(watched) = &mut self.watched
+            && faults > watched.faults
+        {
+            let banned = watched.bans.fault(watched.peer, faults - watched.faults);
+            watched.faults = faults;
+            let wait = watched.bans.wait(watched.peer, faults);
+            if !wait.is_zero() {
+                tracing::debug!(peer = %watched.peer, faults, banned, ?wait, "a peer waits for its faults");
+                watched.until = Some(Instant::now() + wait);
+            }
+        }
+    }
+
+    /// Waits until the peer has paid; what it was told already still leaves.
+    fn poll_penance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.watched.as_ref().and_then(|watched| watched.until) else {
+            return Poll::Ready(());
+        };
+        if !self.poll_timer(cx, Some(until)) {
+            match self.poll_drain(cx) {
+                Poll::Ready(Err(_)) => self.peer_gone(),
+                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.timer = None;
+        if let Some(watched) = &mut self.watched {
+            watched.until = None;
+        }
+        Poll::Ready(())
     }
 
     /// Sends until the session may be asked for more: commands sent in one go
@@ -586,7 +670,7 @@ impl<S: Session> Conn<S> {
         let Transport::Open(io) = std::mem::replace(&mut self.transport, Transport::Closed) else {
             return false;
         };
-        let deadline = Instant::now() + HANDSHAKE_TIMEOUT;
+        let deadline = Instant::now() + self.handshake_timeout;
         self.transport = match &self.tls {
             Tls::None => return false,
             Tls::Server(config) => {
@@ -599,6 +683,14 @@ impl<S: Session> Conn<S> {
         };
         true
     }
+}
+
+/// Whether what led to this was counted one by one.
+fn is_counted(violation: Violation) -> bool {
+    matches!(
+        violation,
+        Violation::TooManyErrors | Violation::TooManyAuthFailures
+    )
 }
 
 #[cfg(test)]

@@ -11,14 +11,16 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, WebPkiClientVerifier};
+use rustls::server::{Acceptor, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 
+use super::by_name::ByName;
 use super::certificate;
 use super::stream::Io;
-use crate::settings::TlsVersion;
+use crate::settings::{CertificateSettings, TlsVersion};
 
 /// What can be wrong with a certificate or its key.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +57,64 @@ pub fn from_files(
     key: &Path,
     minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, Error> {
+    by_name((chain, key), &[], minimum)
+}
+
+/// A server configuration with a certificate and its key for everybody who
+/// names no other server, and more for those who do.
+///
+/// # Errors
+/// [`Error::File`] naming the file, or [`Error::Certificate`].
+pub fn by_name(
+    (chain, key): (&Path, &Path),
+    more: &[CertificateSettings],
+    minimum: TlsVersion,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut all = ByName::new(read(chain, key)?);
+    for one in more {
+        all.add(read(&one.certificate, &one.key)?, &one.names);
+    }
+    configured(Arc::new(all), minimum, None)
+}
+
+/// The same from a list of certificates whose first is for everybody who names
+/// no other server. `None` for an empty one.
+///
+/// # Errors
+/// As [`by_name`].
+pub(crate) fn of_list(
+    list: &[CertificateSettings],
+    minimum: TlsVersion,
+) -> Result<Option<Arc<ServerConfig>>, Error> {
+    let Some((first, more)) = list.split_first() else {
+        return Ok(None);
+    };
+    let key = read(&first.certificate, &first.key)?;
+    let mut all = ByName::new(key.clone());
+    all.add(key, &first.names);
+    for one in more {
+        all.add(read(&one.certificate, &one.key)?, &one.names);
+    }
+    configured(Arc::new(all), minimum, None).map(Some)
+}
+
+/// Whether a certificate and its key can be used.
+///
+/// # Errors
+/// [`Error::File`] naming the file, or [`Error::Certificate`].
+pub(crate) fn check(one: &CertificateSettings) -> Result<(), Error> {
+    read(&one.certificate, &one.key).map(drop)
+}
+
+fn read(chain: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
     let certificates = certificates(chain)?;
     let key =
         PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error, "private key"))?;
-    server(certificates, key, minimum)
+    Ok(Arc::new(CertifiedKey::from_der(
+        certificates,
+        key,
+        &provider(),
+    )?))
 }
 
 /// A server configuration with a certificate made now, signed by itself. For
@@ -69,42 +125,47 @@ pub fn from_files(
 pub fn self_signed(names: &[String]) -> Result<Arc<ServerConfig>, Error> {
     let made = rcgen::generate_simple_self_signed(names.to_vec())?;
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    server(
-        vec![made.cert.der().clone()],
-        key.into(),
+    let chain = vec![made.cert.der().clone()];
+    let key = CertifiedKey::from_der(chain, key.into(), &provider())?;
+    configured(
+        Arc::new(ByName::new(Arc::new(key))),
         TlsVersion::default(),
+        None,
     )
 }
 
-fn server(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    minimum: TlsVersion,
-) -> Result<Arc<ServerConfig>, Error> {
-    let config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(minimum))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(Arc::new(config))
-}
-
-/// The same server, which also asks clients for a certificate that one of the
-/// authorities in a PEM file has signed, and takes those who have none too.
+/// The same server with another oldest version of TLS; with authorities in a PEM
+/// file, it also asks clients for a certificate that one of them has signed, and
+/// takes those who have none too.
 ///
 /// # Errors
 /// [`Error::File`] naming the file, or [`Error::Certificate`].
-pub fn asking_clients(
+pub fn of_listener(
     server: &ServerConfig,
-    authorities: &Path,
     minimum: TlsVersion,
+    authorities: Option<&Path>,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let verifier = verifier(authorities)?;
-    let mut config = ServerConfig::builder_with_provider(server.crypto_provider().clone())
-        .with_protocol_versions(versions(minimum))?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(server.cert_resolver.clone());
+    let mut config = ServerConfig::clone(&*configured(
+        server.cert_resolver.clone(),
+        minimum,
+        authorities,
+    )?);
     config.alpn_protocols.clone_from(&server.alpn_protocols);
     Ok(Arc::new(config))
+}
+
+fn configured(
+    certificates: Arc<dyn ResolvesServerCert>,
+    minimum: TlsVersion,
+    authorities: Option<&Path>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(minimum))?;
+    let builder = match authorities {
+        Some(authorities) => builder.with_client_cert_verifier(verifier(authorities)?),
+        None => builder.with_no_client_auth(),
+    };
+    Ok(Arc::new(builder.with_cert_resolver(certificates)))
 }
 
 /// Verifies client certificates against the authorities in a PEM file.

@@ -11,9 +11,11 @@ pub(crate) mod smtp_out;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use axigen_proto::Session;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
@@ -22,8 +24,9 @@ use crate::directory::Directory;
 use crate::filter::Chain;
 use crate::login::Logins;
 use crate::mailbox::Mailboxes;
-use crate::net::Stream;
+use crate::net::bans::Bans;
 use crate::net::rules::Denied;
+use crate::net::{Conn, Stream};
 use crate::search::SearchIndex;
 use crate::settings::{ListenerSettings, Settings, TlsMode};
 
@@ -56,6 +59,10 @@ pub struct Peer {
     pub tls: Option<Arc<ServerConfig>>,
     /// The listener's settings.
     pub listener: Arc<ListenerSettings>,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Who pays for faults, and how; nobody without it.
+    pub bans: Option<Bans>,
     /// Turns true when the server shuts down.
     pub stop: watch::Receiver<bool>,
 }
@@ -64,6 +71,26 @@ impl Peer {
     /// Whether TLS starts with the connection.
     pub fn implicit_tls(&self) -> bool {
         self.listener.tls == TlsMode::Implicit
+    }
+
+    /// The connection, driven by a session, with TLS as the listener has it and
+    /// faults counted. `None` if it begins with TLS and there is no certificate.
+    pub fn connection<S: Session>(&self, stream: Stream, session: S) -> Option<Conn<S>> {
+        let conn = match (self.implicit_tls(), self.tls.clone()) {
+            (true, tls) => Conn::server_tls(stream, session, tls?),
+            (false, tls) => Conn::server(stream, session, tls),
+        };
+        let conn = conn.handshake_timeout(self.handshake_timeout);
+        Some(match &self.bans {
+            Some(bans) => conn.watched(bans.clone(), self.addr.ip()),
+            None => conn,
+        })
+    }
+
+    /// How long a session waits here for what the service waits so long for.
+    pub fn idle_timeout(&self, of_service: Duration) -> Duration {
+        let here = self.listener.idle_timeout.map(|span| span.0);
+        here.map_or(of_service, |here| here.min(of_service))
     }
 
     /// Waits until the server shuts down.
@@ -87,11 +114,10 @@ pub struct Context {
     pub filters: Chain,
     /// The settings as they are now.
     pub settings: Arc<ArcSwap<Settings>>,
-    /// TLS, if there is a certificate. Connections use that of their
-    /// [`Peer`], which may ask for client certificates too.
-    pub tls: Option<Arc<ServerConfig>>,
     /// How one logs in besides by password, and how often.
     pub logins: Logins,
+    /// What peers did wrong, and who is banned for it.
+    pub bans: Bans,
     /// Which messages a search need not look at.
     pub search: SearchIndex,
     /// Bytes of messages on their way in, all connections together.

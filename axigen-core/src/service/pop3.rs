@@ -95,6 +95,7 @@ impl Service for Pop3 {
     fn refusal(&self, denied: Denied) -> &'static str {
         match denied {
             Denied::Rule => "-ERR you may not connect here\r\n",
+            Denied::Banned => "-ERR [SYS/TEMP] too many faults, try again later\r\n",
             _ => "-ERR [SYS/TEMP] too many connections, try again later\r\n",
         }
     }
@@ -103,9 +104,12 @@ impl Service for Pop3 {
         let Some(nonce) = nonce() else { return };
         let settings = self.context.settings.load_full();
         let varies = settings.pop3.expire_varies;
+        let mut limits = settings.pop3.session_limits();
+        limits.idle_timeout = peer.idle_timeout(limits.idle_timeout);
+        limits.login_timeout = peer.idle_timeout(limits.login_timeout);
         let config = Config {
             hostname: settings.hostname.clone(),
-            limits: settings.pop3.session_limits(),
+            limits,
             implicit_tls: peer.implicit_tls(),
             stls: peer.listener.tls == TlsMode::Starttls && peer.tls.is_some(),
             allow_plaintext_login: peer.listener.plaintext_login,
@@ -121,10 +125,8 @@ impl Service for Pop3 {
             language: settings.pop3.language.into(),
         };
         let session = Server::new(config, nonce);
-        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
-            (true, Some(tls)) => Conn::server_tls(stream, session, tls),
-            (true, None) => return,
-            (false, tls) => Conn::server(stream, session, tls),
+        let Some(mut conn) = peer.connection(stream, session) else {
+            return;
         };
         let mut talk = Talk {
             service: self,

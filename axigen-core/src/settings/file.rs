@@ -72,18 +72,8 @@ pub fn load(path: &Path) -> Result<Settings, Vec<Problem>> {
     })?;
     let mut settings = parse(&text)?;
     let base = path.parent().unwrap_or(Path::new("."));
-    for relative in [
-        &mut settings.directory,
-        &mut settings.tls.certificate,
-        &mut settings.tls.key,
-        &mut settings.control.socket,
-    ] {
+    for relative in settings.paths_mut() {
         make_absolute(relative, base);
-    }
-    for common in settings.services_mut() {
-        for listener in &mut common.listeners {
-            make_absolute(&mut listener.client_authorities, base);
-        }
     }
     match settings.problems() {
         problems if problems.is_empty() => Ok(settings),
@@ -500,11 +490,11 @@ mod tests {
             (
                 "[[imap.listeners]]\naddress = \"127.0.0.1:143\"\n[[imap.listeners]]\ntls = \"sometimes\"\naddress = \"here\"\n",
                 "line 4: imap.listeners.tls: unknown variant `sometimes`, expected one of `none`, `starttls`, `implicit`\n\
-                 line 5: imap.listeners.address: invalid socket address syntax\n",
+                 line 5: imap.listeners.address: \"here\" is no address with a port like \"0.0.0.0:25\" or \"[::]:25\", and no path like \"unix:/run/lmtp.sock\"\n",
             ),
             (
                 "[[imap.listeners]]\naddress = \"127.0.0.1:143\"\n[[imap.listeners.rules]]\naction = \"deny\"\npeers = [\n\"10.0.0.0/8\",\n\"everybody\"]\n",
-                "line 7: imap.listeners.rules.peers: \"everybody\" is neither an address nor a network\n",
+                "line 7: imap.listeners.rules.peers: \"everybody\" is neither an address nor a network nor a range\n",
             ),
             (
                 "[pop3]\n[[pop3.listeners]]\ntls = \"none\"\n",

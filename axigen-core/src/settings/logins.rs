@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::service::networks;
+use super::access::{Peers, loopback};
 use super::values::Span;
 
 /// How often one may try to log in. Failed logins are counted for each peer
@@ -31,9 +30,7 @@ pub struct LoginSettings {
     pub forget: Span,
     /// Peers whose failed logins are not counted by address, as "127.0.0.1" or
     /// "10.0.0.0/8": proxies and web mail, behind which many people are.
-    #[schemars(with = "Vec<String>")]
-    #[serde(deserialize_with = "networks")]
-    pub trusted: Vec<IpNet>,
+    pub trusted: Vec<Peers>,
     /// Most peers and accounts that are remembered; those with the fewest failed
     /// logins are forgotten first.
     pub remembered: usize,
@@ -47,10 +44,7 @@ impl Default for LoginSettings {
             wait: Span(Duration::from_secs(1)),
             longest_wait: Span(Duration::from_secs(15)),
             forget: Span(Duration::from_secs(15 * 60)),
-            trusted: ["127.0.0.0/8", "::1/128"]
-                .iter()
-                .filter_map(|net| net.parse().ok())
-                .collect(),
+            trusted: loopback(),
             remembered: 50_000,
         }
     }

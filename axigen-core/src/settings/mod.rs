@@ -6,11 +6,14 @@
 //! concerns connections; account, account class, domain, server for what
 //! concerns accounts.
 
+mod access;
 mod account;
 mod control;
 mod dns;
+mod faults;
 mod file;
 mod lines;
+mod listener;
 mod logins;
 mod mailboxes;
 mod render;
@@ -19,6 +22,7 @@ mod service;
 mod smtp_in;
 mod smtp_out;
 mod store;
+mod tls;
 mod validate;
 mod values;
 
@@ -27,50 +31,26 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use access::{AccessRule, Action, ConnectionLimits, Peers, default_connection_limits};
 pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
 pub use control::ControlSettings;
 pub use dns::DnsSettings;
+pub use faults::FaultSettings;
 pub use file::{Problem, load, parse};
+pub(crate) use listener::UNIX_PEER;
+pub use listener::{FileMode, ListenAddress, ListenerSettings, ProxySettings, TlsMode};
 pub use logins::LoginSettings;
 pub use mailboxes::MailboxSettings;
 pub use render::render;
 pub use search::SearchSettings;
-pub use service::{
-    AccessRule, Action, Common, ConnectionLimits, ImapSettings, ListenerSettings, Pop3Language,
-    Pop3Settings, TlsMode, default_connection_limits,
-};
+pub use service::{Common, ImapSettings, Pop3Language, Pop3Settings};
 pub use smtp_in::{SmtpSettings, Told};
 pub use smtp_out::{
     RouteSettings, RouteTarget, SmtpOutSettings, StsSettings, TlsPolicy, TlsReportSettings,
 };
 pub use store::{StoreEngine, StoreSettings};
+pub use tls::{CertificateSettings, TlsSettings, TlsVersion};
 pub use values::{Addresses, Retention, Size, Span};
-
-/// The certificate and its key.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSettings {
-    /// PEM file with the certificate chain, the server's own first. Empty means
-    /// no TLS.
-    pub certificate: PathBuf,
-    /// PEM file with the private key.
-    pub key: PathBuf,
-    /// The oldest version of TLS that is spoken.
-    pub minimum: TlsVersion,
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum TlsVersion {
-    /// TLS 1.2 ([RFC 5246](https://www.rfc-editor.org/rfc/rfc5246)), which
-    /// programs of before 2018 need.
-    #[default]
-    #[serde(rename = "1.2")]
-    V1_2,
-    /// TLS 1.3 ([RFC 8446](https://www.rfc-editor.org/rfc/rfc8446)).
-    #[serde(rename = "1.3")]
-    V1_3,
-}
 
 /// All settings of a server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -106,6 +86,10 @@ pub struct Settings {
     pub logins: LoginSettings,
     /// What other servers are asked about names.
     pub dns: DnsSettings,
+    /// What faults cost a peer, and when it is banned.
+    pub faults: FaultSettings,
+    /// Rules that accept or deny connections at all listeners, before their own.
+    pub rules: Vec<AccessRule>,
     /// SMTP Incoming: takes mail from other servers.
     pub smtp_in: SmtpSettings,
     /// Submission: takes mail from the server's own users, after a login.
@@ -137,6 +121,8 @@ impl Default for Settings {
             limits: default_connection_limits(),
             logins: LoginSettings::default(),
             dns: DnsSettings::default(),
+            faults: FaultSettings::default(),
+            rules: Vec::new(),
             smtp_in: SmtpSettings::default(),
             submission: SmtpSettings::default(),
             smtp_out: SmtpOutSettings::default(),
@@ -159,15 +145,44 @@ impl Settings {
         ]
     }
 
-    /// The same, to change it.
-    pub(crate) fn services_mut(&mut self) -> [&mut Common; 5] {
-        [
+    /// Files and directories that options name, to change them.
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        let mut paths = vec![
+            &mut self.directory,
+            &mut self.tls.certificate,
+            &mut self.tls.key,
+            &mut self.control.socket,
+        ];
+        paths.extend(tls::paths_mut(&mut self.tls.certificates));
+        for common in [
             &mut self.smtp_in.common,
             &mut self.submission.common,
             &mut self.lmtp.common,
             &mut self.imap.common,
             &mut self.pop3.common,
-        ]
+        ] {
+            for listener in &mut common.listeners {
+                paths.push(&mut listener.client_authorities);
+                paths.extend(tls::paths_mut(&mut listener.certificates));
+                if let ListenAddress::Unix(path) = &mut listener.address {
+                    paths.push(path);
+                }
+            }
+        }
+        paths
+    }
+
+    /// The rules of a listener by level, those that are looked at first first:
+    /// the server's, the listener's, the service's.
+    pub fn rules_of<'s>(
+        &'s self,
+        service: &str,
+        listener: &'s ListenerSettings,
+    ) -> [&'s [AccessRule]; 3] {
+        let services = self.services();
+        let of_service = services.iter().find(|(name, _)| *name == service);
+        let of_service = of_service.map_or(&[][..], |(_, common)| &common.rules);
+        [&self.rules, &listener.rules, of_service]
     }
 
     /// The limits of a listener, nothing left open.
@@ -187,6 +202,11 @@ impl Settings {
     /// Everything that is wrong, each with the option's name. Empty means it
     /// can be served.
     pub fn problems(&self) -> Vec<Problem> {
-        validate::validate(self)
+        validate::validate(self, false)
+    }
+
+    /// The same where the application has given a certificate.
+    pub(crate) fn problems_with(&self, certificate: bool) -> Vec<Problem> {
+        validate::validate(self, certificate)
     }
 }

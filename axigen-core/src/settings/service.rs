@@ -1,169 +1,17 @@
-//! What can be set for a service and its listeners.
+//! What can be set for a service.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axigen_proto::imap::extensions::messagelimit::MessageLimit;
 use axigen_proto::limits::{ImapLimits, Pop3Limits};
 use axigen_proto::pop3::text::Language;
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::access::{AccessRule, ConnectionLimits};
+use super::listener::ListenerSettings;
 use super::values::{Size, Span};
-
-/// How a listener uses TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum TlsMode {
-    /// No TLS at all.
-    None,
-    /// The client may start TLS (STARTTLS, STLS).
-    #[default]
-    Starttls,
-    /// TLS from the first byte.
-    Implicit,
-}
-
-/// Limits on connections; each listener counts its own. What a listener leaves
-/// open is the service's, then the server's.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ConnectionLimits {
-    /// Most connections at the same time; 0 lets nobody in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = 10_000)]
-    pub connections: Option<u32>,
-    /// Most connections of one peer address at the same time; 0 lets nobody in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = 1000)]
-    pub peer_connections: Option<u32>,
-    /// Most new connections in an interval; 0 is no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub interval_connections: Option<u32>,
-    /// Most new connections of one peer address in an interval; 0 is no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peer_interval_connections: Option<u32>,
-    /// How long an interval is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(example = "1m")]
-    pub interval: Option<Span>,
-}
-
-impl ConnectionLimits {
-    /// These, and what they leave open from `parent`.
-    #[must_use]
-    pub fn or(self, parent: &ConnectionLimits) -> ConnectionLimits {
-        ConnectionLimits {
-            connections: self.connections.or(parent.connections),
-            peer_connections: self.peer_connections.or(parent.peer_connections),
-            interval_connections: self.interval_connections.or(parent.interval_connections),
-            peer_interval_connections: self
-                .peer_interval_connections
-                .or(parent.peer_interval_connections),
-            interval: self.interval.or(parent.interval),
-        }
-    }
-}
-
-/// What a rule does with the peers it names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Let them in.
-    Allow,
-    /// Keep them out.
-    Deny,
-}
-
-/// A rule that accepts or denies connections.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AccessRule {
-    /// allow or deny.
-    pub action: Action,
-    /// The peers: addresses or networks, as "192.0.2.7" or "2001:db8::/32".
-    #[schemars(with = "Vec<String>")]
-    #[serde(deserialize_with = "networks")]
-    pub peers: Vec<IpNet>,
-    /// 1 to 1000; the smallest that names the peer decides.
-    #[serde(default = "default_priority")]
-    pub priority: u16,
-    /// Limits of its own for the peers an allow rule lets in.
-    #[serde(default)]
-    pub limits: ConnectionLimits,
-}
-
-fn default_priority() -> u16 {
-    500
-}
-
-fn is_empty(path: &Path) -> bool {
-    path.as_os_str().is_empty()
-}
-
-/// Networks, or single addresses.
-pub(super) fn networks<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<IpNet>, D::Error> {
-    let texts = Vec::<String>::deserialize(deserializer)?;
-    texts
-        .iter()
-        .map(|text| {
-            text.parse::<IpNet>()
-                .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-                .map_err(|_| {
-                    serde::de::Error::custom(format!(
-                        "{text:?} is neither an address nor a network"
-                    ))
-                })
-        })
-        .collect()
-}
-
-/// Where a service listens.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ListenerSettings {
-    /// Address and port, as `0.0.0.0:25` or `[::]:993`.
-    #[schemars(with = "String")]
-    pub address: SocketAddr,
-    /// none, starttls or implicit.
-    #[serde(default)]
-    pub tls: TlsMode,
-    /// Whether a login may cross the wire without TLS. Allowed on loopback
-    /// addresses only.
-    #[serde(default)]
-    pub plaintext_login: bool,
-    /// PEM file with the authorities whose client certificates are asked for: who
-    /// has one may log in with it (EXTERNAL), the others as always. Empty means
-    /// that nobody is asked.
-    #[serde(default, skip_serializing_if = "is_empty")]
-    pub client_authorities: PathBuf,
-    /// Limits on connections.
-    #[serde(default)]
-    pub limits: ConnectionLimits,
-    /// Rules that accept or deny, looked at by priority. Without a rule that
-    /// names the peer it is let in.
-    #[serde(default)]
-    pub rules: Vec<AccessRule>,
-}
-
-impl ListenerSettings {
-    /// A listener on an address, everything else as it is by default.
-    pub fn new(address: SocketAddr, tls: TlsMode) -> ListenerSettings {
-        ListenerSettings {
-            address,
-            tls,
-            plaintext_login: false,
-            client_authorities: PathBuf::new(),
-            limits: ConnectionLimits::default(),
-            rules: Vec::new(),
-        }
-    }
-}
 
 /// What all services have in common.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -179,6 +27,8 @@ pub struct Common {
     pub auth_failures: u32,
     /// Limits on the connections of each of its listeners.
     pub limits: ConnectionLimits,
+    /// Rules that accept or deny at all of its listeners, after the listener's own.
+    pub rules: Vec<AccessRule>,
     /// Where it listens.
     pub listeners: Vec<ListenerSettings>,
 }
@@ -191,6 +41,7 @@ impl Default for Common {
             errors: 20,
             auth_failures: 5,
             limits: ConnectionLimits::default(),
+            rules: Vec::new(),
             listeners: Vec::new(),
         }
     }
@@ -433,16 +284,5 @@ impl Pop3Settings {
             login_timeout: self.login_timeout.0,
             ..Pop3Limits::default()
         }
-    }
-}
-
-/// The server's limits on connections, where nothing nearer is set.
-pub fn default_connection_limits() -> ConnectionLimits {
-    ConnectionLimits {
-        connections: Some(10_000),
-        peer_connections: Some(1000),
-        interval_connections: Some(0),
-        peer_interval_connections: Some(0),
-        interval: Some(Span(Duration::from_secs(60))),
     }
 }

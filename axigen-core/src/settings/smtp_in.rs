@@ -3,11 +3,11 @@
 use axigen_proto::limits::SmtpLimits;
 use axigen_proto::smtp::future_release::{FutureRelease, Interval, Moment};
 use axigen_proto::smtp::solicit::Solicitation;
-use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::service::{Common, networks};
+use super::access::Peers;
+use super::service::Common;
 use super::values::{Size, Span};
 
 /// Longest time a message can be held, in seconds: nine digits (RFC 4865 §3).
@@ -59,10 +59,8 @@ pub struct SmtpSettings {
     /// "everybody".
     pub expn: Told,
     /// Peers that may have what waits for a domain sent at once (ETRN):
-    /// addresses or networks. Without any it is refused.
-    #[schemars(with = "Vec<String>")]
-    #[serde(deserialize_with = "networks")]
-    pub etrn_peers: Vec<IpNet>,
+    /// addresses, networks or ranges. Without any it is refused.
+    pub etrn_peers: Vec<Peers>,
 }
 
 /// Who is told something.

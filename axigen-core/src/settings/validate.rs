@@ -1,18 +1,12 @@
 //! What is wrong with settings that can be read.
 
-use std::collections::HashMap;
+mod listeners;
 
 use axigen_proto::imap::separator::Separator;
 use axigen_proto::smtp::address::{DomainName, Mailbox};
 
-use super::LoginSettings;
-use super::{
-    AccessRule, Action, Common, ConnectionLimits, ControlSettings, ImapSettings, ListenerSettings,
-};
-use super::{
-    MailboxSettings, Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsMode,
-    TlsPolicy,
-};
+use super::{ControlSettings, FaultSettings, ImapSettings, LoginSettings, MailboxSettings};
+use super::{Problem, SearchSettings, Settings, SmtpOutSettings, StoreSettings, TlsPolicy};
 use crate::dns;
 use crate::mailbox::names;
 use crate::net::tls;
@@ -21,7 +15,8 @@ use crate::search;
 /// Most processing threads of a service.
 const THREADS: usize = 1024;
 
-pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
+/// `given`: the application has given a certificate.
+pub(super) fn validate(settings: &Settings, given: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     if DomainName::new(settings.hostname.as_str()).is_err() {
         problems.push(Problem::new(
@@ -29,8 +24,8 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
             format!("{:?} is not a host name", settings.hostname),
         ));
     }
-    certificate(settings, &mut problems);
     attempts(&settings.logins, &mut problems);
+    faults(&settings.faults, &mut problems);
     threads("threads", settings.threads, &mut problems);
     outgoing(&settings.smtp_out, &mut problems);
     names(settings, &mut problems);
@@ -52,44 +47,8 @@ pub(super) fn validate(settings: &Settings) -> Vec<Problem> {
         }
     }
     control(&settings.control, &mut problems);
-    let has_certificate = !settings.tls.certificate.as_os_str().is_empty();
-    let mut taken = HashMap::new();
-    for (name, common) in settings.services() {
-        threads(&format!("{name}.threads"), common.threads, &mut problems);
-        if !common.enable {
-            continue;
-        }
-        if common.listeners.is_empty() {
-            problems.push(Problem::new(
-                format!("{name}.enable"),
-                "the service is enabled but has no listener",
-            ));
-        }
-        for (at, listener) in common.listeners.iter().enumerate() {
-            let place = format!("{name}.listeners[{at}]");
-            let address = listener.address;
-            if address.port() != 0
-                && let Some(other) = taken.insert(address, name)
-            {
-                problems.push(Problem::new(
-                    format!("{place}.address"),
-                    format!("{address} is taken by {other} already"),
-                ));
-            }
-            if listener.tls != TlsMode::None && !has_certificate {
-                problems.push(Problem::new(
-                    format!("{place}.tls"),
-                    format!("{address} wants TLS, but tls.certificate is not set"),
-                ));
-            }
-            logins(name, &place, listener, &mut problems);
-            authorities(&place, listener, &mut problems);
-            for (at, rule) in listener.rules.iter().enumerate() {
-                access(&format!("{place}.rules[{at}]"), rule, &mut problems);
-            }
-        }
-    }
-    lmtp(&settings.lmtp.common, &mut problems);
+    let given = given || !settings.tls.certificate.as_os_str().is_empty();
+    listeners::listeners(settings, given, &mut problems);
     namespaces(&settings.imap, &mut problems);
     problems
 }
@@ -273,6 +232,37 @@ fn attempts(settings: &LoginSettings, problems: &mut Vec<Problem>) {
     }
 }
 
+fn faults(settings: &FaultSettings, problems: &mut Vec<Problem>) {
+    for (longest, most, shortest, least) in [
+        ("longest_wait", settings.longest_wait, "wait", settings.wait),
+        ("longest_ban", settings.longest_ban, "ban", settings.ban),
+    ] {
+        if most < least {
+            problems.push(Problem::new(
+                format!("faults.{longest}"),
+                format!("it is less than faults.{shortest}, which is {least}"),
+            ));
+        }
+    }
+    for (option, span) in [("ban", settings.ban), ("interval", settings.interval)] {
+        if span.0.is_zero() {
+            problems.push(Problem::new(
+                format!("faults.{option}"),
+                "it must be more than no time; `ban_after = 0` bans nobody",
+            ));
+        }
+    }
+    if !(1000..=10_000_000).contains(&settings.remembered) {
+        problems.push(Problem::new(
+            "faults.remembered",
+            format!(
+                "it must be from 1000 to 10000000, not {}",
+                settings.remembered
+            ),
+        ));
+    }
+}
+
 fn store(settings: &StoreSettings, problems: &mut Vec<Problem>) {
     if settings.memory.0 < 1 << 20 {
         problems.push(Problem::new(
@@ -348,106 +338,8 @@ fn control(settings: &ControlSettings, problems: &mut Vec<Problem>) {
     }
 }
 
-fn certificate(settings: &Settings, problems: &mut Vec<Problem>) {
-    let files = &settings.tls;
-    let (certificate, key) = (files.certificate.as_os_str(), files.key.as_os_str());
-    match (certificate.is_empty(), key.is_empty()) {
-        (true, true) => {}
-        (true, false) => problems.push(Problem::new(
-            "tls.certificate",
-            "it is not set, but tls.key is",
-        )),
-        (false, true) => problems.push(Problem::new(
-            "tls.key",
-            "it is not set, but tls.certificate is",
-        )),
-        (false, false) => {
-            let made = tls::from_files(&files.certificate, &files.key, files.minimum);
-            if let Err(error) = made {
-                let option = match &error {
-                    tls::Error::File { path, .. } if *path == files.key => "tls.key",
-                    _ => "tls.certificate",
-                };
-                problems.push(Problem::new(option, error));
-            }
-        }
-    }
-}
-
 fn threads(option: &str, threads: usize, problems: &mut Vec<Problem>) {
     if threads > THREADS {
         problems.push(Problem::new(option, format!("at most {THREADS}")));
-    }
-}
-
-/// Whether and how one can log in here.
-fn logins(name: &str, place: &str, listener: &ListenerSettings, problems: &mut Vec<Problem>) {
-    let address = listener.address;
-    if listener.plaintext_login && !address.ip().is_loopback() {
-        problems.push(Problem::new(
-            format!("{place}.plaintext_login"),
-            format!(
-                "{address} allows logins without TLS, which is allowed on loopback addresses only"
-            ),
-        ));
-    }
-    let needs_login = matches!(name, "submission" | "imap" | "pop3");
-    if needs_login && listener.tls == TlsMode::None && !listener.plaintext_login {
-        problems.push(Problem::new(
-            format!("{place}.tls"),
-            format!("nobody can log in at {address}: it has neither TLS nor plaintext_login"),
-        ));
-    }
-}
-
-/// Whether client certificates can be asked for.
-fn authorities(place: &str, listener: &ListenerSettings, problems: &mut Vec<Problem>) {
-    let path = &listener.client_authorities;
-    if path.as_os_str().is_empty() {
-        return;
-    }
-    let option = format!("{place}.client_authorities");
-    if listener.tls == TlsMode::None {
-        problems.push(Problem::new(
-            option,
-            format!(
-                "{} has no TLS, so there are no certificates",
-                listener.address
-            ),
-        ));
-    } else if let Err(error) = tls::verifier(path) {
-        problems.push(Problem::new(option, error));
-    }
-}
-
-fn access(place: &str, rule: &AccessRule, problems: &mut Vec<Problem>) {
-    if !(1..=1000).contains(&rule.priority) {
-        problems.push(Problem::new(
-            format!("{place}.priority"),
-            format!("it is {}, but it goes from 1 to 1000", rule.priority),
-        ));
-    }
-    if rule.action == Action::Deny && rule.limits != ConnectionLimits::default() {
-        problems.push(Problem::new(
-            format!("{place}.limits"),
-            "a deny rule cannot have limits",
-        ));
-    }
-}
-
-/// LMTP takes mail without a login, for any local recipient.
-fn lmtp(common: &Common, problems: &mut Vec<Problem>) {
-    let listeners = common.listeners.iter().enumerate();
-    for (at, listener) in listeners.filter(|_| common.enable) {
-        let denies = |rule: &AccessRule| rule.action == Action::Deny;
-        if !listener.address.ip().is_loopback() && !listener.rules.iter().any(denies) {
-            problems.push(Problem::new(
-                format!("lmtp.listeners[{at}].address"),
-                format!(
-                    "{} is open to everyone; give it rules that deny all but your own hosts",
-                    listener.address
-                ),
-            ));
-        }
     }
 }

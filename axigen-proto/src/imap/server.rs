@@ -731,4 +731,8 @@ impl Session for Server {
             });
         }
     }
+
+    fn faults(&self) -> u32 {
+        self.errors
+    }
 }

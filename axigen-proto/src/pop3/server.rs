@@ -624,6 +624,10 @@ impl Session for Server {
             });
         }
     }
+
+    fn faults(&self) -> u32 {
+        self.errors
+    }
 }
 
 #[cfg(test)]

@@ -715,6 +715,10 @@ impl Session for Server {
             return Output::Wait(self.wait(now));
         }
     }
+
+    fn faults(&self) -> u32 {
+        self.errors
+    }
 }
 
 /// Whether the client speaks with extensions.

@@ -123,9 +123,12 @@ impl Imap {
         if let Some(prepared) = known {
             return prepared.config.clone();
         }
+        let mut limits = settings.imap.session_limits();
+        limits.idle_timeout = peer.idle_timeout(limits.idle_timeout);
+        limits.login_timeout = peer.idle_timeout(limits.login_timeout);
         let config = Arc::new(Config {
             hostname: settings.hostname.clone(),
-            limits: settings.imap.session_limits(),
+            limits,
             implicit_tls: peer.implicit_tls(),
             starttls: peer.listener.tls == TlsMode::Starttls && tls,
             allow_plaintext_login: peer.listener.plaintext_login,
@@ -191,6 +194,7 @@ impl Service for Imap {
         match denied {
             Denied::Rule => "* BYE you may not connect here\r\n",
             // RFC 5530 §3.
+            Denied::Banned => "* BYE [UNAVAILABLE] too many faults, try again later\r\n",
             _ => "* BYE [UNAVAILABLE] too many connections, try again later\r\n",
         }
     }
@@ -200,10 +204,8 @@ impl Service for Imap {
         let config = self.config(&peer);
         let message_limit = config.message_limit;
         let session = Server::new(config, nonce);
-        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
-            (true, Some(tls)) => Conn::server_tls(stream, session, tls),
-            (true, None) => return,
-            (false, tls) => Conn::server(stream, session, tls),
+        let Some(mut conn) = peer.connection(stream, session) else {
+            return;
         };
         let mut talk = Talk {
             service: self,

@@ -74,6 +74,9 @@ impl SmtpIn {
     fn config(&self, settings: &SmtpSettings, hostname: &str, peer: &Peer) -> Config {
         let mut config = Config::new(self.role, hostname);
         config.limits = settings.session_limits();
+        let limits = &mut config.limits;
+        limits.command_timeout = peer.idle_timeout(limits.command_timeout);
+        limits.data_timeout = peer.idle_timeout(limits.data_timeout);
         config.implicit_tls = peer.implicit_tls();
         config.starttls = match peer.listener.tls {
             TlsMode::Starttls if peer.tls.is_some() => StartTls::Offered,
@@ -87,7 +90,7 @@ impl SmtpIn {
         config.expn = asked(settings.expn);
         let travels = self.context.delivery.sends_notices();
         let from = peer.addr.ip().to_canonical();
-        let may_etrn = settings.etrn_peers.iter().any(|net| net.contains(&from));
+        let may_etrn = settings.etrn_peers.iter().any(|peers| peers.contains(from));
         let extensions = &mut config.extensions;
         extensions.dsn = settings.dsn && travels;
         extensions.requiretls = settings.requiretls && travels;
@@ -127,6 +130,7 @@ impl Service for SmtpIn {
     fn refusal(&self, denied: Denied) -> &'static str {
         match denied {
             Denied::Rule => "554 5.7.1 you may not connect here\r\n",
+            Denied::Banned => "421 4.7.0 too many faults, try again later\r\n",
             _ => "421 4.7.0 too many connections, try again later\r\n",
         }
     }
@@ -140,10 +144,8 @@ impl Service for SmtpIn {
             Role::Lmtp => &all.lmtp,
         };
         let session = Server::new(Arc::new(self.config(settings, &all.hostname, &peer)), nonce);
-        let mut conn = match (peer.implicit_tls(), peer.tls.clone()) {
-            (true, Some(tls)) => Conn::server_tls(stream, session, tls),
-            (true, None) => return,
-            (false, tls) => Conn::server(stream, session, tls),
+        let Some(mut conn) = peer.connection(stream, session) else {
+            return;
         };
         let connection = Connection {
             peer: peer.addr.ip(),
