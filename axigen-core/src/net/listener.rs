@@ -151,9 +151,12 @@ impl Listening {
                 }
             }
         }
-        if let Ok(socket) = accepting.into_socket(kept) {
-            // Nobody wants it when the service ends: then this closes it.
-            drop(closed.send(socket));
+        let ends = *stop.borrow();
+        match accepting.into_socket(kept) {
+            // Whoever closed the listener gets it. When the service ends nobody comes
+            // in any more, however long those that are open may stay.
+            Ok(socket) if !ends => drop(closed.send(socket)),
+            _ => drop(closed),
         }
         loop {
             tokio::select! {
