@@ -346,6 +346,45 @@ def others():
         put("store_records", name, data)
 
 
+def proxy_headers():
+    """PROXY headers of both versions, good ones and those that are nearly good."""
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    four = bytes([192, 0, 2, 1, 198, 51, 100, 2]) + struct.pack(">HH", 4000, 25)
+    six = bytes(15) + b"\1" + bytes(15) + b"\2" + struct.pack(">HH", 4000, 25)
+
+    def v2(command, family, block, length=None):
+        length = len(block) if length is None else length
+        return signature + bytes([command, family]) + struct.pack(">H", length) + block
+
+    for name, data in {
+        "v1-tcp4": b"PROXY TCP4 192.0.2.1 198.51.100.2 4000 25\r\nEHLO x\r\n",
+        "v1-tcp6": b"PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 0 65535\r\n",
+        "v1-unknown": b"PROXY UNKNOWN\r\n",
+        "v1-unknown-more": b"PROXY UNKNOWN ffff:f...f:ffff \n 1 2\r\n",
+        "v1-longest": b"PROXY TCP6 " + b"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff " * 2 + b"65535 65535\r\n",
+        "v1-too-long": b"PROXY UNKNOWN " + b"x" * 120,
+        "v1-zeros": b"PROXY TCP4 192.0.2.01 198.51.100.2 04000 25\r\n",
+        "v1-bare-lf": b"PROXY TCP4 192.0.2.1 198.51.100.2 4000 25\n",
+        "v2-tcp4": v2(0x21, 0x11, four) + b"EHLO x\r\n",
+        "v2-tcp6": v2(0x21, 0x21, six),
+        "v2-fields": v2(0x21, 0x11, four + b"\x02\0\x04mail\x03\0\x04abcd\x20\xff"),
+        "v2-local": v2(0x20, 0x00, b""),
+        "v2-local-with-addresses": v2(0x20, 0xFF, six),
+        "v2-unspecified": v2(0x21, 0x00, b"xyz"),
+        "v2-udp": v2(0x21, 0x12, four),
+        "v2-unix": v2(0x21, 0x31, bytes(216)),
+        "v2-short": v2(0x21, 0x21, four),
+        "v2-long": v2(0x21, 0x11, four, 65535),
+        "v2-cut": v2(0x21, 0x21, six)[:40],
+        "v2-family": v2(0x21, 0x41, four),
+        "v2-command": v2(0x22, 0x11, four),
+        "v2-version": v2(0x11, 0x11, four),
+        "signature": signature,
+        "tls": bytes([22, 3, 1, 2, 0, 1]),
+    }.items():
+        put("proxy_header", name, data)
+
+
 def main():
     for old in (FUZZ / "corpus").glob("*/seed-*"):
         if not old.name.startswith("seed-run-"):
@@ -353,6 +392,7 @@ def main():
     sessions()
     commands()
     others()
+    proxy_headers()
 
 
 main()

@@ -24,6 +24,52 @@ fn out(said: Said) -> String {
 }
 
 #[test]
+fn a_hangup_reads_the_file_again() {
+    let house = House::with(PLAIN);
+    house.add(ALICE, "secret");
+    let mut served = house.serve();
+    let mut open = Wire::imap_login(&house.addr(IMAP), ALICE, "secret");
+    let until = |wanted: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !wanted() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it is not read");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let greets = |port: u16| {
+        let tcp = std::net::TcpStream::connect(house.addr(port));
+        tcp.is_ok() && Wire::connect(&house.addr(port)).line().starts_with("* OK")
+    };
+    // Another port for IMAP, and nobody may use POP3.
+    let other = PLAIN.replace("PORT+2143", "PORT+2144");
+    let other = format!("{other}[[pop3.rules]]\naction = \"deny\"\npeers = [\"127.0.0.0/8\"]\n");
+    house.configure(&other);
+    served.signal("HUP");
+    until(&|| greets(2144) && !greets(IMAP));
+    open.ok("NOOP");
+    assert!(Wire::connect(&house.addr(POP3)).line().starts_with("-ERR"));
+    // What is wrong changes nothing.
+    house.configure(
+        &other
+            .replace("PORT+2144", "PORT+2143")
+            .replace("deny", "maybe"),
+    );
+    served.signal("HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(greets(2144) && !greets(IMAP));
+    house.configure(PLAIN);
+    served.signal("HUP");
+    until(&|| greets(IMAP) && !greets(2144));
+    assert!(Wire::connect(&house.addr(POP3)).line().starts_with("+OK"));
+    open.ok("NOOP");
+    served.signal("TERM");
+    let (status, said) = served.ended();
+    assert!(status.success());
+    assert_eq!(said.matches("was read again").count(), 2, "{said}");
+    assert_eq!(said.matches("was not taken").count(), 1, "{said}");
+}
+
+#[test]
 fn serve_with_certificates_of_its_own() {
     let house = House::with(
         r#"

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Write a commented axigen.cfg into a directory
     Init(Init),
-    /// Run the server until SIGTERM or Ctrl-C
+    /// Run the server until SIGTERM or Ctrl-C; SIGHUP reads the configuration again
     Serve(Config),
     /// Say what is wrong with a configuration file
     Check(Config),

@@ -34,7 +34,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(options) => runtime(0)?.block_on(command::demo::run(options)),
         Command::Serve(options) => {
             let settings = command::load(&options.config)?;
-            runtime(settings.threads)?.block_on(command::serve::run(settings))
+            let running = command::serve::run(&options.config, settings.clone());
+            runtime(settings.threads)?.block_on(running)
         }
         Command::Account(options) => runtime(0)?.block_on(command::account::run(options)),
         Command::Class(options) => runtime(0)?.block_on(command::class::run(options)),

@@ -1,4 +1,6 @@
 //! An engine with SMTP, IMAP and POP3 on loopback, and a small client.
+// Two programs of tests use it, each a part of it.
+#![allow(dead_code)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

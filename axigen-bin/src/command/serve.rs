@@ -1,5 +1,7 @@
 //! `axigen serve`: the server, until it is told to stop.
 
+use std::path::Path;
+
 use axigen_core::engine::Engine;
 use axigen_core::settings::Settings;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -7,8 +9,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::say;
 use crate::failure::Failure;
 
-pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
+pub(crate) async fn run(config: &Path, settings: Settings) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
+    let mut again = signal(SignalKind::hangup()).map_err(not_received)?;
     let store = super::open_store(&settings).await?;
     let engine = Engine::builder(store).settings(settings).build()?;
     let outcome = match engine.start().await {
@@ -26,7 +29,12 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
                 });
             }
             say("ready");
-            stop.told().await;
+            loop {
+                tokio::select! {
+                    () = stop.told() => break,
+                    _ = again.recv() => reload(&engine, config).await,
+                }
+            }
             say("stopping");
             Ok(())
         }
@@ -34,6 +42,29 @@ pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
     };
     stop.end(&engine).await?;
     outcome
+}
+
+/// SIGHUP: the file is read again. If anything is wrong with it, the server goes
+/// on as before.
+async fn reload(engine: &Engine, config: &Path) {
+    let applied = match super::load(config) {
+        Ok(settings) => engine.apply(settings).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match applied {
+        Ok(()) => say(format!("{} was read again", config.display())),
+        Err(failure) => {
+            crate::failure::print(&failure);
+            say(format!(
+                "{} was not taken: nothing has changed",
+                config.display()
+            ));
+        }
+    }
+}
+
+fn not_received(error: std::io::Error) -> Failure {
+    Failure::new(format!("signals cannot be received: {error}"))
 }
 
 /// SIGTERM and SIGINT, from the moment this is made.
@@ -44,11 +75,9 @@ pub(super) struct Stop {
 
 impl Stop {
     pub(super) fn listen() -> Result<Stop, Failure> {
-        let failed =
-            |error: std::io::Error| Failure::new(format!("signals cannot be received: {error}"));
         Ok(Stop {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(not_received)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(not_received)?,
         })
     }
 

@@ -232,11 +232,13 @@ impl Engine {
     ///
     /// What is read when an engine is built stays as it was until then: `hostname`
     /// and `accounts` of mail that is delivered, `directory`, `store`, `search`,
-    /// `smtp_out`, `in_flight`, and the `threads` of services that run.
+    /// `smtp_out`, `dns`, `control`, `in_flight`, and the `threads` of services that
+    /// run.
     ///
     /// # Errors
     /// [`Error::Settings`] with all that is wrong; [`Error::Bind`] naming service
-    /// and address; [`Error::Tls`]. Nothing has changed then.
+    /// and address; [`Error::Tls`]. Nothing has changed then. [`Error::Io`] if the
+    /// runtime cannot take a socket that is bound; that listener is missing then.
     pub async fn apply(&self, settings: Settings) -> Result<(), Error> {
         let inner = &self.inner;
         let _changing = inner.changing.lock().await;
