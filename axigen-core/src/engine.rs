@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::clock::{Clock, SystemClock};
 use crate::control::server::ControlServer;
 use crate::control::{self, Registry};
-use crate::delivery::{Delivery, Outgoing};
+use crate::delivery::{Delivery, Outgoing, Transport};
 use crate::directory::Directory;
 use crate::dns::{Resolver, SystemResolver};
 use crate::error::Error;
@@ -55,6 +55,7 @@ pub struct Builder {
     logins: Logins,
     resolver: Option<Arc<dyn Resolver>>,
     https: Option<Arc<dyn Https>>,
+    transports: Vec<Arc<dyn Transport>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -101,6 +102,14 @@ impl Builder {
     #[must_use]
     pub fn tokens(mut self, checker: impl TokenChecker) -> Builder {
         self.logins.check_tokens(Arc::new(checker));
+        self
+    }
+
+    /// Carries the mail of routes that lead to it (`to = "transport:NAME"`),
+    /// instead of another host.
+    #[must_use]
+    pub fn transport(mut self, transport: impl Transport) -> Builder {
+        self.transports.push(Arc::new(transport));
         self
     }
 
@@ -186,6 +195,7 @@ impl Builder {
                 outgoing,
                 resolver: self.resolver,
                 https: self.https,
+                transports: self.transports,
                 clock: self.clock,
                 given,
                 tls: ArcSwapOption::new(tls),
@@ -211,6 +221,7 @@ struct Inner {
     outgoing: Outgoing,
     resolver: Option<Arc<dyn Resolver>>,
     https: Option<Arc<dyn Https>>,
+    transports: Vec<Arc<dyn Transport>>,
     clock: Arc<dyn Clock>,
     /// TLS that the application has given, instead of files.
     given: Option<Arc<ServerConfig>>,
@@ -235,6 +246,7 @@ impl Engine {
             logins: Logins::default(),
             resolver: None,
             https: None,
+            transports: Vec::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -367,6 +379,7 @@ impl Engine {
             context.filters.clone(),
             resolver,
             inner.https.clone(),
+            inner.transports.clone(),
         )
     }
 

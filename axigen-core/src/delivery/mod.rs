@@ -17,6 +17,7 @@
 //! | `arrive` | what was held, into mailboxes |
 //! | `conclude` | an entry of the queue settled, its sender told in the same batch |
 //! | [`notice`] | what senders are told, in the standard's format |
+//! | `transport` | mail that an application carries elsewhere |
 //! | `srs` | senders of mail that is handed on |
 //! | [`headers`] | trace headers, loops, what submission adds and removes |
 
@@ -29,6 +30,7 @@ mod plan;
 mod srs;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 use std::sync::Arc;
 
@@ -51,6 +53,7 @@ pub(crate) use conclude::Conclusion;
 pub use conclude::LONGEST_REASON;
 pub use envelope::Envelope;
 pub use plan::{Answers, Outcome};
+pub use transport::{Parcel, Transport};
 
 /// Most accounts one message goes to. A recipient that would lead beyond it is
 /// to be sent in another transaction.

@@ -51,6 +51,8 @@ pub enum RouteTarget {
     },
     /// To an LMTP server on this machine.
     Socket(PathBuf),
+    /// To a transport of the application, by its name.
+    Transport(String),
 }
 
 const SCHEMES: [(&str, u16, bool, bool); 4] = [
@@ -67,11 +69,17 @@ impl FromStr for RouteTarget {
             format!(
                 "{text:?} is no target; targets are \"mx\", \"smtp://host\", \"submission://host\", \
                  \"smtps://host\", \"lmtp://host\", each with :port if it is not the usual one, \
-                 and \"lmtp:/path/of/a/socket\""
+                 and \"lmtp:/path/of/a/socket\"; an application may have \"transport:name\""
             )
         };
         if text == "mx" {
             return Ok(RouteTarget::Mx);
+        }
+        if let Some(name) = text.strip_prefix("transport:") {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            let is_name = !name.is_empty() && name.chars().all(is_word);
+            let target = is_name.then(|| RouteTarget::Transport(name.to_owned()));
+            return target.ok_or_else(wrong);
         }
         if let Some(path) = text
             .strip_prefix("lmtp:/")
@@ -117,6 +125,7 @@ impl fmt::Display for RouteTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RouteTarget::Mx => f.write_str("mx"),
+            RouteTarget::Transport(name) => write!(f, "transport:{name}"),
             RouteTarget::Socket(path) => write!(f, "lmtp:{}", path.display()),
             RouteTarget::Host {
                 host,

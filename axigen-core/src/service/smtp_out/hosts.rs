@@ -68,7 +68,9 @@ pub(super) async fn find(
             address.to_string(),
             vec![SocketAddr::new(*address, mx_port)],
         )]),
-        Hop::Fixed(RouteTarget::Mx) => Err(NoHost::NotNow("the route leads nowhere".into())),
+        Hop::Fixed(RouteTarget::Mx | RouteTarget::Transport(_)) => {
+            Err(NoHost::NotNow("the route leads nowhere".into()))
+        }
         Hop::Fixed(RouteTarget::Socket(path)) => Ok(vec![Host {
             name: path.display().to_string(),
             at: At::Socket(path.clone()),

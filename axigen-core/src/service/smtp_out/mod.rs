@@ -14,10 +14,12 @@
 //! | `report` | what domains are told of TLS to them |
 //! | `connect` | a connection to one of them, ready for a message |
 //! | `transaction` | one message over a connection, and what was said |
+//! | `carry` | mail that a transport of the application carries |
 //! | `arrive` | mail that stays here, and was held |
 //! | `outcome` | what becomes of an entry after a try |
 
 mod arrive;
+mod carry;
 mod connect;
 mod hosts;
 mod outcome;
@@ -34,7 +36,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::delivery::{Delivery, Outgoing};
+use crate::delivery::{Delivery, Outgoing, Transport};
 use crate::dns::Resolver;
 use crate::error::Error;
 use crate::filter::Chain;
@@ -42,6 +44,7 @@ use crate::net::{Https, https};
 use crate::queue::route::Routes;
 use crate::queue::schedule::later;
 use crate::queue::{BEGIN_AGAIN, Dispatcher, Queue};
+use crate::settings::RouteTarget;
 use crate::transport::report::Reports;
 use crate::transport::sts::Sts;
 use crate::transport::verify::Trust;
@@ -62,6 +65,7 @@ pub(crate) struct SmtpOut {
     trust: Trust,
     sts: Arc<Sts>,
     reports: Arc<Reports>,
+    transports: Vec<Arc<dyn Transport>>,
     /// Lanes whose hosts were not fit for mail a moment ago.
     refused: Mutex<HashMap<Arc<str>, Refused>>,
     /// Room for messages that filters look at, in kilobytes.
@@ -80,8 +84,19 @@ impl SmtpOut {
         filters: Chain,
         resolver: Arc<dyn Resolver>,
         https: Option<Arc<dyn Https>>,
+        transports: Vec<Arc<dyn Transport>>,
     ) -> Result<SmtpOut, Error> {
         let routes = outgoing.routes.load_full();
+        for target in routes.settings().routes.iter().map(|route| &route.to) {
+            if let RouteTarget::Transport(name) = target
+                && !transports.iter().any(|of| of.name() == name)
+            {
+                let why = format!(
+                    "a route of smtp_out leads to the transport {name}, which is not there"
+                );
+                return Err(Error::Service(why));
+            }
+        }
         let authorities = &routes.settings().authorities;
         let trust = Trust::new(authorities)?;
         let https = match https {
@@ -113,6 +128,7 @@ impl SmtpOut {
         let kilobytes = (routes.settings().memory.0 / 1024).max(1);
         let room_size = u32::try_from(kilobytes).unwrap_or(u32::MAX);
         Ok(SmtpOut {
+            transports,
             room: Semaphore::new(room_size as usize),
             room_size,
             dispatcher: Dispatcher::new(queue.clone(), Box::new(Arc::clone(&routes))),

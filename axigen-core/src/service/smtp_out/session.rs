@@ -1,6 +1,7 @@
 //! One lane's messages, one after the other over one connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{SemaphorePermit, watch};
@@ -14,11 +15,15 @@ use super::security::Wish;
 use super::transaction::{Ended, Source, send};
 use crate::filter::{Disposition, Message, NextHop};
 use crate::queue::entry::{Entry, EntryId};
-use crate::queue::route::{HERE, Route};
+use crate::queue::route::{HERE, Hop, Route};
 use crate::queue::{self, Ready, Trouble, Work};
+use crate::settings::RouteTarget;
 
 /// Why a message waits though no host said so.
 const FILTER: &str = "a filter of this server wants it later";
+const NO_TRANSPORT: &str = "this server has no transport of the name that the route gives";
+/// How long a message waits for a transport.
+const NO_TRANSPORT_WAIT: Duration = Duration::from_secs(300);
 const UNREAD: &str = "this server could not read it";
 
 /// What filters made of a message.
@@ -157,6 +162,13 @@ impl SmtpOut {
             Filtered::Send(source, room) => (source, room),
             Filtered::Tried(how) => return tried(how).await,
         };
+        if let Hop::Fixed(RouteTarget::Transport(name)) = &route.to {
+            let Some(transport) = self.transports.iter().find(|of| of.name() == name) else {
+                return tried(Tried::Deferred(NO_TRANSPORT_WAIT, NO_TRANSPORT)).await;
+            };
+            let transport = transport.as_ref();
+            return self.carry(transport, ready.id, &entry, &row, &source).await;
+        }
         let wish = Wish::of(&entry);
         if let Some(kept) = link.take_if(|link| !link.serves(wish)) {
             kept.quit().await;
