@@ -12,6 +12,7 @@ mod name_server;
 mod policy;
 mod reports;
 mod requiretls;
+mod seven_bit;
 mod sts;
 mod web;
 mod world;
