@@ -274,6 +274,13 @@ address = "[::1]:143"
 tls = "none"
 plaintext_login = true
 """
+POLICIES = {
+    "enforce": "version: STSv1\r\nmode: enforce\r\nmx: mail.example.com\r\nmx: *.example.net\r\nmax_age: 604800\r\n",
+    "none": "version:STSv1\nmode:none\nmax_age:9999999999",
+    "twice": "version: STSv1\nmode: testing\nmode: none\nx: y: z\nmx: a.test\nmax_age: 1\n",
+    "record": b"v=STSv1; id=20160831085700Z;\xffv=spf1 -all",
+    "places": b"v=TLSRPTv1; rua=mailto:a%2Cb@x.test, https://R.test:444/v1?x=y ;",
+}
 SETTINGS = {
     "whole": CONFIG, "empty": "", "no-table": "[nothing]\nx = 1\n", "wrong-type": "hostname = 5\n[imap]\nenable = \"yes\"\n", "not-toml": "[[[\n",
     "rules": CONFIG + "[[imap.listeners.rules]]\naction = \"deny\"\npeers = [\"10.0.0.0/8\"]\n[[imap.listeners.rules]]\naction = \"allow\"\npeers = []\nlimits.connections = 1\n",
@@ -301,8 +308,11 @@ def others():
         mail = mail if isinstance(mail, bytes) else mail.encode()
         put("message_structure", name, mail)
         put("submission_headers", name, mail)
+        put("seven_bit", name, bytes([at % 9 + 1]) + mail)
         search = SEARCHES[at % len(SEARCHES)]
         put("search", f"{name}", search.encode() + b"\n" + mail)
+    for name, text in POLICIES.items():
+        put("published_policy", name, text)
     for at, search in enumerate(SEARCHES):
         put("search", f"key-{at:02}-{search}", search.encode() + b"\n" + MAILS["quoted-printable" if at % 2 else "multipart"].encode())
     for name, text in SETTINGS.items():

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Class(Class),
     /// Domains: add, list, show, change, remove (while the server is stopped)
     Domain(Domain),
+    /// Say what a domain should publish in DNS for its mail, as lines of a zone file
+    DnsRecords(DnsRecords),
     /// Aliases: addresses that lead to others (while the server is stopped)
     Alias(Alias),
     /// Public folders of a domain: add, list, grant, rename, remove (while the server is stopped)
@@ -74,6 +76,13 @@ pub(crate) struct Demo {
     /// What separates the levels of mailbox names in IMAP: / or .
     #[arg(long, value_name = "CHARACTER", default_value_t = '/', value_parser = separator)]
     pub(crate) separator: char,
+    /// Also send mail to other hosts, found by this zone file instead of DNS
+    #[arg(long, value_name = "FILE")]
+    pub(crate) zone: Option<PathBuf>,
+    /// The port of those hosts, which is 25 everywhere but in tests
+    #[arg(long, value_name = "PORT", default_value_t = 25, requires = "zone")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) mx_port: u16,
     /// Also add the accounts u1 to uN, with the same password
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) accounts: u32,
@@ -85,6 +94,21 @@ fn separator(text: &str) -> Result<char, String> {
         "." => Ok('.'),
         _ => Err("it is / or .".to_owned()),
     }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DnsRecords {
+    /// The domain
+    #[arg(value_name = "DOMAIN")]
+    pub(crate) domain: String,
+    /// Another address of this server, as the world sees it; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) address: Vec<std::net::IpAddr>,
+    #[command(flatten)]
+    pub(crate) config: Config,
+    /// The directory axigen.cfg is in
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Init(options) => command::init::run(&options),
         Command::Check(options) => command::check::run(&options),
+        Command::DnsRecords(options) => command::dns_records::run(&options),
         Command::Demo(options) => runtime(0)?.block_on(command::demo::run(options)),
         Command::Serve(options) => {
             let settings = command::load(&options.config)?;

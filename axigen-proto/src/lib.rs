@@ -30,6 +30,7 @@
 //! | [`proxy`] | the PROXY protocol: whose connection a proxy passes on |
 //! | [`surrogate`] | headers for clients that do not know UTF-8 |
 //! | [`mta_sts`] | what a domain publishes about TLS on the way to it |
+//! | [`seven_bit`] | messages for servers that take ASCII only |
 //! | [`tls_rpt`] | where a domain wants to be told how TLS to it fares |
 //! | [`manual`] | how to drive a session; what is ruled out, and how |
 
@@ -43,6 +44,7 @@ pub mod pop3;
 pub mod proxy;
 pub mod sasl;
 pub mod session;
+pub mod seven_bit;
 pub mod smtp;
 pub mod surrogate;
 pub mod tls_rpt;

@@ -1,8 +1,10 @@
 //! TLS on the way to other hosts: what settings, domains and senders ask for,
-//! and what becomes of mail where it cannot be had.
+//! and what becomes of mail where it cannot be had; what hosts get that take no
+//! bytes beyond ASCII.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod certificates;
+mod commands;
 mod dane;
 mod dns;
 mod host;
@@ -10,6 +12,7 @@ mod name_server;
 mod policy;
 mod reports;
 mod requiretls;
+mod seven_bit;
 mod sts;
 mod web;
 mod world;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use axigen_core::directory;
+use axigen_core::dns::ZoneResolver;
 use axigen_core::engine::Engine;
 use axigen_core::error::Error;
 use axigen_core::mailbox::{Flags, NewMessage, Place, Quota, Target};
@@ -53,10 +54,13 @@ pub(crate) async fn run(options: Demo) -> Result<(), Failure> {
         format!("mail.{DOMAIN}"),
     ])
     .map_err(|error| Failure::new(error.to_string()))?;
-    let engine = Engine::builder(store)
+    let mut builder = Engine::builder(store)
         .settings(settings(&options))
-        .tls(certificate)
-        .build()?;
+        .tls(certificate);
+    if let Some(zone) = &options.zone {
+        builder = builder.resolver(ZoneResolver::from_file(zone).map_err(Failure::new)?);
+    }
+    let engine = builder.build()?;
     let begun = tokio::select! {
         begun = begin(&engine, &options, &dir, temporary.is_some()) => begun.map(|()| true),
         () = stop.told() => Ok(false),
@@ -132,6 +136,8 @@ fn settings(options: &Demo) -> Settings {
     }
     settings.accounts.imap_connections = Some(20_000);
     settings.imap.separator = options.separator;
+    settings.smtp_out.enable = options.zone.is_some();
+    settings.smtp_out.mx_port = options.mx_port;
     settings
 }
 

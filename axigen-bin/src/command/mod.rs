@@ -5,6 +5,7 @@ pub(crate) mod alias;
 pub(crate) mod check;
 pub(crate) mod class;
 pub(crate) mod demo;
+pub(crate) mod dns_records;
 pub(crate) mod domain;
 pub(crate) mod init;
 mod options;

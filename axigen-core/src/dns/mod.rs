@@ -4,8 +4,10 @@
 //! |---|---|
 //! | this | [`Resolver`] and its answers |
 //! | [`system`] | the real one: a caching stub resolver that may validate DNSSEC |
+//! | [`records`] | what a domain should publish for its mail |
 //! | [`zone`] | answers from a zone file, for the demo and for tests |
 
+pub mod records;
 pub mod system;
 pub mod zone;
 

@@ -45,6 +45,11 @@ impl ByName {
         }
     }
 
+    /// What a client that asks for a name is shown.
+    pub(super) fn shown(&self, name: &str) -> &Arc<CertifiedKey> {
+        self.find(name).unwrap_or(&self.first)
+    }
+
     fn find(&self, name: &str) -> Option<&Arc<CertifiedKey>> {
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         if let Some(found) = self.names.get(&name) {

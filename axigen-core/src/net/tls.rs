@@ -20,7 +20,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 use super::by_name::ByName;
 use super::certificate;
 use super::stream::Io;
-use crate::settings::{CertificateSettings, TlsVersion};
+use crate::settings::{CertificateSettings, TlsSettings, TlsVersion};
 
 /// What can be wrong with a certificate or its key.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +70,31 @@ pub fn by_name(
     more: &[CertificateSettings],
     minimum: TlsVersion,
 ) -> Result<Arc<ServerConfig>, Error> {
+    configured(Arc::new(named((chain, key), more)?), minimum, None)
+}
+
+fn named((chain, key): (&Path, &Path), more: &[CertificateSettings]) -> Result<ByName, Error> {
     let mut all = ByName::new(read(chain, key)?);
     for one in more {
         all.add(read(&one.certificate, &one.key)?, &one.names);
     }
-    configured(Arc::new(all), minimum, None)
+    Ok(all)
+}
+
+/// The certificate a client that asks for a name is shown; `None` without any.
+///
+/// # Errors
+/// As [`by_name`].
+pub(crate) fn shown(
+    settings: &TlsSettings,
+    name: &str,
+) -> Result<Option<CertificateDer<'static>>, Error> {
+    if settings.certificate.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let first = (&*settings.certificate, &*settings.key);
+    let all = named(first, &settings.certificates)?;
+    Ok(all.shown(name).cert.first().cloned())
 }
 
 /// The same from a list of certificates whose first is for everybody who names

@@ -78,7 +78,7 @@ impl Dane {
     }
 
     /// Whether a host's certificates are what DNS says.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         &self,
         provider: &Arc<CryptoProvider>,
         host: &CertificateDer<'_>,

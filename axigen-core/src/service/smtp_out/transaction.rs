@@ -1,5 +1,6 @@
 //! One message over a connection, and what was said about each recipient.
 
+use axigen_proto::seven_bit::{self, Plan, Survey, Writer};
 use axigen_proto::smtp::address::{ForwardPath, Mailbox, ReversePath};
 use axigen_proto::smtp::client::{Envelope, Event, Failure, Refusal};
 use axigen_proto::smtp::command::{BodyType, Rcpt};
@@ -78,10 +79,24 @@ pub(super) async fn send(
     source: &Source<'_>,
     now: Timestamp,
 ) -> Ended {
-    let envelope = match envelope(entry, source.size(entry), !link.local, now) {
+    // A server that takes no bytes beyond ASCII gets the message without them.
+    let eight = entry.body == Body::Eight && !entry.utf8;
+    let mut plan = None;
+    if eight && !link.conn.session().capabilities().eight_bit_mime {
+        match survey(entry, source).await {
+            Ok(found) => plan = Some(found),
+            Err(ended) => return ended,
+        }
+    }
+    let mut envelope = match envelope(entry, source.size(entry), !link.local, now) {
         Ok(envelope) => envelope,
         Err(said) => return all(entry, &Answer::Never(said)),
     };
+    if plan.is_some() {
+        envelope.body = Some(BodyType::SevenBit);
+        // How long it becomes is seen when it is written.
+        envelope.size = None;
+    }
     if link.conn.session().send(envelope).is_err() {
         return Ended::Unheard("the connection is not ready for a message".into());
     }
@@ -105,7 +120,7 @@ pub(super) async fn send(
             }
             Event::WantBody => {
                 heard = true;
-                if let Err(ended) = body(link, entry, source).await {
+                if let Err(ended) = body(link, entry, source, plan.take()).await {
                     return ended;
                 }
             }
@@ -154,26 +169,84 @@ pub(super) async fn send(
     }
 }
 
-async fn body(link: &mut Link, entry: &Entry, source: &Source<'_>) -> Result<(), Ended> {
+/// The message, as it is, or without bytes beyond ASCII if there is a plan for it.
+async fn body(
+    link: &mut Link,
+    entry: &Entry,
+    source: &Source<'_>,
+    plan: Option<Plan>,
+) -> Result<(), Ended> {
     let bug = |misuse: axigen_proto::Misuse| Ended::Broken(misuse.to_string());
-    let size = source.size(entry);
-    let mut at = 0;
-    while at < size {
-        let end = size.min(at + PIECE);
-        let unread = |why: String, hope| Ended::Unread(why, hope);
-        let piece = match source.piece(entry, at, end).await {
-            Ok(piece) if piece.len() as u64 == end - at => piece,
-            Ok(_) => return Err(unread("it is shorter than it was".into(), false)),
-            Err(error) => return Err(unread(error.to_string(), !error.is_damage())),
+    let changed = |error: seven_bit::Error| Ended::Unread(error.to_string(), false);
+    let mut writer = plan.map(Writer::new);
+    let mut pieces = Pieces::of(entry, source);
+    while let Some(piece) = pieces.next().await? {
+        let piece = match &mut writer {
+            None => piece,
+            Some(writer) => writer.push(&piece).map_err(changed)?.into(),
         };
         link.conn.session().body(piece).map_err(bug)?;
         // An answer before the end (a refusal) is read by the next event.
         if let Err(error) = link.conn.flush().await {
             return Err(Ended::Broken(error.to_string()));
         }
-        at = end;
+    }
+    if let Some(writer) = writer {
+        let rest = writer.finish().map_err(changed)?;
+        link.conn.session().body(rest.into()).map_err(bug)?;
     }
     link.conn.session().finish().map_err(bug)
+}
+
+/// A message, piece by piece.
+struct Pieces<'p> {
+    entry: &'p Entry,
+    source: &'p Source<'p>,
+    at: u64,
+}
+
+impl<'p> Pieces<'p> {
+    fn of(entry: &'p Entry, source: &'p Source<'p>) -> Pieces<'p> {
+        Pieces {
+            entry,
+            source,
+            at: 0,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Ended> {
+        let size = self.source.size(self.entry);
+        if self.at >= size {
+            return Ok(None);
+        }
+        let end = size.min(self.at + PIECE);
+        let wanted = end - self.at;
+        let piece = match self.source.piece(self.entry, self.at, end).await {
+            Ok(piece) if piece.len() as u64 == wanted => piece,
+            Ok(_) => return Err(Ended::Unread("it is shorter than it was".into(), false)),
+            Err(error) => return Err(Ended::Unread(error.to_string(), !error.is_damage())),
+        };
+        self.at = end;
+        Ok(Some(piece))
+    }
+}
+
+/// How a message is written for a server without 8BITMIME
+/// ([RFC 6152 §3](https://www.rfc-editor.org/rfc/rfc6152#section-3)); if it cannot be,
+/// it comes back.
+async fn survey(entry: &Entry, source: &Source<'_>) -> Result<Plan, Ended> {
+    let cannot = |error: seven_bit::Error| {
+        let why = format!(
+            "the server takes no 8-bit message, and this cannot be made one of 7 bits: {error}"
+        );
+        all(entry, &Answer::Never(ours((5, 6, 3), &why)))
+    };
+    let mut survey = Survey::default();
+    let mut pieces = Pieces::of(entry, source);
+    while let Some(piece) = pieces.next().await? {
+        survey.push(&piece).map_err(cannot)?;
+    }
+    survey.finish().map_err(cannot)
 }
 
 /// What of the time is left (RFC 2852 §4.1.4).
