@@ -115,8 +115,11 @@ impl Imap {
         let settings = self.context.settings.load_full();
         let tls = peer.tls.is_some();
         let mut configs = self.configs.lock();
-        // Those of settings that are no longer in force are of no use to who comes now.
-        configs.retain(|prepared| Arc::ptr_eq(&prepared.settings, &settings));
+        // Those of settings that are no longer in force, and of listeners that nobody else has
+        // any more, are of no use to who comes now.
+        configs.retain(|prepared| {
+            Arc::ptr_eq(&prepared.settings, &settings) && Arc::strong_count(&prepared.listener) > 1
+        });
         let known = configs.iter().find(|prepared| {
             Arc::ptr_eq(&prepared.listener, &peer.listener) && prepared.tls == tls
         });
