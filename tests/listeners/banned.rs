@@ -19,7 +19,8 @@ fn strict(settings: &mut Settings) {
         trusted: vec!["127.0.9.0/24".parse().unwrap()],
         ..FaultSettings::default()
     };
-    settings.logins.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+    settings.logins.trusted = vec!["127.0.10.0/24".parse().unwrap()];
+    settings.logins.account_failures = 1000;
 }
 
 async fn misbehave(ip: [u8; 4], address: SocketAddr, faults: usize) {
@@ -111,6 +112,12 @@ async fn failed_logins_are_faults() {
     }
     let said = Client::from(BAD, imap).await.line().await;
     assert!(said.starts_with("* BYE [UNAVAILABLE]"), "{said}");
+    // Not those of web mail, behind which many people are.
+    for _ in 0..12 {
+        let mut client = Client::from([127, 0, 10, 1], imap).await;
+        client.line().await;
+        client.ask("A LOGIN alice@example.test wrong").await;
+    }
     assert_eq!(world.engine.bans().len(), 1);
     assert_eq!(world.engine.clear_bans().await.unwrap(), 1);
     let said = Client::from(BAD, imap).await.line().await;
@@ -168,6 +175,35 @@ async fn a_restart_lifts_no_ban() {
     let store = Store::open(dir.path()).await.unwrap();
     let last = build(store, strict, |builder| builder).await;
     assert_eq!(last.engine.bans(), []);
+    misbehave(BAD, last.engine.addresses("imap")[0], 10).await;
+    last.engine.shutdown().await.unwrap();
+    drop(last);
+    axigen_tests::verify::verify(dir.path());
+}
+
+#[tokio::test]
+async fn who_waits_does_not_keep_the_server_from_stopping() {
+    let world = world(|settings| {
+        strict(settings);
+        settings.faults.free = 0;
+        settings.faults.wait = Span(Duration::from_secs(100));
+        settings.faults.longest_wait = Span(Duration::from_secs(100));
+        settings.shutdown_timeout = Span(Duration::from_secs(60));
+    })
+    .await;
+    let mut waiting = Vec::new();
+    for (name, _) in GREETINGS {
+        let mut client = Client::from(BAD, world.engine.addresses(name)[0]).await;
+        client.line().await;
+        client.ask("FROB FROB").await;
+        waiting.push(client);
+    }
+    let begun = Instant::now();
+    world.engine.shutdown().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    for client in &mut waiting {
+        client.rest().await;
+    }
 }
 
 #[tokio::test]

@@ -155,6 +155,18 @@ impl<S: Session> Conn<S> {
         self
     }
 
+    /// The peer pays for nothing any more: the server shuts down, and who waits
+    /// for its faults would keep it.
+    pub fn unwatched(&mut self) {
+        if self
+            .watched
+            .take()
+            .is_some_and(|watched| watched.until.is_some())
+        {
+            self.timer = None;
+        }
+    }
+
     /// The client side of a connection. `tls` serves STARTTLS.
     pub fn client(
         stream: Stream,

@@ -128,11 +128,11 @@ impl Listening {
         let mut stop = house.stop.clone();
         let mut open = JoinSet::new();
         let mut pause = Duration::ZERO;
-        loop {
+        let wanted = loop {
             let accepted = tokio::select! {
                 accepted = accepting.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => break,
-                Ok(()) = &mut close, if !close.is_terminated() => break,
+                _ = stop.wait_for(|stop| *stop) => break false,
+                Ok(()) = &mut close, if !close.is_terminated() => break true,
                 Some(ended) = open.join_next(), if !open.is_empty() => {
                     look_at(service, &ended);
                     continue;
@@ -150,12 +150,10 @@ impl Listening {
                     tokio::time::sleep(pause).await;
                 }
             }
-        }
-        let ends = *stop.borrow();
+        };
         match accepting.into_socket(kept) {
-            // Whoever closed the listener gets it. When the service ends nobody comes
-            // in any more, however long those that are open may stay.
-            Ok(socket) if !ends => drop(closed.send(socket)),
+            Ok(socket) if wanted => drop(closed.send(socket)),
+            // Nobody comes in any more, however long those that are open may stay.
             _ => drop(closed),
         }
         loop {

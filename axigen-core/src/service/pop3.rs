@@ -142,6 +142,7 @@ impl Service for Pop3 {
                 event = conn.next() => event,
                 () = peer.stopped(), if !stopping => {
                     stopping = true;
+                    conn.unwatched();
                     if conn.session().is_idle() {
                         conn.session().shut_down();
                     }

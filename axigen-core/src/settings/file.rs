@@ -571,6 +571,113 @@ mod tests {
                 "line 11: imap.listeners.rules.limits: a deny rule cannot",
             ),
             (
+                with("imap", &format!("{open}idle_timeout = \"0s\"\n")),
+                "line 8: imap.listeners.idle_timeout: it must be more than no time",
+            ),
+            (
+                with("imap", &format!("{open}proxy.timeout = \"0s\"\n")),
+                "line 8: imap.listeners.proxy.timeout: it must be more than no time",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!("{open}proxy.header_size = \"1KB\"\nproxy.from = [\"here\"]\n"),
+                ),
+                "line 9: imap.listeners.proxy.from: ",
+            ),
+            (
+                with("imap", &format!("{open}proxy.header_size = \"1MB\"\n")),
+                "line 8: imap.listeners.proxy.header_size: it must be from 256 to 65551 bytes, not 1048576",
+            ),
+            (
+                with("imap", &format!("{open}tls_minimum = \"1.3\"\n")),
+                "line 6: imap.listeners.tls: 127.0.0.1:143 has no TLS, but certificates or tls_minimum are set",
+            ),
+            (
+                with("imap", &format!("{open}limits.interval = \"0s\"\n")),
+                "line 8: imap.listeners.limits.interval: it must be more than no time",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!(
+                        "{open}[[imap.rules]]\naction = \"allow\"\npeers = [\"10.0.0.9-10.0.0.1\"]\n"
+                    ),
+                ),
+                "line 10: imap.rules.peers: \"10.0.0.9-10.0.0.1\" is no range",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!(
+                        "{open}[[imap.rules]]\naction = \"allow\"\npeers = [\"10.0.0.1\"]\npriority = 1001\n"
+                    ),
+                ),
+                "line 11: imap.rules.priority: it is 1001",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!(
+                        "{open}[[rules]]\naction = \"deny\"\npeers = [\"10.0.0.1\"]\nlimits.connections = 1\n"
+                    ),
+                ),
+                "line 11: rules.limits: a deny rule cannot",
+            ),
+            (
+                with("imap", &format!("{open}socket_mode = \"0999\"\n")),
+                "line 8: imap.listeners.socket_mode: \"0999\" is no mode like",
+            ),
+            (
+                with("imap", &format!("{open}[faults]\nban = \"2d\"\n")),
+                "line 8: faults.longest_ban: it is less than faults.ban, which is 2d",
+            ),
+            (
+                with("imap", &format!("{open}[faults]\ninterval = \"0s\"\n")),
+                "line 9: faults.interval: it must be more than no time",
+            ),
+            (
+                with("imap", &format!("{open}[faults]\nremembered = 5\n")),
+                "line 9: faults.remembered: it must be from 1000 to 10000000, not 5",
+            ),
+            (
+                with("imap", &format!("{open}[faults]\ntrusted = [\"me\"]\n")),
+                "line 9: faults.trusted: \"me\" is neither an address nor a network nor a range",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!("{open}[tls]\nhandshake_timeout = \"0s\"\n"),
+                ),
+                "line 9: tls.handshake_timeout: it must be more than no time",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!(
+                        "{open}[[tls.certificates]]\ncertificate = \"/nowhere/a.pem\"\nkey = \"/nowhere/b.pem\"\nnames = [\"a b\"]\n"
+                    ),
+                ),
+                "line 8: tls.certificates: tls.certificate is not set",
+            ),
+            (
+                with(
+                    "lmtp",
+                    "address = \"unix:/run/x.sock\"\ntls = \"none\"\n[[rules]]\naction = \"deny\"\npeers = [\"10.0.0.1\"]\npriority = 0\n",
+                ),
+                "line 10: rules.priority: it is 0",
+            ),
+            (
+                with(
+                    "imap",
+                    &format!(
+                        "address = \"unix:/{}\"\ntls = \"none\"\nplaintext_login = true\n",
+                        "x".repeat(107)
+                    ),
+                ),
+                "line 5: imap.listeners.address: unix:/",
+            ),
+            (
                 "[tls]\ncertificate = \"/nowhere/a.pem\"\nkey = \"/nowhere/b.pem\"\n".into(),
                 "line 2: tls.certificate: /nowhere/a.pem: ",
             ),

@@ -240,6 +240,7 @@ impl Service for Imap {
                 }
                 () = peer.stopped(), if !stopping => {
                     stopping = true;
+                    conn.unwatched();
                     if conn.session().is_idle() {
                         conn.session().bye(Status::ok("the server is shutting down"));
                     }

@@ -177,6 +177,7 @@ async fn converse(conn: &mut Conn<Server>, talk: &mut Talk<'_>, peer: &mut Peer)
             event = conn.next() => event,
             () = peer.stopped(), if !stopping => {
                 stopping = true;
+                conn.unwatched();
                 // Between two transactions; a message that is coming is taken first.
                 if !talk.in_transaction() {
                     conn.session().close(&standard::SHUTTING_DOWN.into());
