@@ -159,10 +159,12 @@ class Dovecot:
         self.lmtp = not postfix
         self.data = work / "mail"
 
+    def values(self):
+        return {"work": self.work, "format": self.format, "more": self.more, "smtp": SMTP, "lmtp": LMTP, "imap": IMAP}
+
     def fill(self, name, target):
         text = string.Template((HERE / name).read_text())
-        values = {"work": self.work, "format": self.format, "more": self.more, "smtp": SMTP, "lmtp": LMTP, "imap": IMAP}
-        target.write_text(text.substitute(values))
+        target.write_text(text.substitute(self.values()))
 
     def start(self):
         self.work.chmod(0o755)

@@ -43,7 +43,6 @@ use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
 use crate::mailbox::{Mailboxes, Quota};
 use crate::queue::entry::Notify;
-use crate::queue::list::Filter;
 use crate::queue::route::Routes;
 use crate::queue::{self, Queue};
 use crate::settings::{AccountSettings, OverQuota};
@@ -180,25 +179,10 @@ impl Delivery {
     pub(crate) async fn send_waiting(&self, domain: &str) -> Option<queue::Result<bool>> {
         let outgoing = self.outgoing.as_ref()?;
         let lane = outgoing.routes.load().lane(domain).ok()?;
-        let filter = Filter {
-            lane: Some(lane.clone()),
-            ..Filter::default()
-        };
         let queue = &outgoing.queue;
-        let mut from = None;
-        let waiting = loop {
-            let page = match queue.list(&filter, from, 100).await {
-                Ok(page) => page,
-                Err(error) => return Some(Err(error)),
-            };
-            // What an administrator holds is not for others to ask for.
-            if page.entries.iter().any(|listed| !listed.entry.held) {
-                break true;
-            }
-            match page.next {
-                Some(next) => from = Some(next),
-                None => break false,
-            }
+        let waiting = match queue.is_waiting(&lane).await {
+            Ok(waiting) => waiting,
+            Err(error) => return Some(Err(error)),
         };
         if waiting && let Err(error) = queue.retry_lane(&lane).await {
             return Some(Err(error));

@@ -263,6 +263,9 @@ impl Queue {
         let mut listing = Listing::default();
         let mut looked_at = 0;
         while range.from < range.to {
+            // One more than is wanted says where to go on.
+            let left = limit.saturating_sub(listing.entries.len());
+            range.limit = left.saturating_add(1).min(PAGE);
             let page = self.inner.store.range(range.clone()).await?;
             for (key, value) in &page.rows {
                 let Some(id) = keys::id_of(key) else { continue };

@@ -201,6 +201,9 @@ async fn a_lane_in_trouble_holds_up_nobody_and_comes_back() {
         let (id, _claim) = ready(&dispatcher, "up.test").unwrap();
         done(&house, &dispatcher, id).await;
     }
+    for (lane, waits) in [("down.test", true), ("up.test", false)] {
+        assert_eq!(house.queue.is_waiting(lane).await.unwrap(), waits);
+    }
     // What comes meanwhile waits with the others.
     house.add(&["down.test"]).await;
     dispatcher.fill().await.unwrap();
@@ -310,6 +313,12 @@ async fn held_released_retried_dropped() {
     dispatcher.settled(id, Some(hour));
     assert_eq!(dispatcher.fill().await.unwrap(), Some(hour));
     assert!(ready(&dispatcher, "b.test").is_none());
+    assert!(house.queue.is_waiting("b.test").await.unwrap());
+    assert!(
+        !house.queue.is_waiting("a.test").await.unwrap(),
+        "it is held"
+    );
+    assert_eq!(house.queue.retry_lane("a.test").await.unwrap(), 0);
     assert_eq!(house.queue.retry_lane("b.test").await.unwrap(), 1);
     dispatcher.fill().await.unwrap();
     let (id, _claim) = ready(&dispatcher, "b.test").unwrap();
