@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use axigen_tests::served::House;
+use axigen_tests::served::{House, PLAIN, SMTP};
 use axigen_tests::sink::{self, ANN, Mood, Sink, submit};
 use axigen_tests::tool::Said;
 use axigen_tests::wire::Wire;
@@ -349,4 +349,38 @@ fn the_socket_is_the_servers_own_and_survives_kill_9() {
     served.signal("TERM");
     assert!(served.ended().0.success());
     assert!(!socket.exists());
+}
+
+/// Who is banned is shown, and let in again, by the same socket.
+#[test]
+fn bans_are_listed_and_lifted() {
+    let text = PLAIN.to_owned() + "[faults]\nban_after = 3\nfree = 3\ntrusted = []\n";
+    let house = House::with(&text);
+    let _served = house.serve();
+    assert_eq!(out(house.run(&["bans", "list"])), "nobody is banned\n");
+    let knock = || {
+        let mut wire = Wire::connect(&house.addr(SMTP));
+        let greeting = wire.smtp_reply();
+        if greeting.starts_with("220") {
+            for _ in 0..3 {
+                wire.smtp("NONSENSE");
+            }
+        }
+        greeting
+    };
+    for lift in [&["bans", "lift", "127.0.0.1"][..], &["bans", "clear"]] {
+        assert!(knock().starts_with("220"));
+        until(|| out(house.run(&["bans", "list", "--json"])).contains("\"peer\":\"127.0.0.1/32\""));
+        assert!(knock().starts_with("421"));
+        let shown = out(house.run(&["bans", "list"]));
+        assert!(
+            shown.contains("127.0.0.1/32") && shown.ends_with("1 banned\n"),
+            "{shown}"
+        );
+        house.run(lift).ok();
+    }
+    assert!(knock().starts_with("220"));
+    house
+        .run(&["bans", "lift", "192.0.2.1"])
+        .refused(&["192.0.2.1 is not banned"]);
 }

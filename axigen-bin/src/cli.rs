@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+mod bans;
 mod queue;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use axigen_core::settings::AccountSettings;
 use axigen_core::store::store::Engine;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bans::{Bans, BansCommand};
 pub(crate) use queue::{Change, Queue, QueueCommand, Where, Which};
 
 /// A mail server: SMTP, LMTP, IMAP and POP3 over one durable store.
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Public(Public),
     /// The queue of mail to other hosts (while the server runs): list, show, retry, hold, send back
     Queue(Queue),
+    /// Peers that may not connect for their faults (while the server runs): list, lift, clear
+    Bans(Bans),
     /// The store itself (while the server is stopped)
     Store(Store),
 }

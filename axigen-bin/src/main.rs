@@ -43,6 +43,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Public(options) => runtime(0)?.block_on(command::public::run(options)),
         Command::Domain(options) => runtime(0)?.block_on(command::domain::run(options)),
         Command::Alias(options) => runtime(0)?.block_on(command::alias::run(options)),
+        Command::Bans(options) => runtime(0)?.block_on(command::bans::run(options)),
         Command::Queue(options) => runtime(0)?.block_on(command::queue::run(options)),
         Command::Store(options) => runtime(0)?.block_on(command::store::run(options.command)),
     }

@@ -349,6 +349,7 @@ impl Engine {
             &self.inner.outgoing,
             &self.inner.context.delivery,
         ));
+        registry.add(crate::control::of_bans(&self.inner.context.bans));
         let grace = settings.shutdown_timeout.0;
         let started = ControlServer::start(&path, registry, &settings.control, grace);
         *control = Some(started.map_err(Error::Control)?);

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod alias;
+pub(crate) mod bans;
 pub(crate) mod check;
 pub(crate) mod class;
 pub(crate) mod demo;

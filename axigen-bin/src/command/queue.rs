@@ -31,7 +31,8 @@ pub(crate) async fn run(options: Queue) -> Result<(), Failure> {
     }
 }
 
-async fn connect(at: &Where) -> Result<Client, Failure> {
+/// A connection to the server that is meant.
+pub(super) async fn connect(at: &Where) -> Result<Client, Failure> {
     let path = match (&at.dir, &at.config) {
         (Some(dir), _) => dir.join(axigen_core::control::SOCKET),
         (None, config) => {
@@ -317,15 +318,15 @@ fn filter(which: &Which) -> Result<Map<String, Value>, Failure> {
     Ok(filter)
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn number(value: &Value, name: &str) -> u64 {
+pub(super) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or_default()
 }
 
-fn moment(value: &Value, name: &str) -> Option<Timestamp> {
+pub(super) fn moment(value: &Value, name: &str) -> Option<Timestamp> {
     text(value, name).parse().ok()
 }
 
@@ -336,7 +337,7 @@ fn line(text: &str) -> String {
 }
 
 /// How long, in its largest unit and the next: `2d 3h`.
-fn until(from: Timestamp, to: Timestamp) -> String {
+pub(super) fn until(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
     match seconds {
         0..60 => format!("{seconds}s"),

@@ -26,7 +26,9 @@
 //! | [`client`] | the other half, for programs |
 //! | `line` | lines of bounded length |
 //! | `queue` | the commands of the queue |
+//! | `bans` | the commands of the ban list |
 
+mod bans;
 pub mod client;
 mod line;
 mod queue;
@@ -46,6 +48,7 @@ use serde_json::Value;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
+pub(crate) use bans::commands as of_bans;
 pub(crate) use queue::commands as of_queue;
 
 /// The number of this protocol; another one is not understood.
