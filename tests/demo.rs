@@ -177,7 +177,6 @@ pub fn ready(mut command: Command) -> (Killed, JoinHandle<String>) {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
         .spawn()
         .expect("the server starts");
     let mut child = Killed(child);

@@ -433,3 +433,35 @@ fn the_commands_a_demo_prints_work() {
     demo::signal(child.0.id(), "INT");
     assert_eq!(demo::ended(&mut child.0).code(), Some(0));
 }
+
+/// One line for each recipient and step, by the id that the reply names.
+#[test]
+fn the_way_of_a_message_is_in_the_log() {
+    let house = House::with(PLAIN);
+    house.add(ALICE, "secret");
+    let log = std::fs::File::create(house.path("log")).unwrap();
+    let mut command = house.command(&["--log", "warn,track=info", "serve"]);
+    command.stderr(log);
+    let (_child, _rest) = axigen_tests::demo::ready(command);
+    let said = Wire::deliver(&house.addr(SMTP), ALICE, "Subject: x\r\n\r\nx");
+    let id = said.split(' ').nth(3).unwrap();
+    let log = std::fs::read_to_string(house.path("log")).unwrap();
+    let line = log
+        .lines()
+        .find(|line| line.contains(id))
+        .unwrap_or_default();
+    for word in [
+        "delivered",
+        "recipient",
+        ALICE,
+        "bob@elsewhere.test",
+        "is safe",
+    ] {
+        assert!(line.contains(word), "{word}: {log}");
+    }
+    assert_eq!(
+        log.lines().filter(|line| line.contains("INFO")).count(),
+        1,
+        "{log}"
+    );
+}

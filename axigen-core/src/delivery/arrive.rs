@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::conclude::unquoted;
 use super::plan::Also;
+use super::track::{Step, Track};
 use super::{Answers, Delivery, Envelope, Outcome, Refused};
 use crate::queue::entry::{Body, Entry, EntryId};
 use crate::queue::{self, Settled};
@@ -54,6 +55,22 @@ impl Delivery {
         let outcomes = self
             .deliver_also(raw, &envelope, &[accepted], Answers::Each, &also)
             .await;
-        Ok(Ok(outcomes.into_iter().next().unwrap_or(Outcome::Failed)))
+        let outcome = outcomes.into_iter().next().unwrap_or(Outcome::Failed);
+        let track = Track {
+            id: &entry.mail,
+            entry: Some(id),
+            sender: &entry.sender,
+            recipient: &recipient.address,
+            host: None,
+            tls: None,
+            why: "it was held until now",
+        };
+        match outcome {
+            Outcome::Delivered => track.step(Step::Delivered),
+            Outcome::Queued => track.step(Step::Queued),
+            // The rest is settled, and told, by the service.
+            _ => {}
+        }
+        Ok(Ok(outcome))
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! Nothing that was acknowledged is ever left out. What cannot be put into a
 //! mailbox here is refused while the peer waits: see [`Answers`]. What travels
-//! to other hosts is in the [queue](crate::queue) in the same batch.
+//! to other hosts is in the [`queue`] in the same batch.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -17,6 +17,7 @@
 //! | `arrive` | what was held, into mailboxes |
 //! | `conclude` | an entry of the queue settled, its sender told in the same batch |
 //! | [`notice`] | what senders are told, in the standard's format |
+//! | `track` | one line of the log for each recipient and step |
 //! | `transport` | mail that an application carries elsewhere |
 //! | `srs` | senders of mail that is handed on |
 //! | [`headers`] | trace headers, loops, what submission adds and removes |
@@ -30,6 +31,7 @@ mod plan;
 mod srs;
 #[cfg(test)]
 mod tests;
+pub(crate) mod track;
 mod transport;
 
 use std::sync::Arc;

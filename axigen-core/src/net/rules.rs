@@ -169,7 +169,7 @@ impl Gate {
 
     /// Lets somebody in whose address is not known yet: a proxy will say. It
     /// counts among all connections; what else holds is for
-    /// [`admit`](Pass::admit).
+    /// `admit`.
     ///
     /// # Errors
     /// [`Denied::TooMany`].

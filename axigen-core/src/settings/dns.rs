@@ -14,7 +14,7 @@ use crate::dns::system::Options;
 #[serde(default, deny_unknown_fields)]
 pub struct DnsSettings {
     /// The servers that are asked, as "192.0.2.1", "192.0.2.1:5353" or
-    /// "[2001:db8::1]:53"; without any, those of the system.
+    /// `[2001:db8::1]:53`; without any, those of the system.
     #[schemars(with = "Vec<String>")]
     #[serde(deserialize_with = "servers")]
     pub servers: Vec<SocketAddr>,

@@ -207,7 +207,7 @@ impl ProxySettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerSettings {
-    /// Address and port, as "0.0.0.0:25" or "[::]:993" (IPv6 only), or the path of
+    /// Address and port, as `0.0.0.0:25` or `[::]:993` (IPv6 only), or the path of
     /// a Unix socket, as "unix:/run/lmtp.sock".
     pub address: ListenAddress,
     /// Who may connect to a Unix socket: its permissions.

@@ -94,7 +94,7 @@ pub(in crate::mailbox) fn text_of<'c>(leaf: &Leaf<'_>, content: &'c [u8]) -> Cow
     }
 }
 
-/// Shows every text that [`Search::matches`] looks for strings in, folded as
+/// Shows every text that `Search::matches` looks for strings in, folded as
 /// it folds them, and where it stands: what a word index is made of. False if
 /// the message cannot be shown in full, so that an index must not be trusted
 /// with it.

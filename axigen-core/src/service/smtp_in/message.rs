@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::replies;
 use super::talk::Talk;
 use crate::delivery::headers::{Trace, received_count, submitted};
+use crate::delivery::track::{Step, Track};
 use crate::delivery::{Accepted, Answers, Envelope, Outcome};
 use crate::filter::{Message, Transaction, Verdict};
 use crate::queue::entry::{By, Notices};
@@ -146,6 +147,7 @@ impl Talk<'_> {
                 )]
             }
         };
+        self.track(&incoming, &decided, &replies);
         let mut answers: Vec<String> = replies.iter().map(Reply::to_string).collect();
         answers.dedup();
         let recipients = incoming.accepted.iter().take(LOGGED_RECIPIENTS);
@@ -161,6 +163,32 @@ impl Talk<'_> {
             "message"
         );
         replies
+    }
+
+    /// A line for each recipient. In SMTP all of them are told the same.
+    fn track(&self, incoming: &Incoming, decided: &Result<Vec<Outcome>, Reply>, replies: &[Reply]) {
+        let spoken: Vec<String> = replies.iter().map(Reply::to_string).collect();
+        let taken = replies.iter().all(Reply::is_positive);
+        for (at, to) in incoming.accepted.iter().enumerate() {
+            let outcome = decided.as_ref().ok().and_then(|outcomes| outcomes.get(at));
+            let step = match outcome {
+                _ if self.role != Role::Lmtp && !taken => Step::Refused,
+                Some(Outcome::Delivered) => Step::Delivered,
+                Some(Outcome::Queued) => Step::Queued,
+                Some(Outcome::Discarded) => Step::Discarded,
+                _ => Step::Refused,
+            };
+            let track = Track {
+                id: &incoming.tx.id,
+                entry: None,
+                sender: &incoming.tx.sender,
+                recipient: &to.address,
+                host: None,
+                tls: None,
+                why: spoken.get(at).or(spoken.last()).map_or("", String::as_str),
+            };
+            track.step(step);
+        }
     }
 
     /// What becomes of the message for each recipient, or for all.

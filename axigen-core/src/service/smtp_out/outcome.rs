@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::SmtpOut;
 use super::transaction::{Answer, ours};
 use crate::delivery::Conclusion;
+use crate::delivery::track::{Step, Track};
 use crate::queue::entry::{Action, Attempt, Entry, EntryId, Fate, Notify, Recipient, Said};
 use crate::queue::schedule::later;
 use crate::queue::{self, Settled, Trouble};
@@ -87,11 +88,23 @@ impl SmtpOut {
         };
         let mut verdicts = verdicts(entry, tried);
         for fate in &verdicts.fates {
-            log(entry, id, fate, tls.as_deref());
+            let track = Track {
+                host: fate.host.as_deref(),
+                tls: tls.as_deref(),
+                ..track(entry, id, &fate.recipient, &fate.said.words)
+            };
+            track.step(fate.action.into());
         }
         let expired = now >= entry.expires;
         if expired {
             verdicts.expire();
+        }
+        for recipient in &verdicts.left {
+            let why = recipient
+                .last
+                .as_ref()
+                .map_or("", |said| said.words.as_str());
+            track(entry, id, recipient, why).step(Step::Deferred);
         }
         let mut tell = entry.tell;
         if !verdicts.left.is_empty() && tell.is_some_and(|tell| tell <= now) {
@@ -411,19 +424,15 @@ impl Verdicts {
     }
 }
 
-fn log(entry: &Entry, id: EntryId, fate: &Fate, tls: Option<&str>) {
-    let what = match fate.action {
-        Action::Failed => "a message failed for a recipient",
-        _ => "a message was sent to a recipient",
-    };
-    tracing::info!(
-        id = entry.mail,
-        entry = %id,
-        sender = entry.sender,
-        recipient = fate.recipient.address,
-        host = fate.host,
-        answer = fate.said.words,
-        tls,
-        "{what}"
-    );
+/// A step for a recipient.
+fn track<'t>(entry: &'t Entry, id: EntryId, recipient: &'t Recipient, why: &'t str) -> Track<'t> {
+    Track {
+        id: &entry.mail,
+        entry: Some(id),
+        sender: &entry.sender,
+        recipient: &recipient.address,
+        host: None,
+        tls: None,
+        why,
+    }
 }
