@@ -57,7 +57,9 @@ impl Setup<'_> {
         change(&mut settings.smtp_out);
         let resolver: Arc<dyn Resolver> = Arc::new(self.zone.clone());
         let port = self.web.map_or(9, |web| web.address.port());
-        let client = https::Client::new(resolver, &self.authority.file()).unwrap();
+        let client = https::Client::new(resolver, &self.authority.file())
+            .unwrap()
+            .inward(true);
         let zone = self.zone.clone();
         Sender::start(store, settings, self.clock, |builder| {
             builder.resolver(zone).https(client.with_port(port))

@@ -90,6 +90,8 @@ pub struct Client {
     resolver: Arc<dyn Resolver>,
     tls: Arc<ClientConfig>,
     port: u16,
+    /// Whether addresses that are not public are asked as well.
+    inward: bool,
 }
 
 impl Client {
@@ -103,7 +105,17 @@ impl Client {
             resolver,
             tls: super::trust::authorities(authorities)?,
             port: 443,
+            inward: false,
         })
+    }
+
+    /// The same, also for hosts in private networks and on this machine. Without
+    /// it they are not asked: who may name a host (a domain that mail is sent to
+    /// may) must not have us look around behind the firewall.
+    #[must_use]
+    pub fn inward(mut self, inward: bool) -> Client {
+        self.inward = inward;
+        self
     }
 
     /// The same with another usual port; for tests.
@@ -189,6 +201,10 @@ impl Client {
         // Both families, IPv6 first.
         addresses.sort_by_key(IpAddr::is_ipv4);
         let mut last = "it has no address".to_owned();
+        if !self.inward && !addresses.is_empty() {
+            addresses.retain(is_public);
+            last = "it has no public address".to_owned();
+        }
         let port = request.port.unwrap_or(self.port);
         for address in addresses.into_iter().take(ADDRESSES) {
             // One that is silent leaves time for the next.
@@ -215,6 +231,41 @@ impl Https for Client {
     }
 }
 
+/// Whether an address belongs to the internet at large, and not to a private
+/// network, to this machine or to nobody (RFC 6890); what stands for an address
+/// of IPv4 is looked at as that.
+fn is_public(address: &IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            !(a == 0
+                || a >= 240
+                || v4.is_loopback()
+                || v4.is_private()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_documentation()
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 198 && (18..20).contains(&b))
+                || (a, b, c) == (192, 0, 0))
+        }
+        IpAddr::V6(v6) => {
+            let segments = v6.segments();
+            let within = match segments {
+                // NAT64 (RFC 6052) and 6to4 (RFC 3056) name an address of IPv4.
+                [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                    let bits = (u32::from(high) << 16) | u32::from(low);
+                    is_public(&IpAddr::V4(bits.into()))
+                }
+                _ => true,
+            };
+            // 2000::/3 is all that was ever given out.
+            let given_out = segments[0] & 0xe000 == 0x2000 || segments[0] == 0x64;
+            within && given_out && !matches!(segments, [0x2001, 0xdb8, ..])
+        }
+    }
+}
+
 /// An error with those behind it.
 fn said(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -224,4 +275,49 @@ fn said(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_is_public() {
+        for public in [
+            "8.8.8.8",
+            "100.128.0.1",
+            "172.32.0.1",
+            "2a00::1",
+            "64:ff9b::808:808",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(is_public(&public.parse().unwrap()), "{public}");
+        }
+        for inside in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "172.16.0.1",
+            "192.168.1.1",
+            "192.0.0.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fec0::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::",
+            "2001:db8::1",
+        ] {
+            assert!(!is_public(&inside.parse().unwrap()), "{inside}");
+        }
+    }
 }

@@ -254,6 +254,10 @@ pub struct SmtpOutSettings {
     pub recipients: usize,
     /// Most messages over one connection.
     pub session_messages: usize,
+    /// Whether policies of MTA-STS are also fetched from, and reports sent to,
+    /// hosts in private networks and on this machine. Anybody's domain can name
+    /// such a host.
+    pub https_inward: bool,
     /// Whether every message goes by BDAT to hosts that offer CHUNKING; otherwise
     /// only those that cannot go in another way.
     pub chunking: bool,
@@ -305,6 +309,7 @@ impl Default for SmtpOutSettings {
             recipients: 100,
             session_messages: 100,
             chunking: false,
+            https_inward: false,
             idle_timeout: Span(Duration::from_secs(3)),
             connect_timeout: Span(Duration::from_secs(30)),
             command_timeout: minutes(5),

@@ -101,7 +101,10 @@ impl SmtpOut {
         let trust = Trust::new(authorities)?;
         let https = match https {
             Some(https) => https,
-            None => Arc::new(https::Client::new(Arc::clone(&resolver), authorities)?),
+            None => {
+                let client = https::Client::new(Arc::clone(&resolver), authorities)?;
+                Arc::new(client.inward(routes.settings().https_inward))
+            }
         };
         let queue = outgoing.queue.clone();
         let sts = Arc::new(Sts::new(
