@@ -140,7 +140,8 @@ async fn what_is_damaged_is_named_and_the_rest_goes_on() {
         assert!(read.is_err() || !damaged.contains(&blob.hash));
         unreadable += u64::from(read.is_err());
     }
-    assert_eq!(unreadable, 3);
+    // A blob and its part may both have been hit: then one fewer cannot be read.
+    assert!((2..=3).contains(&unreadable), "{unreadable}");
     store.close().await.unwrap();
 }
 
