@@ -11,6 +11,7 @@
 
 pub mod any_certificate;
 pub mod demo;
+pub mod doors;
 pub mod engines;
 pub mod machine;
 pub mod mails;

@@ -5,8 +5,8 @@
 
 mod load;
 mod slow;
-#[path = "../listeners/world.rs"]
-mod world;
+
+use axigen_tests::doors as world;
 
 use tokio::sync::{Mutex, MutexGuard};
 

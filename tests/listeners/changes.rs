@@ -6,15 +6,7 @@ use axigen_core::error::Error;
 use axigen_core::settings::{Action, ListenAddress, ListenerSettings, Settings, TlsMode};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::world::{Client, GREETINGS, World, plain, rule, services, world};
-
-impl World {
-    async fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
-        let mut settings = (*self.engine.settings()).clone();
-        change(&mut settings);
-        self.engine.apply(settings).await
-    }
-}
+use crate::world::{Client, GREETINGS, plain, rule, services, world};
 
 /// A port that nobody has.
 fn free() -> ListenAddress {

@@ -6,7 +6,8 @@ mod banned;
 mod changes;
 mod proxies;
 mod secured;
-mod world;
+
+use axigen_tests::doors as world;
 
 use std::time::Duration;
 

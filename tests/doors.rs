@@ -1,12 +1,11 @@
 //! An engine with SMTP, IMAP and POP3 on loopback, and a small client.
-// Two programs of tests use it, each a part of it.
-#![allow(dead_code)]
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axigen_core::clock::ManualClock;
 use axigen_core::engine::{Builder, Engine};
+use axigen_core::error::Error;
 use axigen_core::settings::{
     AccessRule, Action, Common, ConnectionLimits, ListenerSettings, Settings, TlsMode,
 };
@@ -16,19 +15,34 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// Longest wait for anything that should come at once.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// Services and how they greet.
-pub(crate) const GREETINGS: [(&str, &str); 3] =
-    [("smtp_in", "220 "), ("imap", "* OK "), ("pop3", "+OK ")];
+pub const GREETINGS: [(&str, &str); 3] = [("smtp_in", "220 "), ("imap", "* OK "), ("pop3", "+OK ")];
 
-pub(crate) struct World {
-    pub(crate) engine: Engine,
-    pub(crate) clock: ManualClock,
+/// An engine that runs.
+#[derive(Debug)]
+pub struct World {
+    /// It.
+    pub engine: Engine,
+    /// Its clock.
+    pub clock: ManualClock,
+}
+
+impl World {
+    /// Changes its settings while it runs.
+    ///
+    /// # Errors
+    /// Those of [`Engine::apply`].
+    pub async fn change(&self, change: impl FnOnce(&mut Settings)) -> Result<(), Error> {
+        let mut settings = (*self.engine.settings()).clone();
+        change(&mut settings);
+        self.engine.apply(settings).await
+    }
 }
 
 /// What each of [`GREETINGS`] is set to.
-pub(crate) fn services(settings: &mut Settings) -> [&mut Common; 3] {
+pub fn services(settings: &mut Settings) -> [&mut Common; 3] {
     [
         &mut settings.smtp_in.common,
         &mut settings.imap.common,
@@ -37,13 +51,14 @@ pub(crate) fn services(settings: &mut Settings) -> [&mut Common; 3] {
 }
 
 /// A listener on a port that the system chooses.
-pub(crate) fn plain() -> ListenerSettings {
+pub fn plain() -> ListenerSettings {
     let mut listener = ListenerSettings::new("127.0.0.1:0".parse().unwrap(), TlsMode::None);
     listener.plaintext_login = true;
     listener
 }
 
-pub(crate) fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
+/// Settings of such an engine, changed.
+pub fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings {
         hostname: "mx.example.test".into(),
         ..Settings::default()
@@ -56,11 +71,13 @@ pub(crate) fn settings(change: impl FnOnce(&mut Settings)) -> Settings {
     settings
 }
 
-pub(crate) async fn world(change: impl FnOnce(&mut Settings)) -> World {
+/// An engine over a store in memory, with settings changed.
+pub async fn world(change: impl FnOnce(&mut Settings)) -> World {
     build(Store::memory().await.unwrap(), change, |builder| builder).await
 }
 
-pub(crate) async fn build(
+/// The same over a store, built in a way of one's own.
+pub async fn build(
     store: Store,
     change: impl FnOnce(&mut Settings),
     more: impl FnOnce(Builder) -> Builder,
@@ -79,7 +96,8 @@ pub(crate) async fn build(
     World { engine, clock }
 }
 
-pub(crate) fn rule(action: Action, peers: &str) -> AccessRule {
+/// A rule for these peers.
+pub fn rule(action: Action, peers: &str) -> AccessRule {
     AccessRule {
         action,
         peers: vec![peers.parse().unwrap()],
@@ -89,36 +107,47 @@ pub(crate) fn rule(action: Action, peers: &str) -> AccessRule {
 }
 
 /// Something that is read and written.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
-pub(crate) struct Client {
-    pub(crate) wire: Box<dyn Wire>,
+/// A client that speaks in lines.
+pub struct Client {
+    /// Its connection.
+    pub wire: Box<dyn Wire>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
 }
 
 impl Client {
-    pub(crate) fn new(wire: impl Wire + 'static) -> Client {
+    /// Over a connection.
+    pub fn new(wire: impl Wire + 'static) -> Client {
         Client {
             wire: Box::new(wire),
         }
     }
 
-    pub(crate) async fn connect(address: SocketAddr) -> Client {
+    /// Connects.
+    pub async fn connect(address: SocketAddr) -> Client {
         Client::new(TcpStream::connect(address).await.unwrap())
     }
 
     /// From an address of this machine's loopback network.
-    pub(crate) async fn from(ip: [u8; 4], address: SocketAddr) -> Client {
+    pub async fn from(ip: [u8; 4], address: SocketAddr) -> Client {
         Client::new(tcp_from(ip, address).await.unwrap())
     }
 
-    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    /// Sends bytes.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.wire.write_all(bytes.as_ref()).await.unwrap();
         self.wire.flush().await.unwrap();
     }
 
     /// A line with its end, or what came of it before the end of the stream.
-    pub(crate) async fn line(&mut self) -> String {
+    pub async fn line(&mut self) -> String {
         let mut line = Vec::new();
         let reading = async {
             while line.last() != Some(&b'\n') {
@@ -133,7 +162,7 @@ impl Client {
     }
 
     /// Everything up to the end of the stream.
-    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+    pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         let reading = self.wire.read_to_end(&mut rest);
         let _ = timeout(SOON, reading).await.expect("the end in time");
@@ -141,13 +170,13 @@ impl Client {
     }
 
     /// Sends a line; the first line of the answer.
-    pub(crate) async fn ask(&mut self, line: &str) -> String {
+    pub async fn ask(&mut self, line: &str) -> String {
         self.send(format!("{line}\r\n")).await;
         self.line().await
     }
 
     /// SMTP, after the greeting: one mail.
-    pub(crate) async fn deliver(&mut self, to: &str, text: &str) {
+    pub async fn deliver(&mut self, to: &str, text: &str) {
         for (command, code) in [
             ("HELO client.example".to_owned(), "250"),
             ("MAIL FROM:<bob@elsewhere.test>".to_owned(), "250"),
@@ -161,7 +190,7 @@ impl Client {
     }
 
     /// POP3, after the greeting: alice's first mail.
-    pub(crate) async fn first_mail(&mut self) -> String {
+    pub async fn first_mail(&mut self) -> String {
         self.ask("USER alice@example.test").await;
         let said = self.ask("PASS secret").await;
         assert!(said.starts_with("+OK"), "{said}");
@@ -177,7 +206,8 @@ impl Client {
     }
 }
 
-pub(crate) async fn tcp_from(ip: [u8; 4], address: SocketAddr) -> std::io::Result<TcpStream> {
+/// A connection from an address of our own.
+pub async fn tcp_from(ip: [u8; 4], address: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(IpAddr::from(ip), 0))?;
     socket.connect(address).await
