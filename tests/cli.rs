@@ -136,6 +136,49 @@ fn init_writes_a_file_that_is_in_order_and_overwrites_none() {
 }
 
 #[test]
+fn manual_pages_tell_of_every_command_and_option() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = out(axigen(&["man", dir.path().to_str().unwrap()]));
+    let pages: Vec<_> = std::fs::read_dir(dir.path().join("man1"))
+        .unwrap()
+        .map(|page| page.unwrap().path())
+        .collect();
+    assert!(
+        said.contains(&format!("wrote {} pages", pages.len() + 1)),
+        "{said}"
+    );
+    let mut named = Vec::new();
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        let name = page.file_stem().unwrap().to_str().unwrap().to_owned();
+        // A program of the system can find it, and the list of pages its subject.
+        assert!(text.contains(&format!(".TH {name} 1")), "{name}: {text}");
+        assert!(
+            text.contains(&format!(
+                ".SH NAME\n{} \\- ",
+                name.replace('-', "\\-").replace('.', "\\.")
+            )),
+            "{name}: {text}"
+        );
+        named.push(name);
+    }
+    for name in [
+        "axigen",
+        "axigen-serve",
+        "axigen-queue-list",
+        "axigen-store-salvage",
+    ] {
+        assert!(named.iter().any(|there| there == name), "no page {name}");
+    }
+    // The page of the settings has every line that `axigen init` writes for them.
+    let text = std::fs::read_to_string(dir.path().join("man5/axigen.cfg.5")).unwrap();
+    for option in ["[smtp_out]", "retry", "[[smtp_in.rules]]", "directory"] {
+        let shown = option.replace('-', "\\-");
+        assert!(text.contains(&shown), "no {option} in {text}");
+    }
+}
+
+#[test]
 fn check_names_the_file_the_line_and_the_option() {
     let house = House::with(PLAIN);
     let said = out(house.run(&["check"]));

@@ -67,6 +67,15 @@ pub(crate) enum Command {
     Bans(Bans),
     /// The store itself (while the server is stopped)
     Store(Store),
+    /// Write the manual pages of this program and of axigen.cfg
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The directory they go below, as man1/axigen-queue.1 and man5/axigen.cfg.5
+    #[arg(value_name = "DIR", default_value = "man")]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Man(options) => command::man::run(&options),
         Command::Init(options) => command::init::run(&options),
         Command::Check(options) => command::check::run(&options),
         Command::DnsRecords(options) => command::dns_records::run(&options),

@@ -9,6 +9,7 @@ pub(crate) mod demo;
 pub(crate) mod dns_records;
 pub(crate) mod domain;
 pub(crate) mod init;
+pub(crate) mod man;
 mod options;
 pub(crate) mod public;
 pub(crate) mod queue;
