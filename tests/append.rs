@@ -125,6 +125,33 @@ fn a_quota_counts_all_of_them() {
     imap.ok(&format!("REPLACE 1 INBOX {}", literal(&"y".repeat(7000))));
     let usage = imap.ok("GETQUOTA \"\"");
     assert!(usage.contains("MESSAGE 3 3"), "{usage}");
+    // But no more than it held; and what stays counts. Nothing has changed then.
+    let before = imap.ok("GETQUOTA \"\"");
+    for command in [
+        format!("REPLACE 1 INBOX {}", literal(&"y".repeat(8200))),
+        format!("REPLACE 2 INBOX {}", literal(&"y".repeat(3000))),
+        "REPLACE 2 INBOX CATENATE (URL \"/INBOX/;UID=4\" URL \"/INBOX/;UID=4\")".to_owned(),
+        "APPEND INBOX CATENATE (TEXT {1+}\r\nx)".to_owned(),
+        "COPY 2 Sent".to_owned(),
+        "UID COPY 1:* INBOX".to_owned(),
+    ] {
+        let said = imap.ask(&command);
+        assert!(said.contains("T NO [OVERQUOTA]"), "{command:.60}: {said}");
+    }
+    assert_eq!(imap.ok("GETQUOTA \"\""), before);
+    assert!(imap.ok("STATUS INBOX (MESSAGES)").contains("(MESSAGES 3)"));
+    // Bytes that come out of other messages count as those that are sent.
+    imap.ok("STORE 1:* +FLAGS.SILENT (\\Deleted)");
+    imap.ok("EXPUNGE");
+    imap.ok(&format!("APPEND INBOX {}", literal(&"z".repeat(3000))));
+    let url = "URL \"/INBOX/;UID=*\"";
+    let uid = imap.ok("UID SEARCH RETURN (MAX) ALL");
+    let uid = uid.split("MAX ").nth(1).unwrap();
+    let uid = uid.split([' ', '\r']).next().unwrap();
+    let url = url.replace('*', uid);
+    let said = imap.ask(&format!("APPEND INBOX CATENATE ({url} {url})"));
+    assert!(said.contains("T NO [OVERQUOTA]"), "{said}");
+    imap.ok(&format!("APPEND INBOX CATENATE ({url})"));
 }
 
 #[test]

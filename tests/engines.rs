@@ -1,6 +1,7 @@
 //! Servers inside the test's own process, with a zone for DNS and a clock that is
 //! told to go on.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use axigen_core::clock::ManualClock;
@@ -135,4 +136,18 @@ pub fn sending(port: u16) -> Settings {
     settings.smtp_out.enable = true;
     settings.smtp_out.mx_port = port;
     settings
+}
+
+/// One port that is free on 127.0.0.2, 127.0.0.3 and 127.0.0.4: hosts that one zone
+/// tells apart.
+pub fn three_addresses() -> [TcpListener; 3] {
+    for _ in 0..100 {
+        let first = TcpListener::bind("127.0.0.2:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        let others = ["127.0.0.3", "127.0.0.4"].map(|ip| TcpListener::bind((ip, port)));
+        if let [Ok(second), Ok(third)] = others {
+            return [first, second, third];
+        }
+    }
+    panic!("no port is free on three addresses");
 }

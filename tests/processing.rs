@@ -11,7 +11,7 @@ use axigen_core::engine::Engine;
 use axigen_core::settings::{AccountSettings, Settings, TlsMode, Told};
 use axigen_core::store::AccountId;
 use axigen_proto::smtp::reply::Reply;
-use axigen_tests::engines::{Server, named, noon, sending, until};
+use axigen_tests::engines::{Server, named, noon, sending, three_addresses, until};
 use axigen_tests::wire::Wire;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,21 +34,8 @@ struct Hosts {
     door: SocketAddr,
 }
 
-/// One port that is free on all of their addresses.
-fn sockets() -> [TcpListener; 3] {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.2:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        let others = ["127.0.0.3", "127.0.0.4"].map(|ip| TcpListener::bind((ip, port)));
-        if let [Ok(second), Ok(third)] = others {
-            return [first, second, third];
-        }
-    }
-    panic!("no port is free on three addresses");
-}
-
 async fn hosts(clock: &ManualClock, change: impl FnOnce(&mut Settings)) -> Hosts {
-    let [a, b, c] = sockets();
+    let [a, b, c] = three_addresses();
     let door = b.local_addr().unwrap();
     let settings = |name: &str| Settings {
         hostname: name.into(),

@@ -7,6 +7,7 @@ mod certificates;
 mod commands;
 mod dane;
 mod dns;
+mod dns_lies;
 mod host;
 mod name_server;
 mod policy;

@@ -60,6 +60,10 @@ pub use transport::{Parcel, Transport};
 /// to be sent in another transaction.
 pub const ACCOUNTS_PER_MESSAGE: usize = 5000;
 
+/// Most rewritten names within each other that a notice follows: SRS1 holds SRS0, and
+/// that a sender.
+const NAMES_IN_NAMES: usize = 2;
+
 /// Delivers messages to local mailboxes. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -231,10 +235,7 @@ impl Delivery {
         authenticated: bool,
     ) -> Result<Accepted, Refused> {
         let resolved = match (self.rewritten(address).await?, address) {
-            (Some(sender), _) => Ok(Resolution::Found {
-                local: Vec::new(),
-                remote: vec![sender],
-            }),
+            (Some(sender), _) => self.sender(sender).await,
             (None, Some((local, domain))) => self.directory.resolve(local, domain).await,
             (None, None) => self.directory.resolve_postmaster().await,
         };
@@ -280,18 +281,53 @@ impl Delivery {
         let (Some(outgoing), Some((local, domain))) = (&self.outgoing, address) else {
             return Ok(None);
         };
-        let is_ours = async || {
-            let ours = self.directory.domain(&domain.to_lowercase()).await;
-            ours.is_ok_and(|ours| ours.is_some())
-        };
-        if !srs::is_rewritten(local) || !is_ours().await {
-            return Ok(None);
+        let now = outgoing.queue.clock().now();
+        let (mut local, mut domain) = (local.to_owned(), domain.to_owned());
+        let mut original = None;
+        // A message that came by here twice has a name in a name, both of them ours.
+        for _ in 0..NAMES_IN_NAMES {
+            if !srs::is_rewritten(&local) {
+                break;
+            }
+            let original_of = async || match self.is_our_domain(&domain).await? {
+                true => Ok(self.srs().await?.original(&local, now)),
+                false => Ok(None),
+            };
+            let found = original_of().await.map_err(|error: directory::Error| {
+                tracing::error!(%error, "a rewritten sender could not be looked at");
+                Refused::Failed
+            })?;
+            let Some(found) = found else { break };
+            if let Some((user, host)) = found.rsplit_once('@') {
+                (local, domain) = (conclude::unquoted(user), host.to_owned());
+            }
+            original = Some(found);
         }
-        let srs = self.srs().await.map_err(|error| {
-            tracing::error!(%error, "a rewritten sender could not be looked at");
-            Refused::Failed
-        })?;
-        Ok(srs.original(local, outgoing.queue.clock().now()))
+        Ok(original)
+    }
+
+    /// Where a sender's mail goes: elsewhere, if the domain is not ours.
+    async fn sender(&self, sender: String) -> directory::Result<Resolution> {
+        let elsewhere = Resolution::Found {
+            local: Vec::new(),
+            remote: vec![sender.clone()],
+        };
+        let Some((local, domain)) = sender.rsplit_once('@') else {
+            return Ok(elsewhere);
+        };
+        let local = conclude::unquoted(local);
+        match self.directory.resolve(&local, domain).await? {
+            Resolution::NotLocal => Ok(elsewhere),
+            here => Ok(here),
+        }
+    }
+
+    async fn is_our_domain(&self, domain: &str) -> directory::Result<bool> {
+        Ok(self
+            .directory
+            .domain(&domain.to_lowercase())
+            .await?
+            .is_some())
     }
 
     /// Made with a secret of the store's.
@@ -304,10 +340,7 @@ impl Delivery {
     /// its name.
     async fn is_ours(&self, sender: &str) -> directory::Result<bool> {
         match sender.rsplit_once('@') {
-            Some((_, domain)) => {
-                let domain = domain.to_lowercase();
-                Ok(self.directory.domain(&domain).await?.is_some())
-            }
+            Some((_, domain)) => self.is_our_domain(domain).await,
             None => Ok(true),
         }
     }

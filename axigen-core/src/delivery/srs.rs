@@ -15,6 +15,7 @@ use axigen_proto::smtp::address::Mailbox;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 /// Characters of the hash: 40 bits.
 const HASH: usize = 8;
@@ -118,13 +119,7 @@ impl Srs {
     /// In constant time.
     fn is(&self, hash: &str, parts: &[&str]) -> bool {
         let (given, ours) = (hash.to_lowercase(), self.hash(parts));
-        !ours.is_empty()
-            && given.len() == ours.len()
-            && given
-                .bytes()
-                .zip(ours.bytes())
-                .fold(0, |all, (a, b)| all | (a ^ b))
-                == 0
+        !ours.is_empty() && ours.as_bytes().ct_eq(given.as_bytes()).into()
     }
 }
 

@@ -17,5 +17,6 @@ mod peer;
 mod priority;
 mod requiretls;
 mod sender;
+mod smuggling;
 mod solicit;
 mod transfer;

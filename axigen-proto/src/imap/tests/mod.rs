@@ -13,6 +13,7 @@ mod driving;
 mod examples;
 mod login;
 mod metadata;
+mod numbers;
 mod reading;
 mod responses;
 mod round_trip;

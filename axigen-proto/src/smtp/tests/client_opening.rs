@@ -115,17 +115,23 @@ fn starttls_as_the_policy_says() {
 
 #[test]
 fn replies_behind_starttls_are_never_believed() {
-    let mut config = config(Role::Smtp);
-    config.starttls = StartTls::Required;
-    let mut sender = Sender::new(config, job(&["c@d"], b""));
-    sender.hear(b"220 x\r\n", 99);
-    sender.hear(b"250-x\r\n250 STARTTLS\r\n", 99);
-    sender.hear(b"220 go\r\n250-x\r\n250 AUTH PLAIN\r\n", 99);
-    assert_eq!(sender.failure(), Some(&Failure::PlaintextAfterStartTls));
-    assert_eq!(
-        sender.close,
-        Some(Close::Violate(Violation::PlaintextAfterStartTls))
-    );
+    for role in [Role::Smtp, Role::Lmtp] {
+        for policy in [StartTls::Required, StartTls::IfOffered] {
+            for injected in ["250-x\r\n250 AUTH PLAIN\r\n", "\r\n", "2"] {
+                let mut config = config(role);
+                config.starttls = policy;
+                let mut sender = Sender::new(config, job(&["c@d"], b""));
+                sender.hear(b"220 x\r\n", 99);
+                sender.hear(b"250-x\r\n250 STARTTLS\r\n", 99);
+                sender.hear(format!("220 go\r\n{injected}").as_bytes(), 99);
+                assert_eq!(sender.failure(), Some(&Failure::PlaintextAfterStartTls));
+                assert_eq!(
+                    sender.close,
+                    Some(Close::Violate(Violation::PlaintextAfterStartTls))
+                );
+            }
+        }
+    }
 }
 
 #[test]

@@ -505,15 +505,27 @@ fn required_starttls_comes_first() {
 #[test]
 fn commands_behind_starttls_are_never_executed() {
     let violation = Some(Close::Violate(Violation::PlaintextAfterStartTls));
-    for tail in [&b"EHLO b\r\n"[..], b"x", b"\r\n"] {
-        let mut peer = Peer::new(starttls(StartTls::Offered));
-        let input = [b"EHLO a\r\nSTARTTLS\r\n", tail].concat();
-        peer.give(&input, input.len());
-        assert_eq!(peer.close, violation);
-        assert!(
-            peer.text()
-                .ends_with("554 5.5.1 commands were sent behind STARTTLS\r\n")
-        );
+    for role in [Role::Mx, Role::Submission, Role::Lmtp] {
+        let hello = match role {
+            Role::Lmtp => "LHLO",
+            Role::Mx | Role::Submission => "EHLO",
+        };
+        let injected = format!("{hello} b\r\n");
+        for policy in [StartTls::Offered, StartTls::Required] {
+            for tail in [injected.as_bytes(), b"x", b"\r\n"] {
+                let mut config = starttls(policy);
+                config.role = role;
+                let mut peer = Peer::new(config);
+                let start = format!("{hello} a\r\nSTARTTLS\r\n");
+                let input = [start.as_bytes(), tail].concat();
+                peer.give(&input, input.len());
+                assert_eq!(peer.close, violation);
+                assert!(
+                    peer.text()
+                        .ends_with("554 5.5.1 commands were sent behind STARTTLS\r\n")
+                );
+            }
+        }
     }
     // Bytes that a careless driver passes on during the handshake.
     let mut server = Server::new(starttls(StartTls::Offered), [0; 32]);

@@ -19,59 +19,6 @@ fn open(config: &Config, input: &[u8], want: &[&str]) -> Peer {
     dialogue(config, &[&input], &[&before, want].concat())
 }
 
-#[test]
-fn no_form_of_smuggled_end_ends_a_message() {
-    let smuggled = b"MAIL FROM:<evil@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nsmuggled\r\n.\r\n";
-    for end in [
-        &b"\n.\n"[..],
-        b"\n.\r\n",
-        b"\r\n.\n",
-        b"\r.\r",
-        b"\r\n.\r",
-        b"\r.\r\n",
-        b"\n.\r",
-        b"\r.\n",
-        b"\r\n\0.\r\n",
-        b"\r\n.\0\r\n",
-        b"\r\n.\r\r\n",
-        b"\n\n.\r\n",
-        b"\r\n\x00.\x00\r\n",
-        b"\n.\n\n",
-        b"\r.\r\r",
-        b"\r\r\n.\n",
-        b"\r\n.\r\0\n",
-        b"\r\0\n.\r\n",
-        b"\r\n.\0\n",
-        b"\0\n.\n\0",
-        b"\r..\r\n",
-        b"\r.\n\r\n",
-        b"\n\0.\r\n",
-        b"\n..\r\n",
-    ] {
-        let input = [b"DATA\r\nbody", end, smuggled, b"QUIT\r\n"].concat();
-        let peer = open(
-            &mx(),
-            &input,
-            &["354…", "550 5.6.11 the message holds…", "221 2.0.0 goodbye"],
-        );
-        assert!(peer.app.messages.is_empty(), "{end:?}");
-        assert_eq!(peer.app.resets, 1, "{end:?}");
-
-        let mut keep = mx();
-        keep.bare_line_ends = BodyPolicy::Keep;
-        keep.nul = BodyPolicy::Keep;
-        let peer = open(
-            &keep,
-            &input,
-            &["354…", "250 2.0.0 OK", "221 2.0.0 goodbye"],
-        );
-        let [message] = &peer.app.messages[..] else {
-            panic!("{end:?}: {:?}", peer.app.messages);
-        };
-        assert!(message.body.ends_with(b"smuggled\r\n"), "{end:?}");
-    }
-}
-
 /// CVE-2020-28009 and its like: numbers that only just fit, and sums that do not.
 #[test]
 fn sizes_do_not_wrap() {
