@@ -9,19 +9,16 @@
 
 use std::collections::BTreeSet;
 
-use axigen_store::{AccountId, Key, Page, Range};
+use axigen_store::AccountId;
 use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::entry::{Entry, EntryId};
-use super::list::PAGE;
-use super::{Claim, Error, Queue, Result, Settled, keys, millis, schedule};
+use super::list::{Filter, PAGE};
+use super::{Claim, Error, Queue, Result, Settled, keys};
 
-/// The first of all entries.
-const FIRST: EntryId = EntryId {
-    message: 0,
-    part: 0,
-};
+/// Entries that are read to see whether there is one.
+const FEW: usize = 20;
 
 /// What is done to an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,22 +194,28 @@ impl Queue {
 
     /// Tries everything of a lane now, also if it rests because its hosts could
     /// not be reached; says how many entries were waiting for a later time.
-    /// What is held stays held.
+    /// What is held stays held. Costs what the lane holds.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn retry_lane(&self, lane: &str) -> Result<u64> {
-        // What is parked comes back with the lane; what waits for a time is found in
-        // the schedule, whose rows are short.
-        let (mut from, mut count) = (Some(keys::due(millis(self.now()), FIRST)), 0);
-        while let Some(start) = from {
-            let (ids, next) = self.scheduled(lane, start).await?;
+        // What is parked comes back with the lane.
+        let (mut from, mut count) = (None, 0);
+        loop {
+            let page = self.list(&of_lane(lane), from, PAGE).await?;
+            let now = self.now();
+            let later = page.entries.iter();
+            let later = later.filter(|listed| !listed.entry.held && listed.entry.due > now);
+            let ids: Vec<EntryId> = later.map(|listed| listed.id).collect();
             if !ids.is_empty() {
                 // What is left alone is being tried, or it was.
                 let changed = self.change_all(&ids, Change::Retry).await?;
                 count += changed.iter().filter(|(_, done)| done.is_ok()).count() as u64;
             }
-            from = next;
+            match page.next {
+                Some(next) => from = Some(next),
+                None => break,
+            }
         }
         self.wake_lane(lane);
         Ok(count)
@@ -223,41 +226,17 @@ impl Queue {
     /// # Errors
     /// [`Error::Store`].
     pub async fn is_waiting(&self, lane: &str) -> Result<bool> {
-        let (parked, end) = keys::parked_in(lane);
-        if !self.rows(parked, end, 1).await?.rows.is_empty() {
-            return Ok(true);
-        }
-        let mut from = Some(keys::all(keys::DUE).0);
-        while let Some(start) = from {
-            let (ids, next) = self.scheduled(lane, start).await?;
-            if !ids.is_empty() {
+        let mut from = None;
+        loop {
+            let page = self.list(&of_lane(lane), from, FEW).await?;
+            if page.entries.iter().any(|listed| !listed.entry.held) {
                 return Ok(true);
             }
-            from = next;
+            match page.next {
+                Some(next) => from = Some(next),
+                None => return Ok(false),
+            }
         }
-        Ok(false)
-    }
-
-    /// Entries of a lane in a page of the schedule, and where the next begins.
-    async fn scheduled(&self, lane: &str, from: Key) -> Result<(Vec<EntryId>, Option<Key>)> {
-        let page = self.rows(from, keys::all(keys::DUE).1, PAGE).await?;
-        let of_lane = page.rows.iter().filter(|(_, row)| {
-            schedule::decode(row).is_some_and(|row| !row.overdue && row.lane == lane)
-        });
-        let ids = of_lane.filter_map(|(key, _)| keys::id_of(key)).collect();
-        Ok((ids, page.next))
-    }
-
-    async fn rows(&self, from: Key, to: Key, limit: usize) -> Result<Page> {
-        let range = Range {
-            account: AccountId::SYSTEM,
-            from,
-            to,
-            limit,
-            reverse: false,
-            keys_only: false,
-        };
-        Ok(self.inner.store.range(range).await?)
     }
 
     /// Lets a lane be tried that rests because its hosts could not be reached;
@@ -273,5 +252,12 @@ impl Queue {
         }
         drop(fresh);
         self.inner.wake.notify_one();
+    }
+}
+
+fn of_lane(lane: &str) -> Filter {
+    Filter {
+        lane: Some(lane.to_owned()),
+        ..Filter::default()
     }
 }

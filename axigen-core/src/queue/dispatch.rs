@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axigen_store::{AccountId, Key, Op, Page, Range};
+use axigen_store::{AccountId, Key, Op};
 use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -360,7 +360,7 @@ impl Dispatcher {
         let mut from = from.unwrap_or(start);
         let (time, now) = (now, millis(now));
         for _ in 0..PAGES {
-            let page = self.page(from, end.clone(), PAGE, false).await?;
+            let page = self.queue.rows(from, end.clone(), PAGE, false).await?;
             let mut parking = Vec::new();
             let mut end_of_due = page.next.is_none();
             {
@@ -421,8 +421,8 @@ impl Dispatcher {
                     _ => return Ok(()),
                 }
             };
-            let page = self.page(from, end.clone(), 1, true).await?;
-            let lane = page.rows.first().and_then(|(key, _)| keys::lane_of(key));
+            let page = self.queue.rows(from, end.clone(), 1, true).await?;
+            let lane = page.rows.first().and_then(|(key, _)| keys::name_of(key));
             let mut state = self.state.lock();
             let Some(lane) = lane else {
                 state.discover = None;
@@ -459,7 +459,7 @@ impl Dispatcher {
     async fn load_lane(&self, name: &Arc<str>) -> Result<bool> {
         let (mut from, end) = keys::parked_in(name);
         loop {
-            let page = self.page(from, end.clone(), PAGE, true).await?;
+            let page = self.queue.rows(from, end.clone(), PAGE, true).await?;
             let mut state = self.state.lock();
             for (key, _) in &page.rows {
                 let Some(id) = keys::id_of(key) else { continue };
@@ -498,18 +498,6 @@ impl Dispatcher {
                 }
             }
         }
-    }
-
-    async fn page(&self, from: Key, to: Key, limit: usize, keys_only: bool) -> Result<Page> {
-        let range = Range {
-            account: AccountId::SYSTEM,
-            from,
-            to,
-            limit,
-            reverse: false,
-            keys_only,
-        };
-        Ok(self.queue.inner.store.range(range).await?)
     }
 
     /// A lane that another session should be opened for; it counts from now on.

@@ -24,6 +24,11 @@ pub struct EntryId {
 impl EntryId {
     /// Its length in keys.
     pub(super) const LENGTH: usize = 10;
+    /// Before all others.
+    pub(super) const FIRST: EntryId = EntryId {
+        message: 0,
+        part: 0,
+    };
 
     pub(super) fn encode(self) -> [u8; EntryId::LENGTH] {
         let mut bytes = [0; EntryId::LENGTH];

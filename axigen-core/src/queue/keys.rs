@@ -11,6 +11,9 @@
 //! | `33 lane 00 message part` | nothing: the entry waits for its lane to have room |
 //! | `34 message part` | nothing: the entry is held |
 //! | `35 id 00 message part` | nothing: the entry is of the message with this id |
+//! | `36 name 00 message part` | nothing: the entry goes by this lane, or to this domain, see [`index`](super::index) |
+//!
+//! Of the counters, `30 05` is none: it says how far the rows of `36` are there.
 
 use axigen_store::{Key, Patch, Slot, Template};
 use bytes::Bytes;
@@ -23,6 +26,9 @@ pub(super) const DUE: u8 = 0x32;
 pub(super) const PARKED: u8 = 0x33;
 pub(super) const HELD: u8 = 0x34;
 const OF_MAIL: u8 = 0x35;
+pub(super) const OF_NAME: u8 = 0x36;
+/// What stands behind the counters.
+const INDEXED: u8 = 5;
 
 /// The slot of the message's number.
 pub(super) const NUMBER: u8 = 0;
@@ -70,6 +76,15 @@ pub(super) fn of_mail(mail: &str, id: EntryId) -> Key {
     with_id(&named(OF_MAIL, mail), id)
 }
 
+pub(super) fn of_name(name: &str, id: EntryId) -> Key {
+    with_id(&named(OF_NAME, name), id)
+}
+
+/// How far the rows of [`of_name`] are there.
+pub(super) fn indexed() -> Key {
+    Bytes::copy_from_slice(&[COUNTER, INDEXED])
+}
+
 /// The key, of an entry whose message number is given at commit.
 pub(super) fn new(key: Key) -> Template {
     let at = key.len() - EntryId::LENGTH;
@@ -93,8 +108,8 @@ pub(super) fn time_of(key: &[u8]) -> Option<i64> {
     Some(i64::from_be_bytes(*key.get(1..)?.first_chunk::<8>()?))
 }
 
-/// The lane in a key of [`parked`].
-pub(super) fn lane_of(key: &[u8]) -> Option<&str> {
+/// The name in a key of [`parked`], or of [`of_name`].
+pub(super) fn name_of(key: &[u8]) -> Option<&str> {
     let name = key.get(1..key.len().checked_sub(EntryId::LENGTH + 1)?)?;
     std::str::from_utf8(name).ok()
 }
@@ -120,6 +135,16 @@ pub(super) fn all_of_message(message: u64) -> (Key, Key) {
 /// First and end of what is parked in a lane.
 pub(super) fn parked_in(lane: &str) -> (Key, Key) {
     range(named(PARKED, lane))
+}
+
+/// First and end of the entries that go by a lane, or to a domain.
+pub(super) fn all_of_name(name: &str) -> (Key, Key) {
+    range(named(OF_NAME, name))
+}
+
+/// The key, of another entry.
+pub(super) fn at(key: &[u8], id: EntryId) -> Key {
+    with_id(key, id)
 }
 
 /// First and end of the entries of a message, by our id of it.
@@ -170,16 +195,23 @@ mod tests {
             parked("mx.test", id),
             held(id),
             of_mail("abc", id),
+            of_name("mx.test", id),
         ] {
             assert_eq!(id_of(&key), Some(id));
         }
         assert_eq!(time_of(&due(77, id)), Some(77));
-        assert_eq!(lane_of(&parked("mx.test", id)), Some("mx.test"));
-        assert_eq!(lane_of(b"\x33"), None);
+        assert_eq!(name_of(&parked("mx.test", id)), Some("mx.test"));
+        assert_eq!(name_of(&of_name("mx.test", id)), Some("mx.test"));
+        assert_eq!(name_of(b"\x33"), None);
         assert_eq!(id_of(b"\x31123"), None);
         let (from, to) = parked_in("mx.test");
         assert!(from <= parked("mx.test", id) && parked("mx.test", id) < to);
         assert!(parked("mx.test.example", id) >= to);
         assert!(due(77, id) < due(78, id));
+        let (from, to) = all_of_name("mx.test");
+        assert_eq!(at(&from, id), of_name("mx.test", id));
+        assert!(from <= of_name("mx.test", id) && of_name("mx.test", id) < to);
+        // Where the counters are, and none of them.
+        assert!(!indexed().is_empty() && indexed() != counter(Counter::Bytes));
     }
 }

@@ -3,18 +3,21 @@
 //!
 //! A listing goes by pages: a page looks at a bounded number of rows, however
 //! few of them are meant, so that a queue of a million is gone through in
-//! bounded memory and nobody waits long for one answer.
+//! bounded memory and nobody waits long for one answer. What is asked of a
+//! message, a lane, a domain or a recipient, and what is held or being sent, is
+//! found by an index and costs what there is of it; all else looks at all rows.
 
 use std::fmt;
 use std::str::FromStr;
 
-use axigen_store::{AccountId, Range};
+use axigen_store::{AccountId, Key};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{Entry, EntryId};
 use super::keys::{self, Counter};
-use super::{Queue, Result, dispatch};
+use super::{Queue, Result, dispatch, index};
 
 /// Rows that are read in one step.
 pub(super) const PAGE: usize = 500;
@@ -117,6 +120,14 @@ impl Filter {
             && is_address(self.sender.as_deref(), &entry.sender)
             && to(self.recipient.as_deref())
             && to(domain.as_deref())
+    }
+
+    /// A name that whatever is meant is found by in the index.
+    fn name(&self) -> Option<String> {
+        let domain = self.domain.as_ref().map(|domain| domain.to_lowercase());
+        let of_recipient = || index::domain(self.recipient.as_deref()?);
+        let lane = || self.lane.as_ref().map(|lane| lane.to_lowercase());
+        domain.or_else(of_recipient).or_else(lane)
     }
 
     /// Whether it fits everything.
@@ -243,87 +254,38 @@ impl Queue {
         from: Option<EntryId>,
         limit: usize,
     ) -> Result<Listing> {
+        let mut look = Look {
+            queue: self,
+            filter,
+            limit,
+            looked_at: 0,
+            listing: Listing::default(),
+        };
+        let first = from.unwrap_or(EntryId::FIRST);
         if let Some(mail) = &filter.mail {
             let ids = self.of_message(mail).await?;
-            return self.among(ids, filter, from, limit).await;
+            look.among(ids.into_iter().filter(|id| *id >= first).collect())
+                .await?;
+        } else if filter.state == Some(State::Active) {
+            let mut ids: Vec<EntryId> = self.inner.claimed.lock().iter().copied().collect();
+            ids.retain(|id| *id >= first);
+            ids.sort_unstable();
+            look.among(ids).await?;
+        } else if let Some(message) = filter.message {
+            let (start, end) = keys::all_of_message(message);
+            look.at_all(keys::entry(first).max(start), end).await?;
+        } else if let Some(name) = filter.name() {
+            self.indexed().await?;
+            let (start, end) = keys::all_of_name(&name);
+            look.found(keys::at(&start, first), end).await?;
+        } else if filter.state == Some(State::Held) {
+            look.found(keys::held(first), keys::all(keys::HELD).1)
+                .await?;
+        } else {
+            look.at_all(keys::entry(first), keys::all(keys::ENTRY).1)
+                .await?;
         }
-        let (start, end) = match filter.message {
-            Some(message) => keys::all_of_message(message),
-            None => keys::all(keys::ENTRY),
-        };
-        let from = from.map_or(start.clone(), keys::entry).max(start);
-        let mut range = Range {
-            account: AccountId::SYSTEM,
-            from,
-            to: end,
-            limit: PAGE,
-            reverse: false,
-            keys_only: false,
-        };
-        let mut listing = Listing::default();
-        let mut looked_at = 0;
-        while range.from < range.to {
-            // One more than is wanted says where to go on.
-            let left = limit.saturating_sub(listing.entries.len());
-            range.limit = left.saturating_add(1).min(PAGE);
-            let page = self.inner.store.range(range.clone()).await?;
-            for (key, value) in &page.rows {
-                let Some(id) = keys::id_of(key) else { continue };
-                if listing.entries.len() >= limit || looked_at >= LOOKED_AT {
-                    listing.next = Some(id);
-                    return Ok(listing);
-                }
-                looked_at += 1;
-                match Entry::decode(id, value) {
-                    Ok(entry) => self.pick(&mut listing, filter, id, entry),
-                    Err(error) => {
-                        tracing::error!(%error, "the queue holds what cannot be read");
-                    }
-                }
-            }
-            match page.next {
-                Some(next) => range.from = next,
-                None => break,
-            }
-        }
-        Ok(listing)
-    }
-
-    /// The same among entries whose names are known.
-    async fn among(
-        &self,
-        ids: Vec<EntryId>,
-        filter: &Filter,
-        from: Option<EntryId>,
-        limit: usize,
-    ) -> Result<Listing> {
-        let mut listing = Listing::default();
-        let is_meant = |id: &EntryId| {
-            from.is_none_or(|from| *id >= from)
-                && filter.message.is_none_or(|message| id.message == message)
-        };
-        for (looked_at, id) in ids.into_iter().filter(is_meant).enumerate() {
-            if listing.entries.len() >= limit || looked_at >= LOOKED_AT {
-                listing.next = Some(id);
-                break;
-            }
-            match self.get(id).await {
-                Ok(entry) => self.pick(&mut listing, filter, id, entry),
-                Err(super::Error::NotFound(_)) => {}
-                Err(error @ super::Error::Corrupt(..)) => {
-                    tracing::error!(%error, "the queue holds what cannot be read");
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(listing)
-    }
-
-    fn pick(&self, listing: &mut Listing, filter: &Filter, id: EntryId, entry: Entry) {
-        let listed = self.listed(id, entry);
-        if filter.matches(&listed.entry, listed.state) {
-            listing.entries.push(listed);
-        }
+        Ok(look.listing)
     }
 
     /// The entries of a message, by our id of it.
@@ -337,6 +299,100 @@ impl Queue {
             .iter()
             .filter_map(|(key, _)| keys::id_of(key))
             .collect())
+    }
+}
+
+/// A listing that is being made.
+struct Look<'l> {
+    queue: &'l Queue,
+    filter: &'l Filter,
+    limit: usize,
+    looked_at: usize,
+    listing: Listing,
+}
+
+impl Look<'_> {
+    /// Rows to be read next: one more than is wanted says where to go on.
+    fn page(&self) -> usize {
+        let left = self.limit.saturating_sub(self.listing.entries.len());
+        left.saturating_add(1).min(PAGE)
+    }
+
+    /// Looks at an entry; `false` if the page ends before it.
+    fn at(&mut self, id: EntryId, row: Option<&Bytes>) -> bool {
+        if self.listing.entries.len() >= self.limit || self.looked_at >= LOOKED_AT {
+            self.listing.next = Some(id);
+            return false;
+        }
+        self.looked_at += 1;
+        // Without a row it went a moment ago.
+        match row.map(|row| Entry::decode(id, row)) {
+            Some(Ok(entry)) => {
+                let message = self.filter.message;
+                let listed = self.queue.listed(id, entry);
+                if message.is_none_or(|message| id.message == message)
+                    && self.filter.matches(&listed.entry, listed.state)
+                {
+                    self.listing.entries.push(listed);
+                }
+            }
+            Some(Err(error)) => tracing::error!(%error, "the queue holds what cannot be read"),
+            None => {}
+        }
+        true
+    }
+
+    /// Looks at all entries in a range of their own keys.
+    async fn at_all(&mut self, mut from: Key, to: Key) -> Result<()> {
+        while from < to {
+            let page = self
+                .queue
+                .rows(from, to.clone(), self.page(), false)
+                .await?;
+            for (key, row) in &page.rows {
+                if let Some(id) = keys::id_of(key)
+                    && !self.at(id, Some(row))
+                {
+                    return Ok(());
+                }
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the entries that a range of an index names.
+    async fn found(&mut self, mut from: Key, to: Key) -> Result<()> {
+        while from < to {
+            let page = self.queue.rows(from, to.clone(), self.page(), true).await?;
+            let ids = page.rows.iter().filter_map(|(key, _)| keys::id_of(key));
+            if !self.among(ids.collect()).await? {
+                break;
+            }
+            match page.next {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at entries whose names are known; `false` if the page ends among them.
+    async fn among(&mut self, ids: Vec<EntryId>) -> Result<bool> {
+        for some in ids.chunks(PAGE) {
+            let wanted: Vec<Key> = some.iter().map(|id| keys::entry(*id)).collect();
+            let store = &self.queue.inner.store;
+            let rows = store.get(AccountId::SYSTEM, &wanted).await?;
+            for (id, row) in some.iter().zip(rows) {
+                if !self.at(*id, row.as_ref()) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -19,6 +19,7 @@
 //! | `dispatch`, `lane` | what is ready, by lane |
 //! | [`schedule`] | when a try is repeated, when the sender is told, when it is over |
 //! | [`list`] | which entries there are, and what they wait for |
+//! | `index` | entries by lane and by domain |
 //! | [`control`] | what an administrator does: hold, release, retry, drop |
 //! | [`route`] | which way mail goes |
 //! | `label` | what stands beside messages for salvage |
@@ -28,6 +29,7 @@
 pub mod control;
 mod dispatch;
 pub mod entry;
+mod index;
 mod keys;
 pub(crate) mod label;
 mod lane;
@@ -41,11 +43,13 @@ pub(crate) mod upkeep;
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
-use axigen_store::{AccountId, Batch, Expect, Op, Part, Store, batch::CommitPart};
+use axigen_store::{
+    AccountId, Batch, Expect, Key, Op, Page, Part, Range, Store, batch::CommitPart,
+};
 use bytes::Bytes;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
 use crate::clock::Clock;
 use entry::{Entry, EntryId};
@@ -126,6 +130,8 @@ struct Inner {
     /// The window of whoever dispatches.
     window: Mutex<Weak<Mutex<dispatch::Window>>>,
     leaving: Mutex<label::Leaving>,
+    /// Set once the index by name is whole.
+    indexed: OnceCell<()>,
     wake: Notify,
 }
 
@@ -187,6 +193,7 @@ impl Queue {
                 fresh: Mutex::default(),
                 window: Mutex::default(),
                 leaving: Mutex::default(),
+                indexed: OnceCell::new(),
                 wake: Notify::new(),
             }),
         }
@@ -291,6 +298,9 @@ impl Queue {
             let id = EntryId { message: 0, part };
             ops.push(set(keys::entry(id), entry.encode()?));
             ops.push(set(keys::of_mail(&entry.mail, id), Bytes::new()));
+            for name in index::names(entry) {
+                ops.push(set(keys::of_name(&name, id), Bytes::new()));
+            }
             ops.push(match entry.held {
                 true => set(keys::held(id), Bytes::new()),
                 false => set(
@@ -355,7 +365,7 @@ impl Queue {
         raw: Bytes,
         entries: impl FnOnce(&axigen_store::BlobRef) -> Vec<Entry>,
         more: Vec<Op>,
-        asserts: Vec<(axigen_store::Key, Expect)>,
+        asserts: Vec<(Key, Expect)>,
     ) -> Result<()> {
         // What they say of the content is right once it is known.
         let mut entries = entries(&axigen_store::BlobRef {
@@ -381,7 +391,7 @@ impl Queue {
         entry: &Entry,
         row: &Bytes,
         settled: &Settled,
-    ) -> Result<(Vec<Op>, (axigen_store::Key, Expect))> {
+    ) -> Result<(Vec<Op>, (Key, Expect))> {
         let mut ops = vec![
             Op::Delete(keys::due(millis(entry.due), id)),
             Op::Delete(keys::due(millis(schedule::deadline(entry)), id)),
@@ -395,6 +405,8 @@ impl Queue {
             Settled::Gone => {
                 ops.push(Op::Delete(keys::entry(id)));
                 ops.push(Op::Delete(keys::of_mail(&entry.mail, id)));
+                let names = index::names(entry).into_iter();
+                ops.extend(names.map(|name| Op::Delete(keys::of_name(&name, id))));
                 ops.push(Op::Release(entry.content.clone()));
             }
             Settled::Waits(new) => {
@@ -402,6 +414,7 @@ impl Queue {
                     key: keys::entry(id).into(),
                     val: new.encode()?.into(),
                 });
+                ops.extend(index::changed(id, entry, new));
                 let (key, val) = match new.held {
                     true => (keys::held(id), Bytes::new()),
                     false => (keys::due(millis(new.due), id), schedule::row(new, false)),
@@ -454,11 +467,20 @@ impl Queue {
         Ok(())
     }
 
-    async fn commit(
-        &self,
-        ops: Vec<Op>,
-        asserts: Vec<(axigen_store::Key, Expect)>,
-    ) -> Result<CommitPart> {
+    /// A page of the queue's rows.
+    async fn rows(&self, from: Key, to: Key, limit: usize, keys_only: bool) -> Result<Page> {
+        let range = Range {
+            account: AccountId::SYSTEM,
+            from,
+            to,
+            limit,
+            reverse: false,
+            keys_only,
+        };
+        Ok(self.inner.store.range(range).await?)
+    }
+
+    async fn commit(&self, ops: Vec<Op>, asserts: Vec<(Key, Expect)>) -> Result<CommitPart> {
         let part = Part {
             account: AccountId::SYSTEM,
             asserts,

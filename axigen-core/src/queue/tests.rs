@@ -1,6 +1,8 @@
 //! The queue over a store in memory, its senders played by the test.
 #![allow(clippy::unwrap_used)]
 
+mod by_name;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

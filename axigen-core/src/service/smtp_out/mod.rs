@@ -158,6 +158,15 @@ impl SmtpOut {
             let stop = stop.clone();
             async move { sts.refresh(stop).await }
         });
+        let index = tokio::spawn({
+            let queue = this.queue.clone();
+            async move {
+                // Whoever needs it before tries again, and says so.
+                if let Err(error) = queue.indexed().await {
+                    tracing::error!(%error, "the queue's index by domain could not be made");
+                }
+            }
+        });
         let reporting = tokio::spawn(Arc::clone(&this.reports).run(stop.clone()));
         loop {
             let next = match this.dispatcher.fill().await {
@@ -191,6 +200,7 @@ impl SmtpOut {
             }
         }
         refresh.abort();
+        index.abort();
         let rest = async {
             while sessions.join_next().await.is_some() {}
             let _ = reporting.await;
