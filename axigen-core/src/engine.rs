@@ -154,7 +154,8 @@ impl Builder {
             directory.clone(),
             self.filters.clone(),
             defaults,
-        );
+        )
+        .with_clock(self.clock.clone());
         let (smtp_out, hostname) = (&self.settings.smtp_out, &self.settings.hostname);
         let outgoing = Outgoing {
             queue: Queue::new(self.store.clone(), self.clock.clone()),

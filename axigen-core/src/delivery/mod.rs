@@ -13,7 +13,8 @@
 //! |---|---|
 //! | this | recipients |
 //! | `envelope` | what is known of a message beside its bytes |
-//! | `plan` | the mailboxes, and the message into them |
+//! | `ways` | the mailboxes a message goes into; what filters send on |
+//! | `plan` | the message into them |
 //! | `arrive` | what was held, into mailboxes |
 //! | `conclude` | an entry of the queue settled, its sender told in the same batch |
 //! | [`notice`] | what senders are told, in the standard's format |
@@ -33,21 +34,26 @@ mod srs;
 mod tests;
 pub(crate) mod track;
 mod transport;
+mod ways;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axigen_store::AccountId;
 use jiff::Timestamp;
 use srs::Srs;
 use tokio::sync::OnceCell;
 
+use crate::clock::{Clock, SystemClock};
 use crate::directory::{self, Directory, Resolution};
 use crate::filter::Chain;
 use crate::mailbox::{Mailboxes, Quota};
 use crate::queue::entry::Notify;
 use crate::queue::route::Routes;
+use crate::queue::schedule::later;
 use crate::queue::{self, Queue};
-use crate::settings::{AccountSettings, OverQuota};
+use crate::settings::{AccountSettings, Effective, OverQuota};
 use crate::transport::report::read::Reader;
 
 pub(crate) use conclude::Conclusion;
@@ -55,6 +61,7 @@ pub use conclude::LONGEST_REASON;
 pub use envelope::Envelope;
 pub use plan::{Answers, Outcome};
 pub use transport::{Parcel, Transport};
+pub use ways::REDIRECTS;
 
 /// Most accounts one message goes to. A recipient that would lead beyond it is
 /// to be sent in another transaction.
@@ -72,6 +79,7 @@ pub struct Delivery {
     filters: Chain,
     /// What accounts inherit from the server.
     defaults: AccountSettings,
+    clock: Arc<dyn Clock>,
     /// How mail travels, if it does.
     outgoing: Option<Outgoing>,
     /// Reads reports about TLS that arrive.
@@ -86,6 +94,15 @@ pub(crate) struct Outgoing {
     pub(crate) routes: Arc<ArcSwap<Routes>>,
     /// The name this server calls itself in notices.
     pub(crate) hostname: Arc<str>,
+}
+
+/// Whether a failure may pass (RFC 3463 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// Sending again later may help.
+    Transient,
+    /// Sending it again as it is will not help.
+    Permanent,
 }
 
 /// Why a recipient is not taken. The code is the one a peer should see.
@@ -103,8 +120,8 @@ pub enum Refused {
     /// 553 5.1.2: no host can have this name.
     BadDomain,
     /// An account it leads to is full: 452 4.2.2, or 552 5.2.2 if it is set to
-    /// refuse.
-    OverQuota(OverQuota),
+    /// refuse, or has been full for too long.
+    OverQuota(Failure),
     /// 552 5.2.3: the message is larger than an account it leads to may get.
     TooLarge,
     /// 452 4.5.3: an alias leads to too many.
@@ -161,6 +178,7 @@ impl Delivery {
             directory,
             filters,
             defaults,
+            clock: Arc::new(SystemClock),
             outgoing: None,
             reports: None,
             srs: Arc::default(),
@@ -174,10 +192,7 @@ impl Delivery {
 
     /// The time by which mail is held and sent.
     pub(crate) fn now(&self) -> Timestamp {
-        match &self.outgoing {
-            Some(outgoing) => outgoing.queue.clock().now(),
-            None => Timestamp::now(),
-        }
+        self.clock.now()
     }
 
     /// Sends what waits for a domain now; whether anything does. `None` for a
@@ -194,6 +209,13 @@ impl Delivery {
             return Some(Err(error));
         }
         Some(Ok(waiting))
+    }
+
+    /// The same, by another clock than the system's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Delivery {
+        self.clock = clock;
+        self
     }
 
     /// The same, and mail to other hosts is accepted from those who may send it.
@@ -358,6 +380,25 @@ impl Delivery {
         }
     }
 
+    /// What the sender of a mail is told that an account has no room for.
+    async fn over_quota(&self, account: AccountId, of: Fullness) -> Failure {
+        match of.answer {
+            OverQuota::Temporary => Failure::Transient,
+            OverQuota::Refuse => Failure::Permanent,
+            OverQuota::TemporaryThenBounce => {
+                let now = self.now();
+                match self.mailboxes.full_since(account, of.quota, now).await {
+                    Ok(since) if now >= later(since, of.wait) => Failure::Permanent,
+                    Ok(_) => Failure::Transient,
+                    Err(error) => {
+                        tracing::error!(%error, "it is not known since when an account is full");
+                        Failure::Transient
+                    }
+                }
+            }
+        }
+    }
+
     /// An account that is full already, or that the declared size would fill, or
     /// that takes no message of this size: the peer hears it before it sends it.
     async fn check_size(
@@ -378,13 +419,33 @@ impl Delivery {
         }
         match self.mailboxes.usage(delivery.account).await {
             Ok(held) if !quota.admits(held, (size.unwrap_or(1).max(1), 1)) => {
-                Err(Refused::OverQuota(settings.over_quota))
+                let fullness = Fullness::of(&settings);
+                let failure = self.over_quota(delivery.account, fullness).await;
+                Err(Refused::OverQuota(failure))
             }
             Ok(_) => Ok(()),
             Err(error) => {
                 tracing::error!(%error, "the usage of an account could not be read");
                 Err(Refused::Failed)
             }
+        }
+    }
+}
+
+/// What holds for an account when it is full.
+#[derive(Debug, Clone, Copy, Default)]
+struct Fullness {
+    quota: Quota,
+    answer: OverQuota,
+    wait: Duration,
+}
+
+impl Fullness {
+    fn of(settings: &Effective) -> Fullness {
+        Fullness {
+            quota: settings.quota,
+            answer: settings.over_quota,
+            wait: settings.over_quota_wait,
         }
     }
 }

@@ -1,20 +1,17 @@
-//! The mailboxes a message goes into, and the message into them: one content,
-//! one batch.
+//! A message into the mailboxes it goes to: one content, one batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use axigen_proto::smtp::reply::Reply;
 use axigen_store::{AccountId, BlobRef, Expect, Key, Op, Part};
 use bytes::Bytes;
 
 use super::envelope::Senders;
-use super::{Accepted, Delivery, Envelope};
-use crate::directory;
-use crate::filter::{Disposition, Message, Recipient};
+use super::ways::{Planned, Ways};
+use super::{Accepted, Delivery, Envelope, Failure, Fullness};
 use crate::mailbox::{self, Flags, NewMessage, Place, Quota, SpecialUse, Target, names};
 use crate::queue;
 use crate::queue::entry::Fate;
-use crate::settings::OverQuota;
 
 /// How many answers the peer gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +39,8 @@ pub enum Outcome {
     Rejected(Reply),
     /// A filter wants it later.
     Deferred,
-    /// The account is full; what the sender is to make of it.
-    OverQuota(OverQuota),
+    /// The account is full.
+    OverQuota(Failure),
     /// The account takes no message of this size.
     AboveLimit,
     /// The disk is full.
@@ -100,14 +97,6 @@ impl Letter<'_> {
     }
 }
 
-/// An account that is to get the message, and which recipients lead to it.
-#[derive(Debug)]
-struct Planned {
-    target: Target,
-    wanted: Vec<usize>,
-    over_quota: OverQuota,
-}
-
 impl Delivery {
     /// Puts a message into the mailboxes of all recipients, in one batch. The
     /// outcomes are in the order of the recipients; `Delivered` means it is
@@ -142,10 +131,16 @@ impl Delivery {
     ) -> Vec<Outcome> {
         let outgoing = self.outgoing.as_ref();
         let waits = outgoing.is_some_and(|outgoing| envelope.waits(outgoing));
-        let (mut plan, mut outcomes) = match waits {
-            true => (Vec::new(), vec![None; recipients.len()]),
-            false => self.plan(&raw, recipients, answers).await,
+        let Ways {
+            mut plan,
+            mut outcomes,
+            recipients,
+            redirects,
+        } = match waits {
+            true => Ways::undecided(recipients),
+            false => self.ways(&raw, recipients, answers).await,
         };
+        let recipients = recipients.as_ref();
         // Whose outcome is open has local mailboxes, addresses elsewhere, or both.
         let travels: Vec<&Accepted> = recipients
             .iter()
@@ -186,105 +181,13 @@ impl Delivery {
                 *outcome = Some(Outcome::Queued);
             }
         }
+        for redirect in redirects {
+            redirect.track(envelope, recipients, &outcomes);
+        }
         outcomes
             .into_iter()
             .map(|outcome| outcome.unwrap_or(Outcome::Failed))
             .collect()
-    }
-
-    /// Each account once, however many recipients lead to it. Recipients that
-    /// get nothing have their outcome already.
-    async fn plan(
-        &self,
-        raw: &Bytes,
-        recipients: &[Accepted],
-        answers: Answers,
-    ) -> (Vec<Planned>, Vec<Option<Outcome>>) {
-        let message = Message::new(raw.clone());
-        let mut places: BTreeMap<AccountId, Result<Place, Outcome>> = BTreeMap::new();
-        let mut plan: BTreeMap<AccountId, Planned> = BTreeMap::new();
-        for (at, recipient) in recipients.iter().enumerate() {
-            for delivery in &recipient.deliveries {
-                if let Some(planned) = plan.get_mut(&delivery.account) {
-                    planned.wanted.push(at);
-                    continue;
-                }
-                let settings = delivery.settings.effective(&self.defaults);
-                let size = raw.len() as u64;
-                let place = match settings.message_size.is_some_and(|most| size > most) {
-                    true => Err(Outcome::AboveLimit),
-                    false => self.place(&message, delivery).await,
-                };
-                let mailbox = match &place {
-                    Ok(place) => place.clone(),
-                    Err(_) => Place::Named(names::INBOX.into()),
-                };
-                places.insert(delivery.account, place);
-                let target = Target {
-                    account: delivery.account,
-                    mailbox,
-                    flags: Flags::default(),
-                    quota: settings.quota,
-                };
-                let planned = Planned {
-                    target,
-                    wanted: vec![at],
-                    over_quota: settings.over_quota,
-                };
-                plan.insert(delivery.account, planned);
-            }
-        }
-        let mut outcomes: Vec<Option<Outcome>> = vec![None; recipients.len()];
-        for (account, planned) in &plan {
-            // A discard stops nobody else.
-            if let Some(Err(outcome)) = places.get(account)
-                && !outcome.is_taken()
-            {
-                for &at in &planned.wanted {
-                    if let Some(slot @ None) = outcomes.get_mut(at) {
-                        *slot = Some(outcome.clone());
-                    }
-                }
-            }
-        }
-        if answers == Answers::One
-            && let Some(outcome) = outcomes.iter().flatten().next().cloned()
-        {
-            return (Vec::new(), vec![Some(outcome); recipients.len()]);
-        }
-        let stopped: BTreeSet<usize> = (0..outcomes.len())
-            .filter(|&at| outcomes.get(at).is_some_and(Option::is_some))
-            .collect();
-        plan.retain(|account, planned| {
-            planned.wanted.retain(|at| !stopped.contains(at));
-            matches!(places.get(account), Some(Ok(_))) && !planned.wanted.is_empty()
-        });
-        let delivered: BTreeSet<usize> = plan
-            .values()
-            .flat_map(|planned| planned.wanted.iter().copied())
-            .collect();
-        for (at, slot) in outcomes.iter_mut().enumerate() {
-            let travels = recipients.get(at).is_some_and(|to| !to.remote.is_empty());
-            if slot.is_none() && !delivered.contains(&at) && !travels {
-                *slot = Some(Outcome::Discarded);
-            }
-        }
-        let travels = recipients.iter().any(|to| !to.remote.is_empty());
-        let one_account = plan.len() == 1 && !travels;
-        let mut plan: Vec<Planned> = plan.into_values().collect();
-        for planned in &mut plan {
-            // Where an answer stands for several accounts, one that is full
-            // must not keep the others from it, and none may be left out.
-            let alone = |&at: &usize| recipients.get(at).is_some_and(|to| to.accounts() == 1);
-            let has_answer = match answers {
-                Answers::One => one_account,
-                Answers::Each => planned.wanted.iter().all(alone),
-            };
-            if !has_answer {
-                planned.target.quota = Quota::NONE;
-            }
-        }
-        (plan, outcomes)
     }
 
     /// One append. Who is over quota is left out; everybody else is served.
@@ -324,11 +227,8 @@ impl Delivery {
             let outcome = match error {
                 mailbox::Error::OverQuota { target } if target < plan.len() => {
                     let planned = plan.remove(target);
-                    set(
-                        outcomes,
-                        &planned.wanted,
-                        &Outcome::OverQuota(planned.over_quota),
-                    );
+                    let failure = self.over_quota(planned.target.account, planned.full).await;
+                    set(outcomes, &planned.wanted, &Outcome::OverQuota(failure));
                     continue;
                 }
                 mailbox::Error::Store(axigen_store::Error::Full) => Outcome::Full,
@@ -431,11 +331,8 @@ impl Delivery {
                 && !quota.admits(held, (size, 1))
             {
                 full.insert(planned.target.account);
-                set(
-                    outcomes,
-                    &planned.wanted,
-                    &Outcome::OverQuota(planned.over_quota),
-                );
+                let failure = self.over_quota(planned.target.account, planned.full).await;
+                set(outcomes, &planned.wanted, &Outcome::OverQuota(failure));
             }
         }
         plan.retain(|planned| !full.contains(&planned.target.account));
@@ -462,58 +359,8 @@ impl Delivery {
                 quota,
             },
             wanted: Vec::new(),
-            over_quota: OverQuota::default(),
+            full: Fullness::default(),
         })
-    }
-
-    /// The mailbox an account's copy goes into, or why there is none.
-    async fn place(
-        &self,
-        message: &Message,
-        delivery: &directory::Delivery,
-    ) -> Result<Place, Outcome> {
-        let inbox = Place::Named(names::INBOX.into());
-        let mut recipient = Recipient {
-            address: delivery.address.clone(),
-            account: Some(delivery.account),
-        };
-        match self.filters.pre_delivery(message, &mut recipient).await {
-            Disposition::Continue => {}
-            Disposition::FileInto(name) => {
-                if let Ok(found) = self.mailboxes.find(delivery.account, &name).await {
-                    return Ok(Place::Id(found.id));
-                }
-                return Ok(match self.mailboxes.new_name(&name) {
-                    Ok(name) => Place::Named(name),
-                    Err(error) => {
-                        tracing::warn!(name, %error, "a filter wants a folder that cannot be");
-                        inbox
-                    }
-                });
-            }
-            Disposition::Discard => return Err(Outcome::Discarded),
-            Disposition::Defer(_) => return Err(Outcome::Deferred),
-            // The peer still waits: refusing now makes the peer tell the sender.
-            Disposition::Bounce(reply) => return Err(Outcome::Rejected(reply)),
-            Disposition::Redirect(_) => {
-                tracing::warn!("a filter redirects, which is not done yet");
-                return Err(Outcome::Deferred);
-            }
-        }
-        if let Some(detail) = &delivery.detail
-            && delivery.settings.effective(&self.defaults).plus_folders
-            && let Some(id) = self.folder(delivery.account, detail).await
-        {
-            return Ok(Place::Id(id));
-        }
-        Ok(inbox)
-    }
-
-    /// The folder a detail names, if it exists.
-    async fn folder(&self, account: AccountId, detail: &str) -> Option<mailbox::MailboxId> {
-        let name = names::normalise(detail).ok()?;
-        let found = self.mailboxes.find_in_any_case(account, &name).await;
-        found.ok().map(|found| found.id)
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::filter::{self, Disposition, Filter, Level, Message, Recipient};
-use crate::settings::{OverQuota, Size};
+use crate::settings::Size;
 
 const MAIL: &[u8] = b"Subject: hello\r\n\r\nhello\r\n";
 
@@ -222,11 +222,12 @@ async fn what_filters_decide_before_delivery() {
             [Outcome::Deferred, done.clone()],
             [0, 1],
         ),
+        // Nothing is sent to other hosts here: better kept than lost.
         (
             redirect,
             Answers::Each,
-            [Outcome::Deferred, done.clone()],
-            [0, 1],
+            [done.clone(), done.clone()],
+            [1, 1],
         ),
         (
             Disposition::FileInto("Spam/Old/".into()),
@@ -278,7 +279,7 @@ async fn quotas() {
     for user in ["a", "ab"] {
         assert_eq!(
             full.accept(user).await,
-            Err(Refused::OverQuota(OverQuota::Defer)),
+            Err(Refused::OverQuota(Failure::Transient)),
             "{user}"
         );
     }
@@ -287,28 +288,28 @@ async fn quotas() {
     let declared = full
         .delivery
         .accept(Some(("b", "x.test")), false, Some(size));
-    assert_eq!(declared.await, Err(Refused::OverQuota(OverQuota::Defer)));
+    assert_eq!(declared.await, Err(Refused::OverQuota(Failure::Transient)));
     // Seen after the message came: that one is left out.
     let outcomes = full.deliver(&["b", "c", "d"], Answers::Each).await;
     let done = Outcome::Delivered;
     assert_eq!(
         outcomes,
         [
-            Outcome::OverQuota(OverQuota::Defer),
+            Outcome::OverQuota(Failure::Transient),
             done.clone(),
             done.clone()
         ]
     );
     assert_eq!(full.inboxes().await, [1, 0, 1, 1]);
     let outcomes = full.deliver(&["b"], Answers::One).await;
-    assert_eq!(outcomes, [Outcome::OverQuota(OverQuota::Defer)]);
+    assert_eq!(outcomes, [Outcome::OverQuota(Failure::Transient)]);
     // One answer for several: nobody is left out.
     let outcomes = full.deliver(&["b", "c"], Answers::One).await;
     assert_eq!(outcomes, vec![done.clone(); 2]);
     assert_eq!(full.inboxes().await, [1, 1, 2, 1]);
     assert_eq!(
         full.accept("b").await,
-        Err(Refused::OverQuota(OverQuota::Defer))
+        Err(Refused::OverQuota(Failure::Transient))
     );
     // A recipient that is several accounts has one answer, too.
     let alias = house(&[]).await;
@@ -326,7 +327,7 @@ async fn everybody_full() {
     }
     let before = house.store.stat();
     let outcomes = house.deliver(&["a", "b", "c", "d"], Answers::Each).await;
-    assert_eq!(outcomes, vec![Outcome::OverQuota(OverQuota::Defer); 4]);
+    assert_eq!(outcomes, vec![Outcome::OverQuota(Failure::Transient); 4]);
     let after = house.store.stat();
     assert_eq!(after.puts, before.puts);
     assert_eq!(after.batches, before.batches);
@@ -389,4 +390,90 @@ async fn a_failing_store_is_no_delivery() {
         .deliver(raw, &Envelope::new("1", ""), &accepted, Answers::One)
         .await;
     assert_eq!(outcomes, [Outcome::Failed]);
+}
+
+fn on(to: &[&str]) -> Disposition {
+    Disposition::Redirect(to.iter().map(|user| format!("{user}@x.test")).collect())
+}
+
+#[tokio::test]
+async fn filters_send_on() {
+    // Who is told what; to whom it is sent; the INBOXes.
+    type Case = (
+        &'static [(&'static str, &'static [&'static str])],
+        &'static [&'static str],
+        [i64; 4],
+    );
+    let cases: [Case; 9] = [
+        (&[("a", &["b"])], &["a"], [0, 1, 0, 0]),
+        // Its own address keeps a copy.
+        (&[("a", &["b", "a", "c"])], &["a"], [1, 1, 1, 0]),
+        // Filters of those it comes to have their say.
+        (&[("a", &["b"]), ("b", &["c"])], &["a"], [0, 0, 1, 0]),
+        // Whoever would get it twice gets it once.
+        (&[("a", &["b"])], &["a", "b", "ab"], [0, 1, 0, 0]),
+        (&[("a", &["ab"])], &["a"], [1, 1, 0, 0]),
+        // Around in a circle.
+        (&[("a", &["b"]), ("b", &["a"])], &["a"], [1, 0, 0, 0]),
+        (
+            &[("a", &["b"]), ("b", &["c"]), ("c", &["b"])],
+            &["a", "d"],
+            [1, 0, 0, 1],
+        ),
+        // To nobody.
+        (&[("a", &["none"])], &["a"], [1, 0, 0, 0]),
+        (&[("a", &["none", "b"])], &["a"], [0, 1, 0, 0]),
+    ];
+    for (told, to, inboxes) in cases {
+        for answers in [Answers::One, Answers::Each] {
+            let told: Vec<(&str, Disposition)> =
+                told.iter().map(|(user, to)| (*user, on(to))).collect();
+            let house = house(&told).await;
+            let before = house.store.stat();
+            let outcomes = house.deliver(to, answers).await;
+            assert_eq!(outcomes, vec![Outcome::Delivered; to.len()], "{told:?}");
+            assert_eq!(house.inboxes().await, inboxes, "{told:?}");
+            let after = house.store.stat();
+            assert_eq!(after.puts - before.puts, 1, "one content");
+            assert_eq!(after.batches - before.batches, 1, "one batch");
+        }
+    }
+    // What happens to it there is what the sender is told.
+    let told = [
+        ("a", on(&["b"])),
+        ("b", Disposition::Bounce(no())),
+        ("c", on(&["d"])),
+        ("d", Disposition::Discard),
+    ];
+    let house = house(&told).await;
+    let outcomes = house.deliver(&["a", "c"], Answers::Each).await;
+    assert_eq!(outcomes, [Outcome::Rejected(no()), Outcome::Discarded]);
+    assert_eq!(house.inboxes().await, [0; 4]);
+}
+
+#[tokio::test]
+async fn how_often_filters_send_on() {
+    let users: Vec<String> = (0..=REDIRECTS + 1).map(|n| format!("u{n}")).collect();
+    let told: Vec<(&str, Disposition)> = users
+        .windows(2)
+        .map(|pair| (pair[0].as_str(), on(&[&pair[1]])))
+        .collect();
+    let house = house(&told).await;
+    let accounts: Vec<String> = users.iter().map(|user| format!("{user}@x.test")).collect();
+    house
+        .directory
+        .add_accounts("secret", &accounts)
+        .await
+        .unwrap();
+    for (from, to) in [(1, REDIRECTS + 1), (0, REDIRECTS)] {
+        let outcomes = house.deliver(&[&users[from]], Answers::One).await;
+        assert_eq!(outcomes, [Outcome::Delivered]);
+        for (at, user) in users.iter().enumerate() {
+            assert_eq!(
+                house.count(user, "INBOX").await,
+                i64::from(at >= to),
+                "{user}"
+            );
+        }
+    }
 }

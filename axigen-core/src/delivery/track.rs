@@ -25,6 +25,8 @@ pub(crate) enum Step {
     Refused,
     /// A filter threw it away.
     Discarded,
+    /// A filter sent it to other addresses instead.
+    Redirected,
 }
 
 impl fmt::Display for Step {
@@ -37,6 +39,7 @@ impl fmt::Display for Step {
             Step::Bounced => "bounced",
             Step::Refused => "refused",
             Step::Discarded => "discarded",
+            Step::Redirected => "redirected",
         })
     }
 }

@@ -33,6 +33,10 @@ pub enum Disposition {
     Discard,
     /// Put it into this mailbox of the recipient, made if it is not there.
     FileInto(String),
-    /// Send it to these addresses instead.
+    /// Send it to these addresses instead, here or elsewhere; the account's own
+    /// among them keeps a copy in its INBOX. Filters of those it reaches here have
+    /// their say as well. Mail that would go around in a circle, was sent on
+    /// [`REDIRECTS`](crate::delivery::REDIRECTS) times, or that none of the
+    /// addresses can get stays in the account's INBOX.
     Redirect(Vec<String>),
 }

@@ -289,12 +289,18 @@ impl Draft {
             .collect()
     }
 
+    /// Bytes and messages that the account holds more, or fewer, afterwards.
+    fn change(&self) -> (i64, i64) {
+        let all = self.mailboxes.values();
+        all.fold((0, 0), |(bytes, messages), delta| {
+            (bytes + delta.size, messages + delta.messages)
+        })
+    }
+
     /// The part, with the counters that follow from its rows.
     fn finish(mut self) -> (Part, Vec<(usize, Bound)>) {
-        let (mut bytes, mut messages) = (0, 0);
+        let (bytes, messages) = self.change();
         for (mailbox, delta) in std::mem::take(&mut self.mailboxes) {
-            bytes += delta.size;
-            messages += delta.messages;
             if self.gone == Some(mailbox) {
                 continue;
             }
@@ -390,8 +396,14 @@ impl Mailboxes {
             .flat_map(|draft| std::mem::take(&mut draft.notes))
             .collect();
         let written: Vec<_> = drafts.iter().flat_map(Draft::written).collect();
+        let changes: Vec<(i64, i64)> = drafts.iter().map(Draft::change).collect();
         let (mut parts, bounds): (Vec<Part>, Vec<Vec<(usize, Bound)>>) =
             drafts.into_iter().map(Draft::finish).unzip();
+        for (part, (bytes, messages)) in parts.iter_mut().zip(changes) {
+            if bytes < 0 || messages < 0 {
+                self.room_made(part, bytes, messages).await?;
+            }
+        }
         parts.extend(beside);
         let places = written.iter().filter_map(|(account, mailbox, written)| {
             written.lowest.map(|lowest| ((*account, *mailbox), lowest))

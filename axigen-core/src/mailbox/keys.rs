@@ -26,6 +26,7 @@
 //! | `22 mailbox reader` | how many messages the reader has seen |
 //! | `24 mailbox reader name` | a note about the mailbox, see [`annotations`](super::annotations) |
 //! | `25 name` | a private note of the account itself |
+//! | `26` | since when the account is full, see [`quota`](super::quota) |
 //! | `27 owner mailbox` | the account's key for URLs into the mailbox, see [`access_keys`](super::access_keys) |
 //! | `23 owner` | the owner shares mailboxes with this account; in the system's range, with everyone |
 
@@ -58,6 +59,7 @@ pub(super) const READER: u8 = 0x22;
 pub(super) const SHARED: u8 = 0x23;
 pub(super) const ANNOTATION: u8 = 0x24;
 pub(super) const ACCOUNT_ANNOTATION: u8 = 0x25;
+const FULL: u8 = 0x26;
 pub(super) const ACCESS_KEY: u8 = 0x27;
 /// Where the name begins in a key of [`annotation`].
 pub(super) const ANNOTATION_NAME: usize = 13;
@@ -295,6 +297,11 @@ pub(super) fn annotations(id: MailboxId, reader: AccountId) -> (Key, Key) {
 /// A private note of the account itself.
 pub(super) fn account_annotation(name: &str) -> Key {
     tagged(ACCOUNT_ANNOTATION, name.as_bytes())
+}
+
+/// Since when the account is full.
+pub(super) fn full() -> Key {
+    Bytes::copy_from_slice(&[FULL])
 }
 
 /// The key by which an account makes URLs into a mailbox.

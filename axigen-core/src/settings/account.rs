@@ -13,14 +13,19 @@ use crate::mailbox::{Quota, names};
 
 /// What the sender of a mail is told when the account is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum OverQuota {
     /// 452: the sender's server keeps the mail and tries again.
     #[default]
-    Defer,
+    Temporary,
     /// 552: the mail goes back to the sender at once.
     Refuse,
+    /// 452 until the account has been full for `over_quota_wait`, 552 from then on.
+    TemporaryThenBounce,
 }
+
+/// How long an account may be full before mail goes back, if nothing is set.
+const OVER_QUOTA_WAIT: Duration = Duration::from_secs(3 * 86_400);
 
 /// What can be set at each of the four levels: server, domain, account class,
 /// account. What is not set is inherited.
@@ -33,10 +38,18 @@ pub struct AccountSettings {
     /// Most messages an account may hold; 0 is no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quota_messages: Option<u64>,
-    /// What the sender of a mail is told when the account is full: "defer" (452:
-    /// keep it and try again) or "refuse" (552: it goes back at once).
+    /// What the sender of a mail is told when the account is full: "temporary" (452:
+    /// keep it and try again), "refuse" (552: it goes back at once), or
+    /// "temporary_then_bounce" (452 while the account has been full for less than
+    /// over_quota_wait, 552 after that).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub over_quota: Option<OverQuota>,
+    /// How long an account may be full before mail for it goes back, with
+    /// over_quota = "temporary_then_bounce". It counts from the first mail that
+    /// there was no room for, and anew once there was room again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"3d")]
+    pub over_quota_wait: Option<Span>,
     /// Largest message the account may get, append or submit, as it is kept;
     /// "0" leaves it to the limits of the services, which hold in any case.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,6 +150,8 @@ pub struct Effective {
     pub quota: Quota,
     /// What a sender is told of a full account.
     pub over_quota: OverQuota,
+    /// How long it may be full before mail goes back.
+    pub over_quota_wait: Duration,
     /// Largest message, in bytes; `None` is the service's limit.
     pub message_size: Option<u64>,
     /// Whether IMAP is allowed.
@@ -187,6 +202,7 @@ impl AccountSettings {
             quota: self.quota.or(parent.quota),
             quota_messages: self.quota_messages.or(parent.quota_messages),
             over_quota: self.over_quota.or(parent.over_quota),
+            over_quota_wait: self.over_quota_wait.or(parent.over_quota_wait),
             message_size: self.message_size.or(parent.message_size),
             imap: self.imap.or(parent.imap),
             pop3: self.pop3.or(parent.pop3),
@@ -221,6 +237,7 @@ impl AccountSettings {
                 messages: all.quota_messages.filter(|&most| most > 0),
             },
             over_quota: all.over_quota.unwrap_or_default(),
+            over_quota_wait: all.over_quota_wait.map_or(OVER_QUOTA_WAIT, |span| span.0),
             message_size: limit(all.message_size),
             imap: all.imap.unwrap_or(true),
             pop3: all.pop3.unwrap_or(true),
@@ -336,6 +353,7 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
         quota: size(built_in.quota.bytes),
         quota_messages: Some(built_in.quota.messages.unwrap_or(0)),
         over_quota: Some(built_in.over_quota),
+        over_quota_wait: Some(Span(built_in.over_quota_wait)),
         message_size: size(built_in.message_size),
         imap: Some(built_in.imap),
         pop3: Some(built_in.pop3),
@@ -435,7 +453,8 @@ mod tests {
         for (option, value) in [
             ("quota", "1GB"),
             ("quota_messages", "100"),
-            ("over_quota", "refuse"),
+            ("over_quota", "temporary_then_bounce"),
+            ("over_quota_wait", "12h"),
             ("message_size", "1000"),
             ("imap", "false"),
             ("imap_connections", "5"),
@@ -449,7 +468,8 @@ mod tests {
         let want = AccountSettings {
             quota: Some(Size(1 << 30)),
             quota_messages: Some(100),
-            over_quota: Some(OverQuota::Refuse),
+            over_quota: Some(OverQuota::TemporaryThenBounce),
+            over_quota_wait: Some(Span(Duration::from_secs(12 * 3600))),
             message_size: Some(Size(1000)),
             imap: Some(false),
             imap_connections: Some(5),
@@ -489,7 +509,7 @@ mod tests {
             (
                 "over_quota",
                 "maybe",
-                "over_quota: unknown variant `maybe`, expected `defer` or `refuse`",
+                "over_quota: unknown variant `maybe`, expected one of `temporary`, `refuse`, `temporary_then_bounce`",
             ),
             (
                 "imap",

@@ -4,9 +4,8 @@
 use axigen_proto::smtp::reply::{EnhancedCode, Reply};
 use axigen_proto::smtp::standard;
 
-use crate::delivery::{Outcome, Refused};
+use crate::delivery::{Failure, Outcome, Refused};
 use crate::filter::Verdict;
-use crate::settings::OverQuota;
 
 /// A verdict as the reply to a command. `Continue`, `Accept` and `Discard` are
 /// a yes.
@@ -42,7 +41,7 @@ pub(crate) fn recipient(refused: Refused) -> Reply {
             "this server does not send mail to other hosts",
         ),
         Refused::BadDomain => Reply::new(553, (5, 1, 2), "there can be no host of this name"),
-        Refused::OverQuota(how) => over_quota(how),
+        Refused::OverQuota(failure) => over_quota(failure),
         Refused::TooLarge => above_limit(),
         Refused::AliasTooLarge => {
             Reply::new(452, (4, 5, 3), "this address leads to too many others")
@@ -58,7 +57,7 @@ pub(crate) fn outcome(outcome: &Outcome, id: &str) -> Reply {
         Outcome::Rejected(reply) if reply.is_negative() => reply.clone(),
         Outcome::Rejected(_) => refused(),
         Outcome::Deferred => Reply::new(451, (4, 7, 1), "not now, try again later"),
-        Outcome::OverQuota(how) => over_quota(*how),
+        Outcome::OverQuota(failure) => over_quota(*failure),
         Outcome::AboveLimit => above_limit(),
         Outcome::Full => Reply::new(452, (4, 3, 1), "no space left, try again later"),
         Outcome::TooLarge => Reply::new(552, (5, 3, 4), "the message is too large for the store"),
@@ -91,10 +90,10 @@ pub(super) fn looping() -> Reply {
 }
 
 /// RFC 3463 §3.3: X.2.2 is a full mailbox.
-fn over_quota(how: OverQuota) -> Reply {
-    match how {
-        OverQuota::Defer => Reply::new(452, (4, 2, 2), "the mailbox is full"),
-        OverQuota::Refuse => Reply::new(552, (5, 2, 2), "the mailbox is full"),
+fn over_quota(failure: Failure) -> Reply {
+    match failure {
+        Failure::Transient => Reply::new(452, (4, 2, 2), "the mailbox is full"),
+        Failure::Permanent => Reply::new(552, (5, 2, 2), "the mailbox is full"),
     }
 }
 
@@ -138,8 +137,8 @@ mod tests {
                 Refused::Relay,
                 Refused::NoOutgoing,
                 Refused::BadDomain,
-                Refused::OverQuota(OverQuota::Defer),
-                Refused::OverQuota(OverQuota::Refuse),
+                Refused::OverQuota(Failure::Transient),
+                Refused::OverQuota(Failure::Permanent),
                 Refused::TooLarge,
                 Refused::AliasTooLarge,
                 Refused::Failed,
@@ -154,8 +153,8 @@ mod tests {
                 Outcome::Rejected(filter()),
                 Outcome::Rejected(Reply::ok()),
                 Outcome::Deferred,
-                Outcome::OverQuota(OverQuota::Defer),
-                Outcome::OverQuota(OverQuota::Refuse),
+                Outcome::OverQuota(Failure::Transient),
+                Outcome::OverQuota(Failure::Permanent),
                 Outcome::AboveLimit,
                 Outcome::Full,
                 Outcome::TooLarge,
@@ -175,8 +174,8 @@ mod tests {
         for of in [
             Outcome::Rejected(Reply::ok()),
             Outcome::Deferred,
-            Outcome::OverQuota(OverQuota::Defer),
-            Outcome::OverQuota(OverQuota::Refuse),
+            Outcome::OverQuota(Failure::Transient),
+            Outcome::OverQuota(Failure::Permanent),
             Outcome::AboveLimit,
             Outcome::Full,
             Outcome::TooLarge,
