@@ -32,7 +32,13 @@
 //! | [`mta_sts`] | what a domain publishes about TLS on the way to it |
 //! | [`seven_bit`] | messages for servers that take ASCII only |
 //! | [`tls_rpt`] | where a domain wants to be told how TLS to it fares |
-//! | [`manual`] | how to drive a session; what is ruled out, and how |
+//! | [`manual`] | how to drive a session; what is ruled out |
+//!
+//! # Security
+//!
+//! What the parsers here rule out, by module, is in [`manual::vulnerability_classes`]: smuggling, injection by STARTTLS and
+//! by encoded values, overflow, input without end, patterns that backtrack, users told from nobody, and more. The
+//! project's `docs/security.md` names the tests for each.
 
 pub mod frame;
 pub mod imap;

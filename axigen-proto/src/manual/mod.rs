@@ -3,7 +3,7 @@
 //! | page | what it is for |
 //! |---|---|
 //! | [`drive_a_session`] | carrying bytes between a peer and a session, by hand |
-//! | [`vulnerability_classes`] | what went wrong in other mail servers, and why it cannot here |
+//! | [`vulnerability_classes`] | what went wrong in other mail servers and cannot here, by module |
 
 pub mod drive_a_session;
 pub mod vulnerability_classes;
