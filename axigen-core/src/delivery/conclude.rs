@@ -208,7 +208,7 @@ impl Delivery {
             .unwrap_or_default();
         let domain = address.map(|(_, domain)| domain).unwrap_or_default();
         let mut reader = self.reachable(Some((&local, domain)), true).await?;
-        // RFC 3461 §6.2: no notices about notices.
+        // RFC 3461 §6.1: no notices about notices.
         reader.notify = Some(Notify::default());
         Ok(reader)
     }

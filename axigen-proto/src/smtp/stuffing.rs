@@ -8,7 +8,7 @@ pub(super) use crate::outbox::Outbox;
 /// What to do with a CR or LF by itself, or a NUL, in a message that is to be
 /// sent. Neither goes out as it is, except with BODY=BINARYMIME: another server
 /// could take the former for a line end, or throw the latter away, and take a
-/// dot next to it for the end of the message. (No text has a NUL: RFC 6152 §2,
+/// dot next to it for the end of the message. (No text has a NUL: RFC 2045 §2.7, §2.8,
 /// RFC 5321 §2.3.8.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineEnds {
