@@ -43,7 +43,9 @@ pub const UNSENT_LOW: usize = 64 * 1024;
 pub const STREAMED: usize = 192 * 1024;
 /// Longest wait for a peer that does not read what is streamed to it.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
-/// Longest wait for the last bytes of a closing connection to leave.
+/// Longest wait for one more of the last bytes of a closing connection to leave. A
+/// peer that reads slowly gets them all, if that takes no longer than
+/// [`WRITE_TIMEOUT`].
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a peer to close its side after ours is closed, while it is
 /// still sending: closing at once would make the system send a reset, which may
@@ -77,6 +79,8 @@ pub struct Conn<S: Session> {
     eof: bool,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     close: Option<Close>,
+    /// When the last bytes must have left, and how many were left when last looked.
+    closing: Option<(Instant, usize)>,
     /// Our side is closed; so many bytes were thrown away since.
     lingering: Option<usize>,
     handshake_timeout: Duration,
@@ -207,6 +211,7 @@ impl<S: Session> Conn<S> {
             eof: false,
             timer: None,
             close: None,
+            closing: None,
             lingering: None,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             watched: None,
@@ -621,10 +626,6 @@ impl<S: Session> Conn<S> {
         cx: &mut Context<'_>,
         close: Close,
     ) -> Poll<io::Result<Option<S::Event>>> {
-        let deadline = match &self.timer {
-            Some((at, _)) => *at,
-            None => Instant::now() + CLOSE_TIMEOUT,
-        };
         if self.lingering.is_none() {
             let said = match self.poll_drain(cx) {
                 Poll::Ready(Ok(())) => self.poll_shutdown(cx),
@@ -635,7 +636,7 @@ impl<S: Session> Conn<S> {
                     self.lingering = Some(0);
                     self.timer = None;
                 }
-                Poll::Pending if !self.poll_timer(cx, Some(deadline)) => return Poll::Pending,
+                Poll::Pending if !self.poll_impatience(cx) => return Poll::Pending,
                 // The peer is gone, or does not read.
                 _ => self.transport = Transport::Closed,
             }
@@ -659,6 +660,20 @@ impl<S: Session> Conn<S> {
         self.transport = Transport::Closed;
         self.timer = None;
         Poll::Ready(Ok(None))
+    }
+
+    /// Whether the last bytes have had their time: any progress starts the clock
+    /// anew, until the whole has taken too long.
+    fn poll_impatience(&mut self, cx: &mut Context<'_>) -> bool {
+        // The time by which the timer runs.
+        let now = tokio::time::Instant::now().into_std();
+        let (end, seen) = self.closing.unwrap_or((now + WRITE_TIMEOUT, usize::MAX));
+        let deadline = match &self.timer {
+            Some((at, _)) if self.unsent_bytes >= seen => *at,
+            _ => end.min(now + CLOSE_TIMEOUT),
+        };
+        self.closing = Some((end, self.unsent_bytes));
+        self.poll_timer(cx, Some(deadline))
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -429,6 +429,64 @@ async fn an_ended_peer_that_stays_is_left() {
     drop(client);
 }
 
+/// The last words go on for as long as they are read, however slowly.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_the_last_words() {
+    let (mut client, conn) = pair(1);
+    let server = tokio::spawn(run(conn));
+    client.write_all(b"BAD\r\n").await.unwrap();
+    let start = tokio::time::Instant::now();
+    let mut said = Vec::new();
+    let mut byte = [0; 1];
+    loop {
+        tokio::time::sleep(CLOSE_TIMEOUT - Duration::from_secs(1)).await;
+        match client.read(&mut byte).await.unwrap() {
+            0 => break,
+            _ => said.extend(byte),
+        }
+    }
+    assert_eq!(said, b"no more of this\r\n");
+    assert!(start.elapsed() > 10 * CLOSE_TIMEOUT);
+    server.await.unwrap();
+}
+
+/// Who stops reading is left soon, and who never comes to the end is left in time.
+#[tokio::test(start_paused = true)]
+async fn last_words_that_are_not_read_have_an_end() {
+    let (mut client, conn) = pair(1);
+    let server = tokio::spawn(run(conn));
+    let start = tokio::time::Instant::now();
+    client.write_all(b"BAD\r\n").await.unwrap();
+    server.await.unwrap();
+    assert!(start.elapsed() < CLOSE_TIMEOUT + LINGER_TIMEOUT + Duration::from_secs(1));
+
+    let (mut client, theirs) = tokio::io::duplex(1);
+    let session = Talkative {
+        asked: 100,
+        eof: true,
+        ..Talkative::default()
+    };
+    let conn = Conn::server(Stream::new(theirs), session, None);
+    let start = tokio::time::Instant::now();
+    let server = tokio::spawn(async move {
+        let mut conn = conn;
+        conn.next().await
+    });
+    let reader = tokio::spawn(async move {
+        let mut byte = [0; 1];
+        while matches!(client.read(&mut byte).await, Ok(n) if n > 0) {
+            tokio::time::sleep(CLOSE_TIMEOUT / 2).await;
+        }
+    });
+    assert!(matches!(server.await.unwrap(), Ok(None)));
+    let took = start.elapsed();
+    assert!(
+        took > WRITE_TIMEOUT / 2 && took < 2 * WRITE_TIMEOUT,
+        "{took:?}"
+    );
+    reader.abort();
+}
+
 /// Answers each byte with a kilobyte.
 #[derive(Debug, Default)]
 struct Talkative {
