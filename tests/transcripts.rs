@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axigen_core::engine::Engine;
 use axigen_core::login::{TokenChecker, TokenError};
-use axigen_core::net::conn::HANDSHAKE_TIMEOUT;
+use axigen_core::net::conn::{HANDSHAKE_TIMEOUT, WRITE_TIMEOUT};
 use axigen_core::net::{Stream, tls};
 use axigen_core::service::imap::Imap;
 use axigen_core::service::pop3::Pop3;
@@ -445,6 +445,7 @@ impl Server {
                 local: address,
                 listener: Arc::new(listener),
                 handshake_timeout: HANDSHAKE_TIMEOUT,
+                write_timeout: WRITE_TIMEOUT,
                 bans: None,
                 stop: stopped,
             };

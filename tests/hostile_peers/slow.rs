@@ -216,6 +216,43 @@ async fn who_asks_and_never_reads_is_not_read_any_more() {
 }
 
 #[tokio::test]
+async fn who_asks_and_never_reads_is_closed() {
+    let _alone = alone().await;
+    let here = Duration::from_secs(1);
+    let world = world(|settings| {
+        settings.write_timeout = Span(here * 3);
+        for common in services(settings) {
+            common.listeners[0].write_timeout = Some(Span(here));
+        }
+        // What is set nowhere nearer is the server's.
+        settings.pop3.common.listeners[0].write_timeout = None;
+    })
+    .await;
+    for (name, _) in GREETINGS {
+        let command = match name {
+            "imap" => "A CAPABILITY\r\n",
+            "pop3" => "CAPA\r\n",
+            _ => "HELP\r\n",
+        };
+        let wait = if name == "pop3" { here * 3 } else { here };
+        let tcp = TcpStream::connect(world.engine.addresses(name)[0])
+            .await
+            .unwrap();
+        let (_unread, mut write) = tcp.into_split();
+        let piece = command.repeat(8192);
+        let mut stuck = Instant::now();
+        while let Ok(Ok(())) = timeout(SOON, write.write_all(piece.as_bytes())).await {
+            stuck = Instant::now();
+        }
+        // It is the server that closes: this side has done nothing.
+        nobody_is_left(&world, name).await;
+        let took = stuck.elapsed();
+        assert!(took > wait / 2 && took < wait * 8, "{name}: {took:?}");
+    }
+    others_are_served(&world).await;
+}
+
+#[tokio::test]
 async fn half_a_connection_is_not_kept() {
     let _alone = alone().await;
     let world = world(impatient).await;

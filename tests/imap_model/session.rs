@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axigen_core::net::Stream;
-use axigen_core::net::conn::HANDSHAKE_TIMEOUT;
+use axigen_core::net::conn::{HANDSHAKE_TIMEOUT, WRITE_TIMEOUT};
 use axigen_core::service::imap::Imap;
 use axigen_core::service::{Context, Peer, Service};
 use axigen_core::settings::{ListenerSettings, TlsMode};
@@ -53,6 +53,7 @@ impl Line {
             listener: Arc::new(listener),
             stop: stopped,
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             bans: None,
         };
         let service = Imap::new(context.clone());

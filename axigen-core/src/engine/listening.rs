@@ -472,10 +472,12 @@ fn way(
             "{name} cannot begin with TLS on {address}: there is no certificate"
         )));
     }
+    let write_timeout = of.write_timeout.unwrap_or(settings.write_timeout).0;
     Ok(Way {
         settings: Arc::new(of),
         tls,
         handshake_timeout: settings.tls.handshake_timeout.0,
+        write_timeout,
     })
 }
 

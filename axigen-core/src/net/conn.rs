@@ -41,7 +41,8 @@ pub const UNSENT_LOW: usize = 64 * 1024;
 /// A service that streams bodies lets so many bytes come together before it flushes: a write
 /// wakes the peer, which costs as much as copying a hundred kilobytes.
 pub const STREAMED: usize = 192 * 1024;
-/// Longest wait for a peer that does not read what is streamed to it.
+/// Longest wait for a peer that reads nothing of what it is sent, where nothing else
+/// is said.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait for one more of the last bytes of a closing connection to leave. A
 /// peer that reads slowly gets them all, if that takes no longer than
@@ -84,6 +85,7 @@ pub struct Conn<S: Session> {
     /// Our side is closed; so many bytes were thrown away since.
     lingering: Option<usize>,
     handshake_timeout: Duration,
+    write_timeout: Duration,
     /// Whose faults count.
     watched: Option<Watched>,
 }
@@ -143,6 +145,13 @@ impl<S: Session> Conn<S> {
         if let Transport::Handshake(_, deadline) = &mut self.transport {
             *deadline = Instant::now() + timeout;
         }
+        self
+    }
+
+    /// The same with a longest wait of its own for a peer that reads nothing.
+    #[must_use]
+    pub fn write_timeout(mut self, timeout: Duration) -> Conn<S> {
+        self.write_timeout = timeout;
         self
     }
 
@@ -214,6 +223,7 @@ impl<S: Session> Conn<S> {
             closing: None,
             lingering: None,
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
             watched: None,
         }
     }
@@ -249,10 +259,11 @@ impl<S: Session> Conn<S> {
     /// can stream a large answer piece by piece. Reads nothing.
     ///
     /// # Errors
-    /// A failure of the stream; a peer that does not read for [`WRITE_TIMEOUT`].
+    /// A failure of the stream; a peer that reads nothing for as long as
+    /// [`write_timeout`](Conn::write_timeout) says.
     pub async fn flush(&mut self) -> io::Result<()> {
         self.drain_session()?;
-        self.send_down_to(UNSENT_LOW, WRITE_TIMEOUT).await
+        self.send_down_to(UNSENT_LOW).await
     }
 
     /// Sends all there is to send, for a service that will be busy for a while
@@ -262,7 +273,7 @@ impl<S: Session> Conn<S> {
     /// As [`flush`](Conn::flush).
     pub async fn flush_all(&mut self) -> io::Result<()> {
         self.drain_session()?;
-        self.send_down_to(0, WRITE_TIMEOUT).await
+        self.send_down_to(0).await
     }
 
     /// Takes what the session wants to transmit, up to its next wait. Events
@@ -279,14 +290,15 @@ impl<S: Session> Conn<S> {
         }
     }
 
-    async fn send_down_to(&mut self, low: usize, timeout: Duration) -> io::Result<()> {
+    async fn send_down_to(&mut self, low: usize) -> io::Result<()> {
+        let most = self.write_timeout;
         while self.unsent_bytes > low || (low == 0 && self.unflushed) {
             // Any progress starts the clock anew.
             let progress = poll_fn(|cx| match self.unsent_bytes {
                 0 => self.poll_flush(cx),
                 _ => self.poll_send(cx),
             });
-            match tokio::time::timeout(timeout, progress).await {
+            match tokio::time::timeout(most, progress).await {
                 Ok(sent) => sent?,
                 Err(_) => {
                     return Err(io::Error::new(
@@ -432,14 +444,18 @@ impl<S: Session> Conn<S> {
                 Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(_)) => self.peer_gone(),
                 Poll::Pending => {
-                    let deadline = *self
-                        .stalled
-                        .get_or_insert_with(|| Instant::now() + WRITE_TIMEOUT);
+                    let timeout = self.write_timeout;
+                    let deadline = *self.stalled.get_or_insert_with(|| Instant::now() + timeout);
                     if !self.poll_timer(cx, Some(deadline)) {
                         return Poll::Pending;
                     }
                     self.timer = None;
                     self.close = Some(Close::TimedOut);
+                    // Last words would not be read either.
+                    self.unsent.clear();
+                    self.unsent_bytes = 0;
+                    self.unflushed = false;
+                    self.transport = Transport::Closed;
                     break;
                 }
             }

@@ -32,6 +32,7 @@ pub(crate) struct Way {
     pub(crate) settings: Arc<ListenerSettings>,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) handshake_timeout: Duration,
+    pub(crate) write_timeout: Duration,
 }
 
 impl Door {
@@ -223,6 +224,7 @@ fn peer(way: &Way, house: &House, addr: SocketAddr, local: Option<SocketAddr>) -
         tls: way.tls.clone(),
         listener: way.settings.clone(),
         handshake_timeout: way.handshake_timeout,
+        write_timeout: way.write_timeout,
         bans: Some(house.bans.clone()),
         stop: house.stop.clone(),
     }

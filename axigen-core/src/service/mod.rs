@@ -61,6 +61,8 @@ pub struct Peer {
     pub listener: Arc<ListenerSettings>,
     /// Longest TLS handshake.
     pub handshake_timeout: Duration,
+    /// Longest wait for a peer that reads nothing of what it is sent.
+    pub write_timeout: Duration,
     /// Who pays for faults, and how; nobody without it.
     pub bans: Option<Bans>,
     /// Turns true when the server shuts down.
@@ -80,7 +82,9 @@ impl Peer {
             (true, tls) => Conn::server_tls(stream, session, tls?),
             (false, tls) => Conn::server(stream, session, tls),
         };
-        let conn = conn.handshake_timeout(self.handshake_timeout);
+        let conn = conn
+            .handshake_timeout(self.handshake_timeout)
+            .write_timeout(self.write_timeout);
         Some(match &self.bans {
             Some(bans) => conn.watched(bans.clone(), self.addr.ip()),
             None => conn,

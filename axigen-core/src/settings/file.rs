@@ -575,6 +575,14 @@ mod tests {
                 "line 8: imap.listeners.idle_timeout: it must be more than no time",
             ),
             (
+                with("imap", &format!("{open}write_timeout = \"0s\"\n")),
+                "line 8: imap.listeners.write_timeout: it must be more than no time",
+            ),
+            (
+                format!("write_timeout = \"0s\"\n{}", with("imap", open)),
+                "line 1: write_timeout: it must be more than no time",
+            ),
+            (
                 with("imap", &format!("{open}proxy.timeout = \"0s\"\n")),
                 "line 8: imap.listeners.proxy.timeout: it must be more than no time",
             ),

@@ -233,6 +233,11 @@ pub struct ListenerSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(example = "5m")]
     pub idle_timeout: Option<Span>,
+    /// Longest wait here for a peer that reads nothing, instead of the server's
+    /// write_timeout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(example = "5m")]
+    pub write_timeout: Option<Span>,
     /// Limits on connections.
     #[serde(default)]
     pub limits: ConnectionLimits,
@@ -281,6 +286,7 @@ impl ListenerSettings {
             plaintext_login: false,
             client_authorities: PathBuf::new(),
             idle_timeout: None,
+            write_timeout: None,
             limits: ConnectionLimits::default(),
             proxy: ProxySettings::default(),
             certificates: Vec::new(),

@@ -31,6 +31,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::net::conn::WRITE_TIMEOUT;
+
 pub use access::{AccessRule, Action, ConnectionLimits, Peers, default_connection_limits};
 pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
 pub use control::ControlSettings;
@@ -68,6 +70,9 @@ pub struct Settings {
     pub threads: usize,
     /// How long a shutdown waits for commands in flight.
     pub shutdown_timeout: Span,
+    /// Longest wait for a peer that reads nothing of what it is sent: then its
+    /// connection is closed. Whatever it reads begins the time anew.
+    pub write_timeout: Span,
     /// The certificate and its key.
     pub tls: TlsSettings,
     /// What accounts inherit when neither they, their class nor their domain set it.
@@ -112,6 +117,7 @@ impl Default for Settings {
             in_flight: Size(512 * 1024 * 1024),
             threads: 0,
             shutdown_timeout: Span(std::time::Duration::from_secs(10)),
+            write_timeout: Span(WRITE_TIMEOUT),
             tls: TlsSettings::default(),
             accounts: AccountSettings::default(),
             store: StoreSettings::default(),

@@ -215,6 +215,11 @@ async fn a_service_that_streams_is_not_held_by_a_peer_that_does_not_read() {
     let error = conn.flush().await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     assert!(start.elapsed() >= WRITE_TIMEOUT);
+    let mut conn = conn.write_timeout(Duration::from_secs(2));
+    let start = tokio::time::Instant::now();
+    let error = conn.flush().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    assert!(start.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
@@ -520,21 +525,45 @@ impl Session for Talkative {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_asks_and_does_not_read_fills_no_memory() {
-    let (mut peer, ours) = tokio::io::duplex(4096);
-    let mut conn = Conn::server(Stream::new(ours), Talkative::default(), None);
+/// A peer that is waited for so long when it reads nothing; and how it ended.
+fn stuck(wait: Duration) -> (DuplexStream, tokio::task::JoinHandle<Conn<Talkative>>) {
+    let (peer, ours) = tokio::io::duplex(4096);
+    let conn = Conn::server(Stream::new(ours), Talkative::default(), None);
+    let mut conn = conn.write_timeout(wait);
     let serving = tokio::spawn(async move {
         assert_eq!(conn.next().await.unwrap(), None);
         conn
     });
+    (peer, serving)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_asks_and_does_not_read_fills_no_memory() {
+    let (mut peer, serving) = stuck(WRITE_TIMEOUT);
+    let begun = tokio::time::Instant::now();
     // What fits into the pipe is read, and is more than may be answered.
-    let asked = tokio::time::timeout(WRITE_TIMEOUT / 2, peer.write_all(&[b'?'; 20_000])).await;
+    let asked = timeout(WRITE_TIMEOUT / 2, peer.write_all(&[b'?'; 20_000])).await;
     assert!(asked.is_err(), "no more is read");
     let conn = serving.await.unwrap();
+    // Nobody waits until its last words are read.
+    let took = begun.elapsed();
+    assert!(took < WRITE_TIMEOUT + Duration::from_secs(1), "{took:?}");
     assert_eq!(conn.close_reason(), Some(Close::TimedOut));
     assert!(conn.session.said < conn.session.asked);
-    assert!(conn.unsent_bytes <= UNSENT_HIGH + 1024);
+    assert_eq!(conn.unsent_bytes, 0);
+}
+
+#[tokio::test]
+async fn whatever_a_peer_reads_begins_its_time_anew() {
+    let wait = Duration::from_millis(400);
+    let (mut peer, serving) = stuck(wait);
+    let begun = Instant::now();
+    let asked = timeout(wait / 2, peer.write_all(&[b'?'; 20_000])).await;
+    assert!(asked.is_err(), "no more is read");
+    peer.read_exact(&mut [0; 64]).await.unwrap();
+    let conn = serving.await.unwrap();
+    assert!(begun.elapsed() >= wait * 3 / 2);
+    assert_eq!(conn.close_reason(), Some(Close::TimedOut));
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ async fn start(tls: TlsMode, connections: u32, panics: bool) -> Running {
         settings: Arc::new(settings),
         tls: None,
         handshake_timeout: Duration::from_secs(5),
+        write_timeout: Duration::from_secs(5),
     };
     let house = House {
         service: Arc::new(Greeter { panics }),

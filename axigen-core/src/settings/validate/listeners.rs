@@ -21,6 +21,12 @@ pub(super) fn listeners(settings: &Settings, given: bool, problems: &mut Vec<Pro
     certificate(settings, problems);
     access("rules", &settings.rules, problems);
     limits("limits", &settings.limits, problems);
+    if settings.write_timeout.0.is_zero() {
+        problems.push(Problem::new(
+            "write_timeout",
+            "it must be more than no time",
+        ));
+    }
     let mut taken = HashMap::new();
     for (name, common) in settings.services() {
         threads(&format!("{name}.threads"), common.threads, problems);
@@ -82,8 +88,13 @@ fn listener(
             format!("{address} has no TLS, but certificates or tls_minimum are set"),
         );
     }
-    if of.idle_timeout.is_some_and(|span| span.0.is_zero()) {
-        wrong("idle_timeout", "it must be more than no time".to_owned());
+    for (option, span) in [
+        ("idle_timeout", of.idle_timeout),
+        ("write_timeout", of.write_timeout),
+    ] {
+        if span.is_some_and(|span| span.0.is_zero()) {
+            wrong(option, "it must be more than no time".to_owned());
+        }
     }
     certificates(&format!("{place}.certificates"), &of.certificates, problems);
     proxy(&format!("{place}.proxy"), &of.proxy, problems);
