@@ -4,8 +4,9 @@
 //! Two threads of its own form the pipeline of a write: the first takes all
 //! blobs that wait, has them appended and synced once; the second takes all
 //! batches that wait, has them resolved, written and synced once. One works on
-//! the next group while the other syncs this one. There are no timers: a group
-//! is whatever came while the last one was on its way to the disk.
+//! the next group while the other syncs this one. A group is whatever came while
+//! the last one was on its way to the disk; nothing waits for a timer but what
+//! says that it has the time ([`Store::commit_patiently`]).
 
 mod adopt;
 mod backup;
@@ -354,12 +355,29 @@ impl Store {
     /// done. After [`Error::Poisoned`] and [`Error::Io`] it may or may not be
     /// found after the next opening, but never in part.
     pub async fn commit(&self, batch: Batch) -> Result<Commit> {
+        let (request, bytes) = self.request(batch)?;
+        self.inner.commits.ask(request, bytes).await
+    }
+
+    /// The same for a batch that nobody waits for: it waits a moment, two
+    /// milliseconds at most, for another one to share its sync with. As durable as
+    /// any other once this is `Ok`.
+    ///
+    /// # Errors
+    /// As [`commit`](Store::commit).
+    pub async fn commit_patiently(&self, batch: Batch) -> Result<Commit> {
+        let (request, bytes) = self.request(batch)?;
+        self.inner.commits.ask_patiently(request, bytes).await
+    }
+
+    /// A batch on its way, and its bytes.
+    fn request(&self, batch: Batch) -> Result<(Request, usize)> {
         let shared = &self.inner.shared;
         shared.health.writable()?;
         let mut request = Request::from(batch);
         request.fresh = shared.fresh(&request.batch);
         let bytes = check::request(&request, &shared.limits)?;
-        self.inner.commits.ask(request, bytes).await
+        Ok((request, bytes))
     }
 
     /// The account's last sequence number, 0 before the first change.

@@ -135,11 +135,13 @@ impl<T: Send + 'static, R: Send + 'static> Line<T, R> {
         if let Err(error) = self.health.unpoisoned() {
             return answer(replies, &error);
         }
+        let since = Instant::now();
         *self.flight.lock() = Flight {
-            since: Some(Instant::now()),
+            since: Some(since),
             replies,
         };
         let results = work(items);
+        self.queue.took(since.elapsed());
         let replies = {
             let mut flight = self.flight.lock();
             flight.since = None;
@@ -164,9 +166,18 @@ impl<T: Send + 'static, R: Send + 'static> Line<T, R> {
 
     /// Has an item worked on. It is, even if the caller stops waiting.
     pub(super) async fn ask(&self, item: T, bytes: usize) -> Result<R> {
+        self.push(item, bytes, false).await
+    }
+
+    /// The same, of an item that waits a moment for others to be worked on with.
+    pub(super) async fn ask_patiently(&self, item: T, bytes: usize) -> Result<R> {
+        self.push(item, bytes, true).await
+    }
+
+    async fn push(&self, item: T, bytes: usize, patient: bool) -> Result<R> {
         let (reply, answer) = oneshot::channel();
         self.queue
-            .push((item, reply), bytes)
+            .push((item, reply), bytes, patient)
             .map_err(|_| self.health.gone())?;
         answer.await.unwrap_or_else(|_| Err(self.health.gone()))
     }
