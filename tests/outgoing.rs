@@ -223,3 +223,103 @@ async fn a_full_mailbox_gets_notices() {
     until(async || here.inbox().await.len() == 1).await;
     assert_eq!(here.queued().await, 0);
 }
+
+/// Another route, while a message waits: the next try goes there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_change_while_mail_waits() {
+    let clock = noon();
+    let (pair_here, there) = pair(&clock).await;
+    let door = there.engine.addresses("smtp_in")[0];
+    drop(pair_here);
+    // Nobody listens there.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = closed.local_addr().unwrap();
+    drop(closed);
+    let by = |to: std::net::SocketAddr, more: &str| {
+        let text = format!(
+            "hostname = \"mail.here.test\"\n[smtp_out]\nenable = true\n{more}\n\
+             [[smtp_out.routes]]\ndomains = [\"there.test\"]\nto = \"smtp://{to}\"\n"
+        );
+        axigen_core::settings::parse(&text).unwrap()
+    };
+    let here = Server::new(by(dead, ""), ZONE, &clock, "ann@here.test").await;
+    let engine = &here.engine;
+    engine.start().await.unwrap();
+    assert_eq!(here.send("bob@there.test").await, Outcome::Queued);
+    let entry = async || {
+        let listing = engine.queue().list(&Default::default(), None, 9).await;
+        listing.unwrap().entries.pop().map(|at| at.entry)
+    };
+    until(async || entry().await.is_some_and(|entry| entry.attempts == 1)).await;
+    assert_eq!(entry().await.unwrap().lane, format!("=smtp://{dead}"));
+
+    engine.apply(by(door, "")).await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    until(async || there.inbox().await.len() == 1).await;
+    until(async || here.queued().await == 0).await;
+    assert_eq!(engine.running(), ["smtp_out"]);
+
+    // The schedule, and who is told of a delay.
+    engine
+        .apply(by(
+            dead,
+            "expire = \"1h\"\nretry = [\"1m\"]\ntell_delay = \"10m\"",
+        ))
+        .await
+        .unwrap();
+    assert_eq!(here.send("bob@there.test").await, Outcome::Queued);
+    until(async || entry().await.is_some_and(|entry| entry.attempts == 1)).await;
+    clock.advance(Duration::from_secs(601));
+    until(async || here.inbox().await.len() == 1).await;
+    clock.advance(Duration::from_secs(3600));
+    until(async || here.inbox().await.len() == 2).await;
+    assert_eq!(here.queued().await, 0);
+    let text = here.inbox().await.pop().unwrap();
+    assert!(text.contains("Status: 5.4.7\r\n"), "{text}");
+
+    // What cannot be is told, and changes nothing.
+    let mut wrong = by(door, "");
+    wrong.smtp_out.authorities = "/nowhere/authorities.pem".into();
+    let error = engine.apply(wrong).await.unwrap_err();
+    assert!(
+        error.to_string().contains("smtp_out.authorities"),
+        "{error}"
+    );
+    let mut nobodys = by(door, "");
+    nobodys.smtp_out.routes[0].to = "transport:fax".parse().unwrap();
+    let error = engine.apply(nobodys).await.unwrap_err();
+    assert!(error.to_string().contains("the transport fax"), "{error}");
+    for (text, option) in [
+        ("directory = \"elsewhere\"\n", "directory"),
+        ("[store]\nengine = \"redb\"\n", "store.engine"),
+    ] {
+        let other = axigen_core::settings::parse(text).unwrap();
+        let mut settings = by(door, "");
+        settings.directory = other.directory;
+        settings.store = other.store;
+        let said = engine.apply(settings).await.unwrap_err().to_string();
+        assert!(
+            said.contains(&format!("{option}: it cannot be changed")),
+            "{said}"
+        );
+    }
+    // The way is still the old one.
+    assert_eq!(here.send("bob@there.test").await, Outcome::Queued);
+    assert_eq!(entry().await.unwrap().lane, format!("=smtp://{dead}"));
+
+    // Switched off, nothing is sent or taken; on again, it goes on.
+    let mut off = by(door, "");
+    off.smtp_out.enable = false;
+    engine.apply(off).await.unwrap();
+    assert!(engine.running().is_empty());
+    let refused = engine
+        .delivery()
+        .accept(Some(("bob", "there.test")), true, None)
+        .await;
+    assert_eq!(refused, Err(axigen_core::delivery::Refused::NoOutgoing));
+    engine.apply(by(door, "")).await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    until(async || there.inbox().await.len() == 2).await;
+    engine.shutdown().await.unwrap();
+    there.engine.shutdown().await.unwrap();
+}

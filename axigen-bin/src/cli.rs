@@ -114,6 +114,10 @@ pub(crate) struct DnsRecords {
     /// The domain
     #[arg(value_name = "DOMAIN")]
     pub(crate) domain: String,
+    /// A name of this server that takes the domain's mail, instead of its hostname; may be
+    /// given several times, the preferred first
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Vec<String>,
     /// Another address of this server, as the world sees it; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Vec<std::net::IpAddr>,

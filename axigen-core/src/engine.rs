@@ -3,6 +3,7 @@
 //! Nothing is global. An application may run several engines; it may bind the
 //! sockets itself and hand them in.
 
+mod changes;
 mod listening;
 
 use std::collections::HashMap;
@@ -34,7 +35,7 @@ use crate::search::feed::{Feeder, Feeding};
 use crate::service::imap::Imap;
 use crate::service::pop3::Pop3;
 use crate::service::smtp_in::SmtpIn;
-use crate::service::smtp_out::SmtpOut;
+use crate::service::smtp_out::{Prepared, SmtpOut};
 use crate::service::{Context, InFlight, Service};
 use crate::settings::{ListenAddress, ListenerSettings, Settings, TlsMode};
 
@@ -148,29 +149,19 @@ impl Builder {
         let mailboxes =
             Mailboxes::with_options(self.store.clone(), self.settings.mailboxes.options());
         let directory = Directory::new(self.store.clone(), mailboxes.clone())?;
-        let defaults = self.settings.accounts.clone();
-        let mut delivery = Delivery::new(
+        let outgoing = Outgoing {
+            queue: Queue::new(self.store.clone(), self.clock.clone()),
+            routes: Arc::new(ArcSwap::from_pointee(Routes::of(&self.settings))),
+        };
+        let delivery = Delivery::new(
             mailboxes.clone(),
             directory.clone(),
             self.filters.clone(),
-            defaults,
+            self.settings.accounts.clone(),
         )
-        .with_clock(self.clock.clone());
-        let (smtp_out, hostname) = (&self.settings.smtp_out, &self.settings.hostname);
-        let outgoing = Outgoing {
-            queue: Queue::new(self.store.clone(), self.clock.clone()),
-            routes: Arc::new(ArcSwap::from_pointee(Routes::new(
-                smtp_out.clone(),
-                hostname,
-            ))),
-            hostname: hostname.as_str().into(),
-        };
-        if smtp_out.enable {
-            delivery = delivery.with_outgoing(outgoing.clone());
-        }
-        if !smtp_out.tls_reports.receive.is_empty() {
-            delivery = delivery.with_reports_to(&smtp_out.tls_reports.receive);
-        }
+        .with_clock(self.clock.clone())
+        .with_outgoing(outgoing.clone());
+        delivery.adopt(&self.settings);
         let search = match self.store.directory() {
             Some(dir) => SearchIndex::open(&dir.join("search"), self.settings.search.clone()),
             None => SearchIndex::off(),
@@ -207,6 +198,12 @@ impl Builder {
             }),
         })
     }
+}
+
+/// SMTP Outgoing, which can be started: nothing about it can fail any more.
+struct Sending {
+    service: Prepared,
+    entry: Running,
 }
 
 /// A mail server. Cheap to clone; all clones are one server.
@@ -309,7 +306,10 @@ impl Engine {
             }
         }
         let sending = match settings.smtp_out.enable {
-            true => Some(self.sending()?),
+            true => {
+                self.may_start(SMTP_OUT)?;
+                Some(self.sending(&settings)?)
+            }
             false => None,
         };
         if settings.control.enable && self.inner.store.directory().is_some() {
@@ -357,11 +357,9 @@ impl Engine {
         Ok(())
     }
 
-    /// SMTP Outgoing, ready to be started.
-    fn sending(&self) -> Result<SmtpOut, Error> {
-        self.may_start(SMTP_OUT)?;
+    /// SMTP Outgoing by these settings, ready to be started.
+    fn sending(&self, settings: &Settings) -> Result<Sending, Error> {
         let inner = &self.inner;
-        let settings = self.settings();
         if !settings.smtp_out.enable {
             return Err(Error::Service(
                 "smtp_out is not enabled in the settings: no mail was accepted for it".into(),
@@ -375,27 +373,33 @@ impl Engine {
             }
         };
         let context = &inner.context;
-        SmtpOut::new(
-            &inner.outgoing,
+        let service = SmtpOut::prepare(
+            inner.outgoing.queue.clone(),
+            Routes::of(settings),
             context.delivery.clone(),
             context.filters.clone(),
             resolver,
             inner.https.clone(),
             inner.transports.clone(),
-        )
+        )?;
+        Ok(Sending {
+            service,
+            entry: Running::new(SMTP_OUT, settings.smtp_out.threads)?,
+        })
     }
 
-    fn start_sending(&self, service: SmtpOut) -> Result<(), Error> {
+    fn start_sending(&self, sending: Sending) -> Result<(), Error> {
         let settings = self.settings();
         let shared = Handle::try_current().map_err(std::io::Error::other)?;
-        let mut entry = Running::new(SMTP_OUT, settings.smtp_out.threads)?;
+        let Sending { service, mut entry } = sending;
         let runtime = match &entry.runtime {
             Some(runtime) => runtime.handle().clone(),
             None => shared,
         };
         let stop = entry.stop.subscribe();
         let grace = settings.shutdown_timeout.0;
-        entry.tasks.push(runtime.spawn(service.run(stop, grace)));
+        let task = service().run(stop, grace);
+        entry.tasks.push(runtime.spawn(task));
         self.inner.running.lock().insert(SMTP_OUT, entry);
         tracing::info!(service = SMTP_OUT, "sending");
         Ok(())
@@ -408,11 +412,11 @@ impl Engine {
     /// [`Error::Service`] if it runs already, or for a name that is none of
     /// [`SERVICES`]; [`Error::Bind`].
     pub async fn start_service(&self, name: &str) -> Result<(), Error> {
-        if name == SMTP_OUT {
-            let sending = self.sending()?;
-            return self.start_sending(sending);
-        }
         let _changing = self.inner.changing.lock().await;
+        if name == SMTP_OUT {
+            self.may_start(SMTP_OUT)?;
+            return self.start_sending(self.sending(&self.settings())?);
+        }
         self.inner.context.bans.load().await?;
         let settings = self.settings();
         let service = self.service(name)?;

@@ -5,6 +5,7 @@
 mod banned;
 mod changes;
 mod proxies;
+mod rebound;
 mod secured;
 
 use axigen_tests::doors as world;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use axigen_core::settings::{CertificateSettings, Settings, TlsMode, TlsVersion};
 use axigen_tests::any_certificate::{any_certificate, any_certificate_with};
-use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ProtocolVersion, SupportedProtocolVersion};
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,12 +15,12 @@ use tokio_rustls::client::TlsStream;
 use crate::world::{Client, World, plain, world};
 
 /// A certificate for names, signed by itself, and its files.
-struct Made {
-    der: CertificateDer<'static>,
-    files: CertificateSettings,
+pub(crate) struct Made {
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) files: CertificateSettings,
 }
 
-fn make(dir: &Path, file: &str, names: &[&str]) -> Made {
+pub(crate) fn make(dir: &Path, file: &str, names: &[&str]) -> Made {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let (certificate, key) = (
@@ -180,6 +180,58 @@ async fn versions_for_all_and_for_one() {
             }
         }
     }
+}
+
+/// The newest version is a policy as well: for all, for one listener, and changed
+/// while it runs.
+#[tokio::test]
+async fn no_newer_than_this() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = make(dir.path(), "first", &["mail.example.org"]);
+    let world = world(|settings| {
+        secured(settings, &first);
+        settings.tls.maximum = TlsVersion::V1_2;
+        let mut listener = settings.imap.common.listeners[0].clone();
+        listener.tls_maximum = Some(TlsVersion::V1_3);
+        settings.imap.common.listeners.push(listener.clone());
+        listener.tls_minimum = Some(TlsVersion::V1_3);
+        settings.imap.common.listeners.push(listener);
+    })
+    .await;
+    // What the server takes of a client that speaks these.
+    let taken = async |listener: usize, versions: &[&'static SupportedProtocolVersion]| {
+        let address = world.engine.addresses("imap")[listener];
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let client = Arc::new(any_certificate_with(versions));
+        let stream = handshake(tcp, "mail.example.org", client).await.ok()?;
+        stream.get_ref().1.protocol_version()
+    };
+    let (old, new) = (ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3);
+    for (listener, of_old, of_new, of_both) in [
+        (0, Some(old), None, Some(old)),
+        (1, Some(old), Some(new), Some(new)),
+        (2, None, Some(new), Some(new)),
+    ] {
+        assert_eq!(taken(listener, &[&TLS12]).await, of_old, "{listener}");
+        assert_eq!(taken(listener, &[&TLS13]).await, of_new, "{listener}");
+        let both = taken(listener, &[&TLS12, &TLS13]).await;
+        assert_eq!(both, of_both, "{listener}");
+    }
+    world
+        .change(|settings| settings.tls.maximum = TlsVersion::V1_3)
+        .await
+        .unwrap();
+    assert_eq!(taken(0, &[&TLS12, &TLS13]).await, Some(new));
+    let error = world
+        .change(|settings| {
+            settings.tls.maximum = TlsVersion::V1_2;
+            settings.imap.common.listeners[2].tls_maximum = None;
+        })
+        .await
+        .unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("imap.listeners.tls_minimum"), "{said}");
+    assert_eq!(taken(0, &[&TLS12, &TLS13]).await, Some(new));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axigen_core::dns::system::Options;
 use axigen_core::dns::{Error, Mx, Resolver, SystemResolver};
-use axigen_core::settings::{DnsSettings, Settings, TlsPolicy};
+use axigen_core::settings::{DnsSettings, Settings, Span, TlsPolicy};
 use axigen_core::store::Store;
 use tokio::net::UdpSocket;
 
@@ -195,6 +195,43 @@ async fn mail_by_what_a_real_server_says() {
     assert!(said.contains("DNS proves no TLSA record"), "{said}");
     sender.send("bob@bogus").await;
     until(async || sender.attempts().await == 2).await;
+    assert_eq!(host.arrived().len(), 1);
+    sender.engine.shutdown().await.unwrap();
+}
+
+/// Another DNS server from now on: mail that waited for the first is sent by what
+/// it says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_change_while_mail_waits() {
+    let authority = Authority::new();
+    let host = Host::start(Offers::default()).await;
+    let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let server = NameServer::start(dir.path(), SIGNED, BOGUS, PLAIN, "").await;
+    let mut settings = Settings {
+        hostname: "mail.here.test".into(),
+        dns: DnsSettings {
+            servers: vec![silent.local_addr().unwrap()],
+            trust_anchors: server.anchors.clone(),
+            timeout: Span(Duration::from_millis(200)),
+            attempts: 1,
+            ..DnsSettings::default()
+        },
+        ..Settings::default()
+    };
+    settings.smtp_out.enable = true;
+    settings.smtp_out.mx_port = host.address.port();
+    settings.smtp_out.authorities = authority.file();
+    let clock = noon();
+    let store = Store::memory().await.unwrap();
+    let sender = Sender::start(store, settings.clone(), &clock, |builder| builder).await;
+    sender.send("bob@plain").await;
+    let said = sender.waits().await;
+    assert!(said.contains("DNS does not answer"), "{said}");
+    settings.dns.servers = vec![server.address];
+    sender.engine.apply(settings).await.unwrap();
+    clock.advance(Duration::from_secs(600));
+    until(async || sender.empty().await).await;
     assert_eq!(host.arrived().len(), 1);
     sender.engine.shutdown().await.unwrap();
 }

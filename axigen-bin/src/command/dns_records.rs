@@ -11,7 +11,7 @@ pub(crate) fn run(options: &DnsRecords) -> Result<(), Failure> {
         None => options.config.config.clone(),
     };
     let settings = super::load(&file)?;
-    let made = records::of_domain(&settings, &options.domain, &options.address);
+    let made = records::of_domain(&settings, &options.domain, &options.host, &options.address);
     let text = made.map_err(|error| Failure::new(error.to_string()))?;
     super::say(text.trim_end());
     Ok(())

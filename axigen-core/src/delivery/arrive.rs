@@ -22,7 +22,7 @@ impl Delivery {
         entry: &Entry,
         row: &Bytes,
     ) -> queue::Result<Result<Outcome, Refused>> {
-        let (Some(outgoing), Some(recipient)) = (&self.outgoing, entry.recipients.first()) else {
+        let (Some(outgoing), Some(recipient)) = (self.outgoing(), entry.recipients.first()) else {
             return Err(queue::Error::NotFound(id));
         };
         let (local, domain) = recipient.address.rsplit_once('@').unwrap_or_default();

@@ -51,7 +51,7 @@ impl Delivery {
     /// [`queue::Error::NotFound`], [`queue::Error::Busy`], [`queue::Error::Store`];
     /// [`queue::Error::NotSending`] where mail does not go out at all.
     pub async fn bounce(&self, id: EntryId, why: Option<&str>) -> queue::Result<Entry> {
-        let outgoing = self.outgoing.as_ref().ok_or(queue::Error::NotSending)?;
+        let outgoing = self.outgoing().ok_or(queue::Error::NotSending)?;
         let queue = &outgoing.queue;
         let claim = queue.take(id)?;
         let (entry, row) = queue.read(id).await?;
@@ -222,12 +222,14 @@ impl Delivery {
         whole: Option<u64>,
     ) -> (Bytes, Envelope) {
         let now = outgoing.queue.clock().now();
+        let routes = outgoing.routes.load();
+        let hostname = routes.hostname();
         let id = crate::service::smtp_in::message_id();
         // RFC 8689 §5: what is said of a message that requires TLS requires it too, and
         // returns none of its content.
         let whole = whole.filter(|_| !entry.require_tls);
         let notice = Notice {
-            hostname: &outgoing.hostname,
+            hostname,
             id: &id,
             now,
             entry,
@@ -237,7 +239,7 @@ impl Delivery {
         };
         let trace = format!(
             "Return-Path: <>\r\nReceived: by {} id {id};\r\n\t{}\r\n",
-            outgoing.hostname,
+            hostname,
             date(now)
         );
         let own = trace.find("\r\n").map_or(0, |end| end + 2);

@@ -8,7 +8,7 @@ use super::headers::tls_optional;
 use super::{Accepted, Delivery, Outgoing};
 use crate::directory;
 use crate::mailbox::Quota;
-use crate::queue::entry::{Action, Body, By, Entry, Fate, Notices, Notify, Recipient, Said};
+use crate::queue::entry::{Action, Body, By, Entry, Fate, Hold, Notices, Notify, Recipient, Said};
 use crate::queue::route::HERE;
 
 /// What is known of a message beside its bytes.
@@ -36,6 +36,8 @@ pub struct Envelope {
     pub priority: i8,
     /// Not to be sent before (RFC 4865).
     pub not_before: Option<Timestamp>,
+    /// The account whose limits count for what is held.
+    pub holder: Option<AccountId>,
     /// By when it must be there (RFC 2852).
     pub by: Option<By>,
     /// The account that wants a copy of what it sent, and what it may hold.
@@ -172,6 +174,10 @@ impl Envelope {
             tls_optional: !self.require_tls && tls_optional(raw),
             priority: self.priority,
             by: self.by,
+            hold: self.holder.filter(|_| due > now).map(|account| Hold {
+                account: account.0,
+                until: due,
+            }),
             owed: Vec::new(),
         }
     }

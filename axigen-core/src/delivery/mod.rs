@@ -39,7 +39,7 @@ mod ways;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use axigen_store::AccountId;
 use jiff::Timestamp;
 use srs::Srs;
@@ -53,7 +53,7 @@ use crate::queue::entry::Notify;
 use crate::queue::route::Routes;
 use crate::queue::schedule::later;
 use crate::queue::{self, Queue};
-use crate::settings::{AccountSettings, Effective, OverQuota};
+use crate::settings::{AccountSettings, Effective, OverQuota, Settings};
 use crate::transport::report::read::Reader;
 
 pub(crate) use conclude::Conclusion;
@@ -78,12 +78,12 @@ pub struct Delivery {
     directory: Directory,
     filters: Chain,
     /// What accounts inherit from the server.
-    defaults: AccountSettings,
+    defaults: Arc<ArcSwap<AccountSettings>>,
     clock: Arc<dyn Clock>,
-    /// How mail travels, if it does.
+    /// How mail travels, where the settings enable that.
     outgoing: Option<Outgoing>,
     /// Reads reports about TLS that arrive.
-    reports: Option<Reader>,
+    reports: Arc<ArcSwapOption<Reader>>,
     srs: Arc<OnceCell<Srs>>,
 }
 
@@ -92,8 +92,6 @@ pub struct Delivery {
 pub(crate) struct Outgoing {
     pub(crate) queue: Queue,
     pub(crate) routes: Arc<ArcSwap<Routes>>,
-    /// The name this server calls itself in notices.
-    pub(crate) hostname: Arc<str>,
 }
 
 /// Whether a failure may pass (RFC 3463 §2).
@@ -177,17 +175,34 @@ impl Delivery {
             mailboxes,
             directory,
             filters,
-            defaults,
+            defaults: Arc::new(ArcSwap::from_pointee(defaults)),
             clock: Arc::new(SystemClock),
             outgoing: None,
-            reports: None,
+            reports: Arc::default(),
             srs: Arc::default(),
         }
     }
 
     /// Whether notices can be sent, which what asks for them relies on.
     pub fn sends_notices(&self) -> bool {
-        self.outgoing.is_some()
+        self.outgoing().is_some()
+    }
+
+    /// How mail travels, if it does now.
+    fn outgoing(&self) -> Option<&Outgoing> {
+        let enabled = |of: &&Outgoing| of.routes.load().settings().enable;
+        self.outgoing.as_ref().filter(enabled)
+    }
+
+    /// Goes by these settings from now on, with whatever shares this.
+    pub(crate) fn adopt(&self, settings: &Settings) {
+        self.defaults.store(Arc::new(settings.accounts.clone()));
+        let receive = &settings.smtp_out.tls_reports.receive;
+        let reader = (!receive.is_empty()).then(|| Arc::new(Reader::new(receive)));
+        self.reports.store(reader);
+        if let Some(outgoing) = &self.outgoing {
+            outgoing.routes.store(Arc::new(Routes::of(settings)));
+        }
     }
 
     /// The time by which mail is held and sent.
@@ -195,10 +210,21 @@ impl Delivery {
         self.clock.now()
     }
 
+    /// How many messages, and bytes, an account has held before they go on.
+    ///
+    /// # Errors
+    /// Of the store.
+    pub(crate) async fn held_by(&self, account: AccountId) -> queue::Result<(u64, u64)> {
+        match self.outgoing() {
+            Some(outgoing) => outgoing.queue.held_by(account).await,
+            None => Ok((0, 0)),
+        }
+    }
+
     /// Sends what waits for a domain now; whether anything does. `None` for a
     /// domain that cannot be, or when nothing is sent to other hosts.
     pub(crate) async fn send_waiting(&self, domain: &str) -> Option<queue::Result<bool>> {
-        let outgoing = self.outgoing.as_ref()?;
+        let outgoing = self.outgoing()?;
         let lane = outgoing.routes.load().lane(domain).ok()?;
         let queue = &outgoing.queue;
         let waiting = match queue.is_waiting(&lane).await {
@@ -218,15 +244,10 @@ impl Delivery {
         self
     }
 
-    /// The same, and mail to other hosts is accepted from those who may send it.
+    /// The same, and while the settings of the routes enable it, mail to other hosts
+    /// is accepted from those who may send it.
     pub(crate) fn with_outgoing(mut self, outgoing: Outgoing) -> Delivery {
         self.outgoing = Some(outgoing);
-        self
-    }
-
-    /// The same, and reports about TLS to this address are read as they arrive.
-    pub(crate) fn with_reports_to(mut self, address: &str) -> Delivery {
-        self.reports = Some(Reader::new(address));
         self
     }
 
@@ -300,7 +321,7 @@ impl Delivery {
 
     /// Whom a name stands for that we have sent mail in: notices about it go there.
     async fn rewritten(&self, address: Option<(&str, &str)>) -> Result<Option<String>, Refused> {
-        let (Some(outgoing), Some((local, domain))) = (&self.outgoing, address) else {
+        let (Some(outgoing), Some((local, domain))) = (self.outgoing(), address) else {
             return Ok(None);
         };
         let now = outgoing.queue.clock().now();
@@ -369,7 +390,7 @@ impl Delivery {
 
     /// An address elsewhere, and the way there.
     fn remote(&self, address: String) -> Result<Remote, Refused> {
-        let outgoing = self.outgoing.as_ref().ok_or(Refused::NoOutgoing)?;
+        let outgoing = self.outgoing().ok_or(Refused::NoOutgoing)?;
         let (_, domain) = address.rsplit_once('@').ok_or(Refused::BadDomain)?;
         match outgoing.routes.load().lane(domain) {
             Ok(lane) => Ok(Remote { address, lane }),
@@ -406,7 +427,7 @@ impl Delivery {
         delivery: &directory::Delivery,
         size: Option<u64>,
     ) -> Result<(), Refused> {
-        let settings = delivery.settings.effective(&self.defaults);
+        let settings = delivery.settings.effective(&self.defaults.load());
         if settings
             .message_size
             .is_some_and(|most| size.unwrap_or(0) > most)

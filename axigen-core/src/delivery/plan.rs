@@ -112,7 +112,7 @@ impl Delivery {
         let outcomes = self
             .deliver_also(raw.clone(), envelope, recipients, answers, &none)
             .await;
-        if let Some(reports) = &self.reports {
+        if let Some(reports) = self.reports.load_full() {
             let each = recipients.iter().zip(&outcomes);
             let taken = each.filter(|(_, outcome)| outcome.is_taken());
             reports.delivered(&raw, taken.map(|(to, _)| to.address.as_str()));
@@ -129,7 +129,7 @@ impl Delivery {
         answers: Answers,
         also: &Also,
     ) -> Vec<Outcome> {
-        let outgoing = self.outgoing.as_ref();
+        let outgoing = self.outgoing();
         let waits = outgoing.is_some_and(|outgoing| envelope.waits(outgoing));
         let Ways {
             mut plan,
@@ -148,7 +148,7 @@ impl Delivery {
             .filter(|(to, outcome)| (waits || !to.remote.is_empty()) && outcome.is_none())
             .map(|(to, _)| to)
             .collect();
-        let senders = match &self.outgoing {
+        let senders = match outgoing {
             Some(outgoing) => {
                 let travel = travels.iter().copied();
                 match self.senders(outgoing, &envelope.sender, travel).await {
@@ -267,7 +267,7 @@ impl Delivery {
     ) -> mailbox::Result<()> {
         let raw = letter.raw;
         let alone = letter.travels.is_empty() && letter.also.ops.is_empty() && told.is_empty();
-        let outgoing = match &self.outgoing {
+        let outgoing = match self.outgoing() {
             Some(outgoing) if !alone => outgoing,
             _ => {
                 self.mailboxes.append(message.clone(), targets).await?;

@@ -173,7 +173,7 @@ impl Delivery {
         times: usize,
         room: usize,
     ) -> Decided {
-        let settings = delivery.settings.effective(&self.defaults);
+        let settings = delivery.settings.effective(&self.defaults.load());
         let only = |keeps| Decided {
             keeps: Some(keeps),
             on: None,
@@ -371,7 +371,7 @@ impl<'p> Planning<'p> {
             planned.wanted.push(at);
             return;
         }
-        let settings = delivery.settings.effective(&self.delivery.defaults);
+        let settings = delivery.settings.effective(&self.delivery.defaults.load());
         let target = Target {
             account,
             mailbox: place.unwrap_or_else(|| Place::Named(names::INBOX.into())),

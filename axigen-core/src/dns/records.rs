@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, to_ascii};
 use crate::net::tls;
-use crate::settings::Settings;
+use crate::settings::{CertificateSettings, Settings, TlsMode};
 
 /// Why there are no records.
 #[derive(Debug, thiserror::Error)]
@@ -27,29 +27,54 @@ pub enum Problem {
 }
 
 /// The records of a domain whose mail this server takes and sends: MX, addresses,
-/// SPF, MTA-STS, reports about TLS, TLSA. `more` are addresses of the server
-/// that its settings do not name. What cannot be known stands there as a comment.
+/// SPF, MTA-STS, reports about TLS, TLSA. `hosts` are the names under which the
+/// server takes the domain's mail, the preferred first; without any its own name.
+/// `more` are addresses of the server that its settings do not name. What cannot be
+/// known stands there as a comment.
 ///
 /// # Errors
 /// [`Problem`].
-pub fn of_domain(settings: &Settings, domain: &str, more: &[IpAddr]) -> Result<String, Problem> {
+pub fn of_domain(
+    settings: &Settings,
+    domain: &str,
+    hosts: &[String],
+    more: &[IpAddr],
+) -> Result<String, Problem> {
     let domain = to_ascii(domain)?;
-    let host = to_ascii(&settings.hostname)?;
+    let own = to_ascii(&settings.hostname)?;
+    let mut named = Vec::new();
+    for host in hosts {
+        let host = to_ascii(host)?;
+        if !named.contains(&host) {
+            named.push(host);
+        }
+    }
+    if named.is_empty() {
+        named.push(own.clone());
+    }
+    let hosts = named;
     let mut out = String::new();
     let mut line = |text: &str| {
         out.push_str(text);
         out.push('\n');
     };
-    line(&format!("; Records of {domain}, for mail at {host}."));
-    line(&format!("{domain}. MX 10 {host}."));
-    let addresses = addresses(settings, more);
-    for ip in &addresses {
-        line(&format!("{host}. {} {ip}", kind(ip)));
+    line(&format!(
+        "; Records of {domain}, for mail at {}.",
+        hosts.join(" and ")
+    ));
+    for (at, host) in hosts.iter().enumerate() {
+        line(&format!("{domain}. MX {} {host}.", (at + 1) * 10));
     }
-    if addresses.is_empty() {
-        line(&format!(
-            "; {host}. A or AAAA: its addresses, which the settings do not name (--address)"
-        ));
+    let addresses = addresses(settings, more);
+    for host in &hosts {
+        for ip in &addresses {
+            line(&format!("{host}. {} {ip}", kind(ip)));
+        }
+        if addresses.is_empty() {
+            line(&format!(
+                "; {host}. A or AAAA: its addresses, which the settings do not name (--address)"
+            ));
+        }
     }
     line("");
     line("; Who sends mail in the name of the domain, and of the host itself (SPF, RFC 7208).");
@@ -57,11 +82,13 @@ pub fn of_domain(settings: &Settings, domain: &str, more: &[IpAddr]) -> Result<S
         &domain,
         &format!("v=spf1 mx{} -all", senders(settings)),
     ));
-    if host != domain {
-        line(&text(&host, &format!("v=spf1 a{} -all", senders(settings))));
+    // The name that the server introduces itself with.
+    if own != domain {
+        line(&text(&own, &format!("v=spf1 a{} -all", senders(settings))));
     }
     line("");
-    let policy = format!("version: STSv1\nmode: testing\nmx: {host}\nmax_age: 604800\n");
+    let allowed: String = hosts.iter().map(|host| format!("mx: {host}\n")).collect();
+    let policy = format!("version: STSv1\nmode: testing\n{allowed}max_age: 604800\n");
     line("; Who sends mail here verifies the certificate (MTA-STS, RFC 8461). A web server shows");
     line(&format!(
         "; this as https://mta-sts.{domain}/.well-known/mta-sts.txt, of type text/plain:"
@@ -88,27 +115,48 @@ pub fn of_domain(settings: &Settings, domain: &str, more: &[IpAddr]) -> Result<S
     line("");
     line("; The key of the certificate (DANE, RFC 7672); for zones with DNSSEC only. Another key");
     line("; needs another record, a day before it is used.");
-    let Some(shown) = tls::shown(&settings.tls, &host)? else {
-        line("; TLSA: there is no certificate (tls.certificate)");
-        return Ok(out);
-    };
-    let Ok(certificate) = ParsedCertificate::try_from(&shown) else {
-        line("; TLSA: the certificate cannot be read");
-        return Ok(out);
-    };
-    let named = ServerName::try_from(host.as_str())
-        .is_ok_and(|name| verify_server_name(&certificate, &name).is_ok());
-    if !named {
-        line(&format!(
-            "; The certificate is not for {host}: MTA-STS cannot be kept with it."
-        ));
+    for host in &hosts {
+        keys_of(settings, host, &mut line)?;
     }
-    let key = certificate.subject_public_key_info();
-    line(&format!(
-        "_25._tcp.{host}. TLSA 3 1 1 {}",
-        hex(&Sha256::digest(&key))
-    ));
     Ok(out)
+}
+
+/// The keys of the certificates that whoever asks for a host is shown, by any of
+/// the listeners that take mail from other servers.
+fn keys_of(settings: &Settings, host: &str, line: &mut impl FnMut(&str)) -> Result<(), Problem> {
+    let listeners = settings.smtp_in.common.listeners.iter();
+    let secured = listeners.filter(|of| of.tls != TlsMode::None);
+    let mut lists: Vec<&[CertificateSettings]> =
+        secured.map(|of| of.certificates.as_slice()).collect();
+    if lists.is_empty() {
+        lists.push(&[]);
+    }
+    let mut keys = BTreeSet::new();
+    for own in lists {
+        let Some(shown) = tls::shown(own, &settings.tls, host)? else {
+            line(&format!(
+                "; TLSA: there is no certificate for {host} (tls.certificate)"
+            ));
+            continue;
+        };
+        let Ok(certificate) = ParsedCertificate::try_from(&shown) else {
+            line(&format!("; TLSA: the certificate of {host} cannot be read"));
+            continue;
+        };
+        let key = hex(&Sha256::digest(certificate.subject_public_key_info()));
+        let name = ServerName::try_from(host);
+        if name.is_err() || name.is_ok_and(|name| verify_server_name(&certificate, &name).is_err())
+        {
+            line(&format!(
+                "; The certificate is not for {host}: MTA-STS cannot be kept with it."
+            ));
+        }
+        // Listeners may show the same.
+        if keys.insert(key.clone()) {
+            line(&format!("_25._tcp.{host}. TLSA 3 1 1 {key}"));
+        }
+    }
+    Ok(())
 }
 
 /// Where the server is, as far as settings say.
@@ -177,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::dns::{Resolver, ZoneResolver};
-    use crate::settings::{ListenerSettings, TlsMode};
+    use crate::settings::ListenerSettings;
 
     #[tokio::test]
     async fn records_are_a_zone() {
@@ -199,7 +247,7 @@ mod tests {
         let listeners = ["192.0.2.1:25", "127.0.0.1:25", "[::]:25"].map(listener);
         settings.smtp_in.common.listeners = listeners.to_vec();
         let more = ["2001:db8::1".parse().unwrap()];
-        let text = of_domain(&settings, "Bücher.test", &more).unwrap();
+        let text = of_domain(&settings, "Bücher.test", &[], &more).unwrap();
         let zone = ZoneResolver::parse(&text).unwrap();
         let domain = "xn--bcher-kva.test";
         assert_eq!(
@@ -239,13 +287,90 @@ mod tests {
         assert!(!text.contains("is not for"));
 
         settings.hostname = "other.test".into();
-        let text = of_domain(&settings, "other.test", &[]).unwrap();
+        let text = of_domain(&settings, "other.test", &[], &[]).unwrap();
         assert!(
             text.contains("; The certificate is not for other.test"),
             "{text}"
         );
-        assert!(of_domain(&settings, "a b", &[]).is_err());
+        assert!(of_domain(&settings, "a b", &[], &[]).is_err());
         settings.tls.certificate = "/nonexistent".into();
-        assert!(of_domain(&settings, "other.test", &[]).is_err());
+        assert!(of_domain(&settings, "other.test", &[], &[]).is_err());
+    }
+
+    /// A certificate signed by itself, and its files.
+    fn made(dir: &std::path::Path, name: &str) -> (Vec<u8>, CertificateSettings) {
+        let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let (certificate, key) = (
+            dir.join(format!("{name}.pem")),
+            dir.join(format!("{name}.key")),
+        );
+        std::fs::write(&certificate, made.cert.pem()).unwrap();
+        std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let names = Vec::new();
+        let files = CertificateSettings {
+            certificate,
+            key,
+            names,
+        };
+        (made.cert.der().to_vec(), files)
+    }
+
+    /// Each host has the keys of the certificates that listeners show for it.
+    #[tokio::test]
+    async fn keys_by_name_and_by_listener() {
+        let dir = tempfile::tempdir().unwrap();
+        let [first, by_name, own, of_own] =
+            ["mx.a.test", "mx.b.test", "mx.c.test", "mx.d.test"].map(|name| made(dir.path(), name));
+        let mut settings = Settings {
+            hostname: "mx.a.test".into(),
+            ..Settings::default()
+        };
+        settings.tls.certificate = first.1.certificate.clone();
+        settings.tls.key = first.1.key.clone();
+        settings.tls.certificates = vec![by_name.1.clone()];
+        let listener = |address: &str, tls| ListenerSettings::new(address.parse().unwrap(), tls);
+        let mut other = listener("192.0.2.2:25", TlsMode::Starttls);
+        other.certificates = vec![own.1.clone(), of_own.1.clone()];
+        settings.smtp_in.common.listeners = vec![
+            listener("192.0.2.1:25", TlsMode::Starttls),
+            listener("192.0.2.3:25", TlsMode::Starttls),
+            listener("192.0.2.4:25", TlsMode::None),
+            other,
+        ];
+        let hosts = ["mx.b.test", "MX.d.test", "mx.b.test"].map(str::to_owned);
+        let text = of_domain(&settings, "b.test", &hosts, &[]).unwrap();
+        let zone = ZoneResolver::parse(&text).unwrap();
+        let mx = zone.mx("b.test").await.unwrap().records;
+        let mx: Vec<(u16, &str)> = mx.iter().map(|mx| (mx.preference, &*mx.host)).collect();
+        assert_eq!(mx, [(10, "mx.b.test"), (20, "mx.d.test")]);
+        let provider = tls::provider();
+        let now = rustls::pki_types::UnixTime::now();
+        for (host, shown, others) in [
+            // What listeners without certificates of their own show, and the one with.
+            ("mx.b.test", [&by_name, &own], [&first, &of_own]),
+            ("mx.d.test", [&first, &of_own], [&by_name, &own]),
+        ] {
+            let records = zone
+                .tlsa(&format!("_25._tcp.{host}"))
+                .await
+                .unwrap()
+                .records;
+            assert_eq!(records.len(), 2, "{text}");
+            let dane = crate::transport::dane::Dane::new(&records, &[]).unwrap();
+            let fits = |of: &(Vec<u8>, CertificateSettings)| {
+                let der = of.0.clone().into();
+                dane.verify(&provider, &der, &[], now).is_ok()
+            };
+            assert!(shown.iter().all(|of| fits(of)), "{host}: {text}");
+            assert!(!others.iter().any(|of| fits(of)), "{host}: {text}");
+        }
+        assert!(
+            text.contains("; The certificate is not for mx.b.test"),
+            "{text}"
+        );
+        assert!(
+            text.contains(";   mx: mx.b.test\n;   mx: mx.d.test\n"),
+            "{text}"
+        );
     }
 }

@@ -20,7 +20,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsConnector};
 use super::by_name::ByName;
 use super::certificate;
 use super::stream::Io;
-use crate::settings::{CertificateSettings, TlsSettings, TlsVersion};
+use crate::settings::{CertificateSettings, TlsSettings, TlsVersion, TlsVersions};
 
 /// What can be wrong with a certificate or its key.
 #[derive(Debug, thiserror::Error)]
@@ -47,17 +47,17 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A server configuration from PEM files: the chain, the server's own
-/// certificate first, and its private key. Older versions of TLS than
-/// `minimum` are refused.
+/// certificate first, and its private key. Other versions of TLS than `versions`
+/// are refused.
 ///
 /// # Errors
 /// [`Error::File`] naming the file, or [`Error::Certificate`].
 pub fn from_files(
     chain: &Path,
     key: &Path,
-    minimum: TlsVersion,
+    versions: TlsVersions,
 ) -> Result<Arc<ServerConfig>, Error> {
-    by_name((chain, key), &[], minimum)
+    by_name((chain, key), &[], versions)
 }
 
 /// A server configuration with a certificate and its key for everybody who
@@ -68,9 +68,9 @@ pub fn from_files(
 pub fn by_name(
     (chain, key): (&Path, &Path),
     more: &[CertificateSettings],
-    minimum: TlsVersion,
+    versions: TlsVersions,
 ) -> Result<Arc<ServerConfig>, Error> {
-    configured(Arc::new(named((chain, key), more)?), minimum, None)
+    configured(Arc::new(named((chain, key), more)?), versions, None)
 }
 
 fn named((chain, key): (&Path, &Path), more: &[CertificateSettings]) -> Result<ByName, Error> {
@@ -81,19 +81,24 @@ fn named((chain, key): (&Path, &Path), more: &[CertificateSettings]) -> Result<B
     Ok(all)
 }
 
-/// The certificate a client that asks for a name is shown; `None` without any.
+/// The certificate a client that asks for a name is shown by a listener with these
+/// certificates of its own, or else with the server's; `None` without any.
 ///
 /// # Errors
 /// As [`by_name`].
 pub(crate) fn shown(
+    own: &[CertificateSettings],
     settings: &TlsSettings,
     name: &str,
 ) -> Result<Option<CertificateDer<'static>>, Error> {
-    if settings.certificate.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let first = (&*settings.certificate, &*settings.key);
-    let all = named(first, &settings.certificates)?;
+    let all = match listed(own)? {
+        Some(all) => all,
+        None if settings.certificate.as_os_str().is_empty() => return Ok(None),
+        None => {
+            let first = (&*settings.certificate, &*settings.key);
+            named(first, &settings.certificates)?
+        }
+    };
     Ok(all.shown(name).cert.first().cloned())
 }
 
@@ -104,8 +109,15 @@ pub(crate) fn shown(
 /// As [`by_name`].
 pub(crate) fn of_list(
     list: &[CertificateSettings],
-    minimum: TlsVersion,
+    versions: TlsVersions,
 ) -> Result<Option<Arc<ServerConfig>>, Error> {
+    match listed(list)? {
+        Some(all) => configured(Arc::new(all), versions, None).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn listed(list: &[CertificateSettings]) -> Result<Option<ByName>, Error> {
     let Some((first, more)) = list.split_first() else {
         return Ok(None);
     };
@@ -115,7 +127,7 @@ pub(crate) fn of_list(
     for one in more {
         all.add(read(&one.certificate, &one.key)?, &one.names);
     }
-    configured(Arc::new(all), minimum, None).map(Some)
+    Ok(Some(all))
 }
 
 /// Whether a certificate and its key can be used.
@@ -149,12 +161,12 @@ pub fn self_signed(names: &[String]) -> Result<Arc<ServerConfig>, Error> {
     let key = CertifiedKey::from_der(chain, key.into(), &provider())?;
     configured(
         Arc::new(ByName::new(Arc::new(key))),
-        TlsVersion::default(),
+        TlsVersions::default(),
         None,
     )
 }
 
-/// The same server with another oldest version of TLS; with authorities in a PEM
+/// The same server with other versions of TLS; with authorities in a PEM
 /// file, it also asks clients for a certificate that one of them has signed, and
 /// takes those who have none too.
 ///
@@ -162,12 +174,12 @@ pub fn self_signed(names: &[String]) -> Result<Arc<ServerConfig>, Error> {
 /// [`Error::File`] naming the file, or [`Error::Certificate`].
 pub fn of_listener(
     server: &ServerConfig,
-    minimum: TlsVersion,
+    versions: TlsVersions,
     authorities: Option<&Path>,
 ) -> Result<Arc<ServerConfig>, Error> {
     let mut config = ServerConfig::clone(&*configured(
         server.cert_resolver.clone(),
-        minimum,
+        versions,
         authorities,
     )?);
     config.alpn_protocols.clone_from(&server.alpn_protocols);
@@ -176,11 +188,11 @@ pub fn of_listener(
 
 fn configured(
     certificates: Arc<dyn ResolvesServerCert>,
-    minimum: TlsVersion,
+    versions: TlsVersions,
     authorities: Option<&Path>,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(minimum))?;
+    let builder =
+        ServerConfig::builder_with_provider(provider()).with_protocol_versions(spoken(versions))?;
     let builder = match authorities {
         Some(authorities) => builder.with_client_cert_verifier(verifier(authorities)?),
         None => builder.with_no_client_auth(),
@@ -227,11 +239,14 @@ fn wrong(path: &Path, error: pem::Error, what: &str) -> Error {
     }
 }
 
-pub(crate) fn versions(minimum: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+/// The versions as rustls has them. A newest that is older than the oldest, which
+/// settings do not allow, is as new as that.
+pub(crate) fn spoken(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
     const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-    match minimum {
-        TlsVersion::V1_2 => BOTH,
-        TlsVersion::V1_3 => &BOTH[..1],
+    match (versions.minimum, versions.maximum) {
+        (TlsVersion::V1_2, TlsVersion::V1_3) => BOTH,
+        (TlsVersion::V1_2, TlsVersion::V1_2) => &BOTH[1..],
+        (TlsVersion::V1_3, _) => &BOTH[..1],
     }
 }
 
@@ -318,7 +333,7 @@ mod tests {
             "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n",
         );
         let missing = dir.path().join("missing.pem");
-        let try_ = |chain: &Path, key: &Path| match from_files(chain, key, TlsVersion::V1_2) {
+        let try_ = |chain: &Path, key: &Path| match from_files(chain, key, TlsVersions::default()) {
             Ok(_) => String::new(),
             Err(error) => error.to_string(),
         };

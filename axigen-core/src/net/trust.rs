@@ -11,8 +11,8 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
 };
 
-use super::tls::{Error, certificates, provider, versions};
-use crate::settings::TlsVersion;
+use super::tls::{Error, certificates, provider, spoken};
+use crate::settings::TlsVersions;
 
 /// A client that takes any certificate: it is about those who listen, not about
 /// who is at the other end (RFC 7435: some protection most of the time).
@@ -20,7 +20,7 @@ use crate::settings::TlsVersion;
 /// # Errors
 /// [`Error::Certificate`] if rustls refuses the configuration.
 pub fn anybody() -> Result<Arc<ClientConfig>, Error> {
-    let config = anybody_with(versions(TlsVersion::V1_2))?;
+    let config = anybody_with(spoken(TlsVersions::default()))?;
     Ok(Arc::new(config))
 }
 
@@ -44,7 +44,7 @@ pub fn anybody_with(versions: &[&'static SupportedProtocolVersion]) -> Result<Cl
 /// [`Error::File`] naming the file, [`Error::Certificate`].
 pub fn authorities(path: &Path) -> Result<Arc<ClientConfig>, Error> {
     let config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions(TlsVersion::V1_2))?
+        .with_protocol_versions(spoken(TlsVersions::default()))?
         .with_root_certificates(roots(path)?)
         .with_no_client_auth();
     Ok(Arc::new(config))

@@ -130,6 +130,9 @@ pub struct Entry {
     /// By when it must be there (RFC 2852).
     #[serde(default)]
     pub by: Option<By>,
+    /// For whom it is held, and until when (RFC 4865).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
     /// What its sender could not be told yet: the notice was not to be stored.
     #[serde(default)]
     pub owed: Vec<Fate>,
@@ -145,6 +148,16 @@ pub struct By {
     pub returns: bool,
     /// Whether its sender is told of each host that it goes through.
     pub trace: bool,
+}
+
+/// A message that a user has held before it goes on
+/// ([RFC 4865](https://www.rfc-editor.org/rfc/rfc4865)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The number of the account whose limits it counts for.
+    pub account: u64,
+    /// When it goes on.
+    pub until: Timestamp,
 }
 
 /// What became of a message for a recipient
@@ -398,6 +411,7 @@ pub(crate) mod tests {
             tls_optional: false,
             priority: 0,
             by: None,
+            hold: None,
             owed: Vec::new(),
         }
     }

@@ -12,6 +12,7 @@
 //! | `34 message part` | nothing: the entry is held |
 //! | `35 id 00 message part` | nothing: the entry is of the message with this id |
 //! | `36 name 00 message part` | nothing: the entry goes by this lane, or to this domain, see [`index`](super::index) |
+//! | `3e account until message part` | what an account has held, see [`holds`](super::holds) |
 //!
 //! Of the counters, `30 05` is none: it says how far the rows of `36` are there.
 

@@ -22,6 +22,7 @@
 //! | `index` | entries by lane and by domain |
 //! | [`control`] | what an administrator does: hold, release, retry, drop |
 //! | [`route`] | which way mail goes |
+//! | `holds` | what users have held |
 //! | `label` | what stands beside messages for salvage |
 //! | `upkeep` | verify and repair |
 //! | `keys` | what the store sees |
@@ -29,6 +30,7 @@
 pub mod control;
 mod dispatch;
 pub mod entry;
+mod holds;
 mod index;
 mod keys;
 pub(crate) mod label;
@@ -310,6 +312,7 @@ impl Queue {
             });
             ops.push(Op::Retain(entry.content.clone()));
             ops.extend(counted(entry, 1));
+            ops.extend(holds::added(id, entry));
         }
         Ok(ops)
     }
@@ -401,6 +404,7 @@ impl Queue {
             ops.push(Op::Delete(keys::held(id)));
         }
         ops.extend(counted(entry, -1));
+        ops.extend(holds::forgotten(id, entry));
         match settled {
             Settled::Gone => {
                 ops.push(Op::Delete(keys::entry(id)));
@@ -424,6 +428,7 @@ impl Queue {
                     val: val.into(),
                 });
                 ops.extend(counted(new, 1));
+                ops.extend(holds::kept(id, new));
             }
         }
         let unchanged = (keys::entry(id), Expect::Equals(row.clone()));

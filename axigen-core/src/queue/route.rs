@@ -11,7 +11,7 @@ use super::dispatch::Lanes;
 use super::lane::LaneLimits;
 use super::schedule::Schedule;
 use crate::dns;
-use crate::settings::{RouteSettings, RouteTarget, SmtpOutSettings, TlsPolicy};
+use crate::settings::{RouteSettings, RouteTarget, Settings, SmtpOutSettings, TlsPolicy};
 
 /// The lane of what does not leave this server: notices that are owed to
 /// senders, and mail that is held before it goes into mailboxes. No target of a
@@ -59,6 +59,11 @@ impl Routes {
             settings,
             hostname: hostname.to_owned(),
         }
+    }
+
+    /// The ways of a server's settings.
+    pub fn of(settings: &Settings) -> Routes {
+        Routes::new(settings.smtp_out.clone(), &settings.hostname)
     }
 
     /// The settings they come from.

@@ -7,6 +7,7 @@ pub mod imap;
 pub mod pop3;
 pub mod smtp_in;
 pub(crate) mod smtp_out;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -132,7 +133,7 @@ pub struct Context {
 #[derive(Debug, Clone)]
 pub struct InFlight {
     used: Arc<AtomicU64>,
-    limit: u64,
+    limit: Arc<AtomicU64>,
 }
 
 /// A share of the budget, given back when dropped.
@@ -147,8 +148,13 @@ impl InFlight {
     pub fn new(limit: u64) -> InFlight {
         InFlight {
             used: Arc::default(),
-            limit,
+            limit: Arc::new(AtomicU64::new(limit)),
         }
+    }
+
+    /// Another budget from now on; what has grown beyond it already stays.
+    pub(crate) fn change(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// An empty share, to grow as bytes come.
@@ -162,7 +168,7 @@ impl InFlight {
     /// Grows a share. `false` if the budget does not allow it.
     pub fn grow(&self, share: &mut Share, bytes: u64) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.limit {
+        if before.saturating_add(bytes) > self.limit.load(Ordering::Relaxed) {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }

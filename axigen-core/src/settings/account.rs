@@ -24,6 +24,8 @@ pub enum OverQuota {
     TemporaryThenBounce,
 }
 
+/// Messages that an account may have held, if nothing is set.
+const HOLD_MESSAGES: u32 = 1000;
 /// How long an account may be full before mail goes back, if nothing is set.
 const OVER_QUOTA_WAIT: Duration = Duration::from_secs(3 * 86_400);
 
@@ -67,6 +69,18 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = 32)]
     pub submission_connections: Option<u32>,
+    /// Most messages that the account may have held before they go on
+    /// (FUTURERELEASE); 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 1000)]
+    pub hold_messages: Option<u32>,
+    /// Most bytes of the messages that the account has held; "0" is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_size: Option<Size>,
+    /// Longest time the account may have a message held; "0s" leaves it to
+    /// submission.future_release, which holds in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_time: Option<Span>,
     /// Addresses the account may send as besides its own and the aliases that
     /// lead to it, with commas between them; "@example.org" is all of a domain.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,6 +146,29 @@ pub struct AccountSettings {
     pub pop3_seen: Option<bool>,
 }
 
+/// What an account may have held before it goes on (RFC 4865); `None` is no limit
+/// of the account's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Most messages.
+    pub messages: Option<u32>,
+    /// Most bytes.
+    pub bytes: Option<u64>,
+    /// Longest time.
+    pub time: Option<Duration>,
+}
+
+impl Holding {
+    /// Whether who has so many messages and bytes held may have so many more.
+    pub fn admits(&self, held: (u64, u64), more: (u64, u64)) -> bool {
+        let within = |most: Option<u64>, held: u64, more: u64| {
+            most.is_none_or(|most| held.saturating_add(more) <= most)
+        };
+        let messages = self.messages.map(u64::from);
+        within(messages, held.0, more.0) && within(self.bytes, held.1, more.1)
+    }
+}
+
 /// How many POP3 sessions may have a mailbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -162,6 +199,8 @@ pub struct Effective {
     pub submission: bool,
     /// Most submission connections.
     pub submission_connections: u32,
+    /// What it may have held.
+    pub hold: Holding,
     /// What else the account may send as.
     pub send_as: Vec<String>,
     /// Whether a copy of what it submits is kept.
@@ -207,6 +246,9 @@ impl AccountSettings {
             imap: self.imap.or(parent.imap),
             pop3: self.pop3.or(parent.pop3),
             submission: self.submission.or(parent.submission),
+            hold_messages: self.hold_messages.or(parent.hold_messages),
+            hold_size: self.hold_size.or(parent.hold_size),
+            hold_time: self.hold_time.or(parent.hold_time),
             send_as: self.send_as.or_else(|| parent.send_as.clone()),
             sent_copy: self.sent_copy.or(parent.sent_copy),
             forward: self.forward.or_else(|| parent.forward.clone()),
@@ -242,6 +284,11 @@ impl AccountSettings {
             imap: all.imap.unwrap_or(true),
             pop3: all.pop3.unwrap_or(true),
             submission: all.submission.unwrap_or(true),
+            hold: Holding {
+                messages: Some(all.hold_messages.unwrap_or(HOLD_MESSAGES)).filter(|&most| most > 0),
+                bytes: limit(all.hold_size),
+                time: span(all.hold_time),
+            },
             send_as: all.send_as.unwrap_or_default().0,
             sent_copy: all.sent_copy.unwrap_or(false),
             forward: all.forward.unwrap_or_default().0,
@@ -250,10 +297,7 @@ impl AccountSettings {
             imap_connections: all.imap_connections.unwrap_or(32),
             imap_command_size: limit(all.imap_command_size),
             imap_literal_size: limit(all.imap_literal_size),
-            imap_idle_timeout: all
-                .imap_idle_timeout
-                .map(|span| span.0)
-                .filter(|span| !span.is_zero()),
+            imap_idle_timeout: span(all.imap_idle_timeout),
             pop3_connections: all.pop3_connections.unwrap_or(32),
             submission_connections: all.submission_connections.unwrap_or(32),
             pop3_mailbox: all.pop3_mailbox.unwrap_or_else(|| names::INBOX.into()),
@@ -263,6 +307,10 @@ impl AccountSettings {
             pop3_seen: all.pop3_seen.unwrap_or(true),
         }
     }
+}
+
+fn span(span: Option<Span>) -> Option<Duration> {
+    span.map(|span| span.0).filter(|span| !span.is_zero())
 }
 
 fn limit(size: Option<Size>) -> Option<u64> {
@@ -358,6 +406,9 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
         imap: Some(built_in.imap),
         pop3: Some(built_in.pop3),
         submission: Some(built_in.submission),
+        hold_messages: Some(built_in.hold.messages.unwrap_or(0)),
+        hold_size: size(built_in.hold.bytes),
+        hold_time: Some(Span(built_in.hold.time.unwrap_or_default())),
         send_as: Some(Addresses(built_in.send_as)),
         sent_copy: Some(built_in.sent_copy),
         forward: Some(Addresses(built_in.forward)),

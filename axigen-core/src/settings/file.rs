@@ -598,8 +598,12 @@ mod tests {
                 "line 8: imap.listeners.proxy.header_size: it must be from 256 to 65551 bytes, not 1048576",
             ),
             (
+                "[tls]\nminimum = \"1.3\"\nmaximum = \"1.2\"\n".into(),
+                "line 3: tls.maximum: the newest version of TLS is older than the oldest",
+            ),
+            (
                 with("imap", &format!("{open}tls_minimum = \"1.3\"\n")),
-                "line 6: imap.listeners.tls: 127.0.0.1:143 has no TLS, but certificates or tls_minimum are set",
+                "line 6: imap.listeners.tls: 127.0.0.1:143 has no TLS, but certificates or versions of it are set",
             ),
             (
                 with("imap", &format!("{open}limits.interval = \"0s\"\n")),

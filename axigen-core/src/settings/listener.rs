@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::access::{AccessRule, ConnectionLimits, Peers};
-use super::tls::{CertificateSettings, TlsVersion};
+use super::tls::{CertificateSettings, TlsSettings, TlsVersion, TlsVersions};
 use super::values::{Size, Span};
 
 /// How a listener uses TLS.
@@ -219,6 +219,9 @@ pub struct ListenerSettings {
     /// The oldest version of TLS that is spoken here, instead of tls.minimum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_minimum: Option<TlsVersion>,
+    /// The newest version of TLS that is spoken here, instead of tls.maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_maximum: Option<TlsVersion>,
     /// Whether a login may cross the wire without TLS. Allowed on loopback
     /// addresses and Unix sockets only.
     #[serde(default)]
@@ -277,12 +280,21 @@ impl ListenerSettings {
         ListenerSettings::at(ListenAddress::Unix(path.into()), tls)
     }
 
+    /// The versions of TLS that are spoken here, where `server` has those for all.
+    pub fn tls_versions(&self, server: &TlsSettings) -> TlsVersions {
+        TlsVersions {
+            minimum: self.tls_minimum.unwrap_or(server.minimum),
+            maximum: self.tls_maximum.unwrap_or(server.maximum),
+        }
+    }
+
     fn at(address: ListenAddress, tls: TlsMode) -> ListenerSettings {
         ListenerSettings {
             address,
             socket_mode: default_mode(),
             tls,
             tls_minimum: None,
+            tls_maximum: None,
             plaintext_login: false,
             client_authorities: PathBuf::new(),
             idle_timeout: None,

@@ -23,6 +23,7 @@ mod smtp_in;
 mod smtp_out;
 mod store;
 mod tls;
+mod unchangeable;
 mod validate;
 mod values;
 
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::net::conn::WRITE_TIMEOUT;
 
 pub use access::{AccessRule, Action, ConnectionLimits, Peers, default_connection_limits};
-pub use account::{AccountSettings, Effective, OverQuota, Pop3Lock, explain};
+pub use account::{AccountSettings, Effective, Holding, OverQuota, Pop3Lock, explain};
 pub use control::ControlSettings;
 pub use dns::DnsSettings;
 pub use faults::FaultSettings;
@@ -51,7 +52,7 @@ pub use smtp_out::{
     RouteSettings, RouteTarget, SmtpOutSettings, StsSettings, TlsPolicy, TlsReportSettings,
 };
 pub use store::{StoreEngine, StoreSettings};
-pub use tls::{CertificateSettings, TlsSettings, TlsVersion};
+pub use tls::{CertificateSettings, TlsSettings, TlsVersion, TlsVersions};
 pub use values::{Addresses, Retention, Size, Span};
 
 /// All settings of a server.

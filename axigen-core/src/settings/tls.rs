@@ -19,6 +19,8 @@ pub struct TlsSettings {
     pub key: PathBuf,
     /// The oldest version of TLS that is spoken.
     pub minimum: TlsVersion,
+    /// The newest version of TLS that is spoken.
+    pub maximum: TlsVersion,
     /// Longest wait for a TLS handshake of a client.
     pub handshake_timeout: Span,
     /// More certificates, for clients that name the server they want (SNI). Who
@@ -32,10 +34,36 @@ impl Default for TlsSettings {
         TlsSettings {
             certificate: PathBuf::new(),
             key: PathBuf::new(),
-            minimum: TlsVersion::default(),
+            minimum: TlsVersion::V1_2,
+            maximum: TlsVersion::V1_3,
             handshake_timeout: Span(Duration::from_secs(30)),
             certificates: Vec::new(),
         }
+    }
+}
+
+impl TlsSettings {
+    /// The versions that are spoken.
+    pub fn versions(&self) -> TlsVersions {
+        TlsVersions {
+            minimum: self.minimum,
+            maximum: self.maximum,
+        }
+    }
+}
+
+/// The oldest and the newest version of TLS that are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsVersions {
+    /// The oldest.
+    pub minimum: TlsVersion,
+    /// The newest; not older than the oldest.
+    pub maximum: TlsVersion,
+}
+
+impl Default for TlsVersions {
+    fn default() -> TlsVersions {
+        TlsSettings::default().versions()
     }
 }
 
@@ -60,7 +88,9 @@ pub(super) fn paths_mut(list: &mut [CertificateSettings]) -> impl Iterator<Item 
 }
 
 /// A version of TLS.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum TlsVersion {
     /// TLS 1.2 ([RFC 5246](https://www.rfc-editor.org/rfc/rfc5246)), which
     /// programs of before 2018 need.

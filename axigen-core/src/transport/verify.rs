@@ -12,8 +12,8 @@ use rustls::{
 };
 
 use super::Level;
-use crate::net::tls::{self, provider, versions};
-use crate::settings::TlsVersion;
+use crate::net::tls::{self, provider, spoken};
+use crate::settings::TlsVersions;
 
 /// The authorities that are trusted.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Trust {
             seen: Arc::clone(&seen),
         };
         let config = ClientConfig::builder_with_provider(self.provider.clone())
-            .with_protocol_versions(versions(TlsVersion::V1_2))?
+            .with_protocol_versions(spoken(TlsVersions::default()))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();

@@ -236,6 +236,11 @@ impl Talk<'_> {
         };
         let delivery = &self.context.delivery;
         let envelope = self.envelope(incoming);
+        // So that what comes at the same time does not fit into the same room.
+        let _turn = match incoming.times.not_before {
+            Some(_) => Some(self.may_hold(came.len() as u64).await?),
+            None => None,
+        };
         Ok(delivery
             .deliver(raw, &envelope, &incoming.accepted, answers)
             .await)
@@ -258,6 +263,7 @@ impl Talk<'_> {
             require_tls: incoming.mail.require_tls,
             priority: self.priority(&incoming.mail),
             not_before: incoming.times.not_before,
+            holder: self.login.as_ref().map(|login| login.account.id),
             by: incoming.times.by,
             sent_copy: self.sent_copy.and_then(|quota| {
                 let login = self.login.as_ref();

@@ -26,6 +26,7 @@ use axigen_proto::smtp::standard;
 use tracing::Instrument;
 
 use super::counted::Connections;
+use super::turns::Turns;
 use super::{Context, Peer, Service, nonce};
 use crate::filter::Connection;
 use crate::net::rules::Denied;
@@ -41,6 +42,8 @@ pub struct SmtpIn {
     context: Context,
     /// Connections by account.
     open: Connections,
+    /// Who has mail held takes turns.
+    holds: Turns,
 }
 
 impl SmtpIn {
@@ -50,6 +53,7 @@ impl SmtpIn {
             role: Role::Mx,
             context,
             open: Connections::default(),
+            holds: Turns::default(),
         }
     }
 
@@ -59,6 +63,7 @@ impl SmtpIn {
             role: Role::Submission,
             context,
             open: Connections::default(),
+            holds: Turns::default(),
         }
     }
 
@@ -68,6 +73,7 @@ impl SmtpIn {
             role: Role::Lmtp,
             context,
             open: Connections::default(),
+            holds: Turns::default(),
         }
     }
 
@@ -160,7 +166,7 @@ impl Service for SmtpIn {
             &all.hostname,
             settings.received_headers,
             connection,
-            self.open.clone(),
+            (self.open.clone(), self.holds.clone()),
         );
         let span = tracing::info_span!("connection", service = self.name(), peer = %peer.addr);
         converse(&mut conn, &mut talk, &mut peer)

@@ -8,6 +8,8 @@ use axigen_proto::smtp::reply::Reply;
 use axigen_proto::smtp::server::{Event, Role, Server};
 use axigen_proto::smtp::standard;
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::message::{Incoming, Times, message_id};
 use super::{questions, replies};
 use crate::delivery::ACCOUNTS_PER_MESSAGE;
@@ -15,9 +17,12 @@ use crate::directory::{Login, Resolution};
 use crate::filter::{Connection, Recipient, Transaction, Verdict};
 use crate::mailbox::Quota;
 use crate::queue::entry::Notify;
+use crate::queue::schedule::later;
 use crate::service::Context;
 use crate::service::counted::{Connections, Counted};
 use crate::service::guesses::Guesses;
+use crate::service::turns::Turns;
+use crate::settings::Holding;
 
 /// One connection.
 pub(super) struct Talk<'c> {
@@ -36,6 +41,9 @@ pub(super) struct Talk<'c> {
     send_as: Vec<String>,
     /// Whether it wants a copy of what it sends, and what it may hold.
     pub(super) sent_copy: Option<Quota>,
+    /// What it may have held.
+    hold: Option<Holding>,
+    holds: Turns,
     /// EHLO instead of HELO.
     pub(super) extended: bool,
     guesses: Guesses,
@@ -54,7 +62,7 @@ impl<'c> Talk<'c> {
         hostname: &'c str,
         max_received: usize,
         connection: Connection,
-        open: Connections,
+        (open, holds): (Connections, Turns),
     ) -> Talk<'c> {
         Talk {
             role,
@@ -69,6 +77,8 @@ impl<'c> Talk<'c> {
             own_limit: None,
             send_as: Vec::new(),
             sent_copy: None,
+            hold: None,
+            holds,
             extended: true,
             discard: false,
             incoming: None,
@@ -165,6 +175,7 @@ impl<'c> Talk<'c> {
             self.own_limit = None;
             self.send_as = Vec::new();
             self.sent_copy = None;
+            self.hold = None;
             self.connection.authenticated = None;
         }
         let verdict = self.context.filters.helo(&mut self.connection).await;
@@ -208,6 +219,7 @@ impl<'c> Talk<'c> {
         self.connection.authenticated = Some(address.clone());
         self.own_limit = settings.message_size;
         self.sent_copy = settings.sent_copy.then_some(settings.quota);
+        self.hold = Some(settings.hold);
         self.send_as = settings.send_as;
         self.login = Some(login);
         yes
@@ -234,6 +246,16 @@ impl<'c> Talk<'c> {
         {
             return standard::HELD_BEYOND_BY.into();
         }
+        if let Some(until) = times.not_before {
+            let longest = self.hold.and_then(|hold| hold.time);
+            let now = self.context.delivery.now();
+            if longest.is_some_and(|longest| until > later(now, longest)) {
+                return standard::HELD_TOO_LONG.into();
+            }
+            if let Err(reply) = self.may_hold(mail.size.unwrap_or(0)).await {
+                return reply;
+            }
+        }
         let sender = mail.from.mailbox().map(ToString::to_string);
         let sender = sender.unwrap_or_default();
         let mut tx = Transaction::new(self.connection.clone(), message_id(), sender);
@@ -248,6 +270,27 @@ impl<'c> Talk<'c> {
         let share = self.context.in_flight.share();
         self.incoming = Some(Incoming::new(tx, mail, times, discard, share));
         standard::SENDER_OK.into()
+    }
+
+    /// Whether who has logged in may have so many bytes more held (RFC 4865 §6). As
+    /// long as the turn lasts, it is nobody else's.
+    pub(super) async fn may_hold(&self, size: u64) -> Result<Option<OwnedMutexGuard<()>>, Reply> {
+        let (Some(login), Some(hold)) = (&self.login, &self.hold) else {
+            return Err(standard::UNKNOWN_PARAMETER.into());
+        };
+        let account = login.account.id;
+        let turn = self.holds.of(account.0).await;
+        match self.context.delivery.held_by(account).await {
+            Ok(held) if hold.admits(held, (1, size)) => Ok(turn),
+            Ok(_) => {
+                tracing::info!(user = login.account.address, "too much is held already");
+                Err(standard::HELD_TOO_MUCH.into())
+            }
+            Err(error) => {
+                tracing::error!(%error, "what an account has held could not be counted");
+                Err(standard::LOCAL_ERROR.into())
+            }
+        }
     }
 
     /// Larger than whoever has logged in may send.

@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::delivery::{Delivery, Outgoing, Transport};
+use crate::delivery::{Delivery, Transport};
 use crate::dns::Resolver;
 use crate::error::Error;
 use crate::filter::Chain;
@@ -73,20 +73,26 @@ pub(crate) struct SmtpOut {
     room_size: u32,
 }
 
+/// The service, with everything that can fail done. Made of it, it takes the place
+/// of whoever dispatches, who has to be gone by then.
+pub(crate) type Prepared = Box<dyn FnOnce() -> SmtpOut + Send>;
+
 impl SmtpOut {
     /// The service over a queue.
     ///
     /// # Errors
-    /// [`Error::Tls`] for authorities that cannot be read.
-    pub(crate) fn new(
-        outgoing: &Outgoing,
+    /// [`Error::Tls`] for authorities that cannot be read; [`Error::Service`] for a
+    /// route to a transport that is not there.
+    pub(crate) fn prepare(
+        queue: Queue,
+        routes: Routes,
         delivery: Delivery,
         filters: Chain,
         resolver: Arc<dyn Resolver>,
         https: Option<Arc<dyn Https>>,
         transports: Vec<Arc<dyn Transport>>,
-    ) -> Result<SmtpOut, Error> {
-        let routes = outgoing.routes.load_full();
+    ) -> Result<Prepared, Error> {
+        let routes = Arc::new(routes);
         for target in routes.settings().routes.iter().map(|route| &route.to) {
             if let RouteTarget::Transport(name) = target
                 && !transports.iter().any(|of| of.name() == name)
@@ -106,7 +112,6 @@ impl SmtpOut {
                 Arc::new(client.inward(routes.settings().https_inward))
             }
         };
-        let queue = outgoing.queue.clone();
         let sts = Arc::new(Sts::new(
             queue.store().clone(),
             Arc::clone(queue.clock()),
@@ -122,15 +127,14 @@ impl SmtpOut {
             https,
             delivery.clone(),
             routes.settings().tls_reports.clone(),
-            if own.is_empty() {
-                &outgoing.hostname
-            } else {
-                own
+            match own.is_empty() {
+                true => routes.hostname(),
+                false => own,
             },
         ));
         let kilobytes = (routes.settings().memory.0 / 1024).max(1);
         let room_size = u32::try_from(kilobytes).unwrap_or(u32::MAX);
-        Ok(SmtpOut {
+        Ok(Box::new(move || SmtpOut {
             transports,
             room: Semaphore::new(room_size as usize),
             room_size,
@@ -144,7 +148,7 @@ impl SmtpOut {
             sts,
             reports,
             refused: Mutex::default(),
-        })
+        }))
     }
 
     /// Sends until `stop` says so; what is on its way then may finish in `grace`.

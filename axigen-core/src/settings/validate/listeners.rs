@@ -7,7 +7,7 @@ use super::threads;
 use crate::net::{by_name, tls};
 use crate::settings::{
     AccessRule, Action, CertificateSettings, ConnectionLimits, ListenAddress, ListenerSettings,
-    Problem, ProxySettings, Settings, TlsMode,
+    Problem, ProxySettings, Settings, TlsMode, TlsSettings,
 };
 
 /// Longest path of a Unix socket, in bytes; the system has no room for more.
@@ -15,6 +15,9 @@ const SOCKET_PATH: usize = 107;
 /// How long a PROXY header may be allowed to be: at least as long as one without
 /// further fields, at most as long as one can be.
 const HEADER: std::ops::RangeInclusive<u64> = 256..=65_551;
+
+/// Why there is no version of TLS that could be spoken.
+const NO_VERSION: &str = "the newest version of TLS is older than the oldest";
 
 /// `given`: there is a certificate for all listeners.
 pub(super) fn listeners(settings: &Settings, given: bool, problems: &mut Vec<Problem>) {
@@ -51,16 +54,16 @@ pub(super) fn listeners(settings: &Settings, given: bool, problems: &mut Vec<Pro
                     format!("{} is taken by {other} already", of.address),
                 ));
             }
-            listener(name, &place, of, given, problems);
+            listener((name, &place), of, &settings.tls, given, problems);
         }
     }
     lmtp(settings, problems);
 }
 
 fn listener(
-    name: &str,
-    place: &str,
+    (name, place): (&str, &str),
     of: &ListenerSettings,
+    tls: &TlsSettings,
     given: bool,
     problems: &mut Vec<Problem>,
 ) {
@@ -82,11 +85,20 @@ fn listener(
             format!("{address} wants TLS, but tls.certificate is not set"),
         );
     }
-    if of.tls == TlsMode::None && (!of.certificates.is_empty() || of.tls_minimum.is_some()) {
+    let own = of.tls_minimum.is_some() || of.tls_maximum.is_some();
+    if of.tls == TlsMode::None && (!of.certificates.is_empty() || own) {
         wrong(
             "tls",
-            format!("{address} has no TLS, but certificates or tls_minimum are set"),
+            format!("{address} has no TLS, but certificates or versions of it are set"),
         );
+    }
+    let versions = of.tls_versions(tls);
+    if own && versions.maximum < versions.minimum {
+        let option = match of.tls_maximum {
+            Some(_) => "tls_maximum",
+            None => "tls_minimum",
+        };
+        wrong(option, NO_VERSION.to_owned());
     }
     for (option, span) in [
         ("idle_timeout", of.idle_timeout),
@@ -138,7 +150,7 @@ fn certificate(settings: &Settings, problems: &mut Vec<Problem>) {
             "it is not set, but tls.certificate is",
         )),
         (false, false) => {
-            let made = tls::from_files(&files.certificate, &files.key, files.minimum);
+            let made = tls::from_files(&files.certificate, &files.key, files.versions());
             if let Err(error) = made {
                 let option = match &error {
                     tls::Error::File { path, .. } if *path == files.key => "tls.key",
@@ -147,6 +159,9 @@ fn certificate(settings: &Settings, problems: &mut Vec<Problem>) {
                 problems.push(Problem::new(option, error));
             }
         }
+    }
+    if files.maximum < files.minimum {
+        problems.push(Problem::new("tls.maximum", NO_VERSION));
     }
     if files.handshake_timeout.0.is_zero() {
         problems.push(Problem::new(
