@@ -41,6 +41,11 @@ pub(crate) struct Host {
 impl Host {
     pub(crate) async fn start(offers: Offers) -> Host {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Host::on(listener, offers)
+    }
+
+    /// On a socket that is bound.
+    pub(crate) fn on(listener: TcpListener, offers: Offers) -> Host {
         let host = Host {
             address: listener.local_addr().unwrap(),
             arrived: Arc::default(),

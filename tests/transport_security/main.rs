@@ -3,6 +3,7 @@
 //! bytes beyond ASCII.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod all_the_way;
 mod certificates;
 mod commands;
 mod dane;
