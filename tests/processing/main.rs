@@ -6,6 +6,7 @@ mod carried;
 mod full;
 mod handed_on;
 mod hosts;
+mod notices;
 mod redirects;
 mod times;
 mod told;
