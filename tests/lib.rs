@@ -10,6 +10,7 @@
 )]
 
 pub mod any_certificate;
+pub mod client_issuer;
 pub mod demo;
 pub mod doors;
 pub mod engines;

@@ -17,10 +17,10 @@ use axigen_proto::sasl::client::{Client, Credentials};
 use axigen_proto::sasl::{Channel, Mechanism, decode_line, encode_line};
 use axigen_store::Store;
 use axigen_tests::any_certificate::{any_certificate, any_certificate_with};
+use axigen_tests::client_issuer::ClientIssuer;
 use axigen_tests::tool::run;
 use bytes::Bytes;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ProtocolVersion};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
@@ -52,57 +52,6 @@ impl TokenChecker for Tokens {
 
     fn openid_configuration(&self) -> Option<String> {
         Some("https://id.example.test/.well-known/openid-configuration".into())
-    }
-}
-
-/// Certificates of clients, and who signs them.
-struct House {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    dir: tempfile::TempDir,
-}
-
-impl House {
-    fn new() -> House {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("clients.pem"), issuer.pem()).unwrap();
-        House { issuer, dir }
-    }
-
-    fn authorities(&self) -> std::path::PathBuf {
-        self.dir.path().join("clients.pem")
-    }
-
-    /// A certificate for these addresses, and its key.
-    fn certificate(&self, addresses: &[&str]) -> (rcgen::Certificate, KeyPair) {
-        let mut params = CertificateParams::default();
-        params.subject_alt_names = addresses
-            .iter()
-            .map(|address| SanType::Rfc822Name((*address).try_into().unwrap()))
-            .collect();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        (certificate, key)
-    }
-
-    /// A client configuration that shows a certificate for these addresses.
-    fn client(&self, addresses: &[&str]) -> ClientConfig {
-        let (certificate, key) = self.certificate(addresses);
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let chain = vec![certificate.der().clone()];
-        let mut config = any_certificate();
-        let resolver = rustls::sign::CertifiedKey::new(
-            chain,
-            config
-                .crypto_provider()
-                .key_provider
-                .load_private_key(key)
-                .unwrap(),
-        );
-        config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(resolver));
-        config
     }
 }
 
@@ -472,7 +421,7 @@ impl CertificateMapper for Mapper {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates() {
-    let house = House::new();
+    let house = ClientIssuer::new();
     let engine = Build::new().asking(&house.authorities()).start().await;
     for service in SERVICES {
         for of in [&rustls::version::TLS13, &rustls::version::TLS12] {
@@ -515,7 +464,7 @@ async fn certificates() {
             .await;
         assert!(!good, "{said}");
         // One that somebody else has signed does not come in at all.
-        let stranger = House::new().client(&[ANN]);
+        let stranger = ClientIssuer::new().client(&[ANN]);
         assert!(Link::try_open(&engine, service, stranger).await.is_err());
     }
     let mut build = Build::new().asking(&house.authorities());
@@ -536,8 +485,8 @@ async fn certificates() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn authorities_that_cannot_be_read_are_named() {
-    let house = House::new();
-    let path = house.dir.path().join("nothing.pem");
+    let house = ClientIssuer::new();
+    let path = house.dir().join("nothing.pem");
     let engine = Engine::builder(Store::memory().await.unwrap())
         .tls(tls::self_signed(&["localhost".into()]).unwrap())
         .settings(Build::new().asking(&path).settings)
@@ -672,12 +621,12 @@ async fn rubbish_in_logins() {
 /// Programs of others, each in the ways it knows: GNU SASL binds to the channel.
 #[tokio::test(flavor = "multi_thread")]
 async fn real_programs() {
-    let house = House::new();
+    let house = ClientIssuer::new();
     let mut build = Build::new().asking(&house.authorities());
     build.tokens = true;
     let engine = build.start().await;
     let file = |name: &str, text: &str| {
-        let path = house.dir.path().join(name);
+        let path = house.dir().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };

@@ -1,11 +1,12 @@
 //! A thousand peers at once: limits are exact, memory and time have bounds.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use axigen_core::settings::{ConnectionLimits, Span};
+use axigen_core::settings::{Action, ConnectionLimits, Span};
 use tokio::io::AsyncReadExt;
 
-use crate::world::{GREETINGS, tcp_from, world};
+use crate::world::{GREETINGS, rule, tcp_from, world};
 use crate::{alone, memory};
 
 /// How many peers come.
@@ -110,4 +111,52 @@ async fn a_thousand_peers_in_one_interval() {
     let (said, _open) = all_at_once(|n| address(n % 100), server).await;
     let greeted = said.iter().filter(|said| said.starts_with("* OK")).count();
     assert_eq!(greeted, 400);
+}
+
+/// Rules of three levels, and a thousand who come at the same time: each is
+/// answered as the rules say, and a rule's limit is exact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_peers_and_rules() {
+    let _alone = alone().await;
+    let world = world(|settings| {
+        // 250 peers for each network.
+        settings.rules = vec![rule(Action::Deny, "127.1.0.0/24")];
+        let imap = &mut settings.imap.common;
+        imap.listeners[0].rules = vec![
+            rule(Action::Allow, "127.1.0.0/23"),
+            rule(Action::Deny, "127.1.2.1-127.1.2.100"),
+        ];
+        imap.listeners[0].rules[0].limits.connections = Some(70);
+        imap.rules = vec![
+            rule(Action::Deny, "127.1.2.0/24"),
+            rule(Action::Allow, "127.1.2.101-127.1.2.250"),
+        ];
+        imap.rules[1].priority = 1;
+    })
+    .await;
+    let server = world.engine.addresses("imap")[0];
+    let (said, open) = all_at_once(address, server).await;
+    // They are in the order in which they were answered.
+    let count = |network: u8, what: &str| {
+        let of_network = said.iter().zip(&open).filter(|(_, tcp)| {
+            matches!(tcp.local_addr().unwrap().ip(), IpAddr::V4(ip) if ip.octets()[2] == network)
+        });
+        of_network.filter(|(said, _)| said.contains(what)).count()
+    };
+    let (greeting, denied, many) = ("* OK", "you may not connect", "too many connections");
+    for (network, wanted) in [
+        // The server's rule comes before the listener's.
+        (0, [0, 250, 0]),
+        // As many as the rule lets in.
+        (1, [70, 0, 180]),
+        // The listener's before the service's, and the smaller priority.
+        (2, [150, 100, 0]),
+        // Whom no rule names.
+        (3, [250, 0, 0]),
+    ] {
+        let got = [greeting, denied, many].map(|what| count(network, what));
+        assert_eq!(got, wanted, "{network}");
+    }
+    assert_eq!(world.engine.connections("imap"), 470);
+    drop(open);
 }

@@ -4,9 +4,11 @@
 
 mod banned;
 mod changes;
+mod external;
 mod proxies;
 mod rebound;
 mod secured;
+mod table;
 
 use axigen_tests::doors as world;
 
