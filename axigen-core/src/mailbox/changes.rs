@@ -16,6 +16,10 @@ use super::{
 /// Records of one page of the log.
 const PAGE: usize = 1000;
 
+/// Whether a reader knows the flags that a message, by its UID, had when this
+/// change was done, or has newer ones.
+pub type Knows<'t> = &'t (dyn Fn(u32, u64) -> bool + Sync);
+
 impl Mailboxes {
     /// What changed in a mailbox since `modseq`, from the account's change
     /// log: work is proportional to what changed in the account, and nothing
@@ -56,16 +60,19 @@ impl Mailboxes {
         mailbox: MailboxId,
         modseq: u64,
     ) -> Result<Touched> {
-        self.touched_by(account, mailbox, modseq, None).await
+        self.touched_by(account, mailbox, modseq, None, &|_, _| false)
+            .await
     }
 
-    /// The same, with what a reader who is not the owner has marked.
+    /// The same, with what a reader who is not the owner has marked, and without
+    /// what the reader [knows](Knows) of already.
     pub(super) async fn touched_by(
         &self,
         account: AccountId,
         mailbox: MailboxId,
         modseq: u64,
         guest: Option<AccountId>,
+        knows: Knows<'_>,
     ) -> Result<Touched> {
         let now = self.store.seq(account).await?;
         let wanted = [
@@ -89,19 +96,23 @@ impl Mailboxes {
             return Ok(touched);
         }
         let (mut changed, mut vanished) = (BTreeSet::new(), BTreeSet::new());
-        self.each_record(account, modseq, |record| match record {
+        self.each_record(account, modseq, |seq, record| match record {
             Record::Added {
                 mailbox: of,
                 last,
                 count,
             } if of == mailbox => changed.extend(last - count + 1..=last),
-            Record::Flags { mailbox: of, uids } if of == mailbox => changed.extend(uids),
+            Record::Flags { mailbox: of, uids } if of == mailbox => {
+                changed.extend(uids.into_iter().filter(|uid| !knows(*uid, seq)));
+            }
             Record::Vanished { mailbox: of, uids } if of == mailbox => vanished.extend(uids),
             Record::Seen {
                 mailbox: of,
                 reader,
                 uids,
-            } if of == mailbox && guest == Some(reader) => changed.extend(uids),
+            } if of == mailbox && guest == Some(reader) => {
+                changed.extend(uids.into_iter().filter(|uid| !knows(*uid, seq)));
+            }
             _ => {}
         })
         .await?;
@@ -155,12 +166,12 @@ impl Mailboxes {
         Err(contended())
     }
 
-    /// Shows each record of the log after `modseq`, in order.
+    /// Shows each record of the log after `modseq`, in order, with its change's number.
     pub(super) async fn each_record(
         &self,
         account: AccountId,
         modseq: u64,
-        mut see: impl FnMut(Record),
+        mut see: impl FnMut(u64, Record),
     ) -> Result<()> {
         let mut from = keys::log(modseq.saturating_add(1));
         let to: Key = keys::all(keys::LOG).1;
@@ -176,8 +187,9 @@ impl Mailboxes {
                     keys_only: false,
                 })
                 .await?;
-            for (_, bytes) in &page.rows {
-                see(Record::decode(bytes)?);
+            for (key, bytes) in &page.rows {
+                let seq = keys::log_seq(key).ok_or_else(|| Error::corrupt("a key"))?;
+                see(seq, Record::decode(bytes)?);
             }
             match page.next {
                 Some(next) => from = next,

@@ -92,6 +92,7 @@ mod view;
 pub use access_keys::AccessKey;
 pub use copy::WhenGone;
 pub use error::{Error, Result};
+pub use changes::Knows;
 pub use expunge::REMOVED_AT_ONCE;
 pub use follow::{Places, Stretch};
 pub use item::Content;

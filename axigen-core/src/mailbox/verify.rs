@@ -396,7 +396,7 @@ impl Mailboxes {
                 format!("the log has {first:?} to {last:?}, not within {floor} and {seq}")
             });
         }
-        self.each_record(account, floor, |_| {}).await
+        self.each_record(account, floor, |_, _| {}).await
     }
 
     pub(super) async fn account_counter(&self, account: AccountId, which: Account) -> Result<i64> {

@@ -6,6 +6,7 @@ use axigen_store::AccountId;
 
 use super::{
     Mailboxes,
+    changes::Knows,
     error::Result,
     seen,
     select::ascending,
@@ -127,7 +128,23 @@ impl Mailboxes {
     /// # Errors
     /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox), [`Error::Store`](super::Error::Store).
     pub async fn changes_of(&self, view: &View, modseq: u64) -> Result<Changes> {
-        let touched = self.touched_of(view, modseq).await?;
+        self.changes_untold(view, modseq, &|_, _| false).await
+    }
+
+    /// The same without messages whose flags the reader [knows](Knows) of
+    /// already: their rows are not read again.
+    ///
+    /// # Errors
+    /// As [`changes_of`](Mailboxes::changes_of).
+    pub async fn changes_untold(
+        &self,
+        view: &View,
+        modseq: u64,
+        knows: Knows<'_>,
+    ) -> Result<Changes> {
+        let touched = self
+            .touched_by(view.account, view.mailbox, modseq, view.guest(), knows)
+            .await?;
         let mut rows = self.rows_of(view, &touched.changed).await?;
         rows.retain(|row| row.modseq > modseq);
         Ok(Changes {
@@ -143,7 +160,9 @@ impl Mailboxes {
     /// # Errors
     /// [`Error::NoSuchMailbox`](super::Error::NoSuchMailbox), [`Error::Store`](super::Error::Store).
     pub async fn touched_of(&self, view: &View, modseq: u64) -> Result<Touched> {
-        self.touched_by(view.account, view.mailbox, modseq, view.guest())
-            .await
+        self.touched_by(view.account, view.mailbox, modseq, view.guest(), &|_, _| {
+            false
+        })
+        .await
     }
 }

@@ -360,7 +360,14 @@ impl Selected {
             self.tell_known(responses);
             return Ok(update);
         }
-        let changes = mailboxes.changes_of(&self.view, self.modseq).await?;
+        // After a STORE of all messages that is all of them. Results that are kept up
+        // to date need every row.
+        let knows = |uid: u32, seq: u64| {
+            self.contexts.is_empty() && self.told.get(&uid).is_some_and(|told| *told >= seq)
+        };
+        let changes = mailboxes
+            .changes_untold(&self.view, self.modseq, &knows)
+            .await?;
         if changes.modseq != self.modseq || (expunge_allowed && !self.gone.is_empty()) {
             self.modseq = changes.modseq;
             self.gone.extend(
@@ -380,6 +387,8 @@ impl Selected {
             if self.gone.is_empty() {
                 self.known = self.known.max(changes.highest_modseq);
             }
+            let all = self.modseq;
+            self.told.retain(|_, told| *told > all);
             if !self.contexts.is_empty() {
                 update.rows = changes.rows;
             }
@@ -451,9 +460,7 @@ impl Selected {
                 .told
                 .get(&row.uid)
                 .is_some_and(|&modseq| modseq >= row.modseq);
-            if row.modseq <= self.modseq {
-                self.told.remove(&row.uid);
-            } else {
+            if row.modseq > self.modseq {
                 self.told.insert(row.uid, row.modseq);
             }
             if row.uid > largest {
