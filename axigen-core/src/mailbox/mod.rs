@@ -21,6 +21,7 @@
 //! | [`annotations`] | notes about mailboxes |
 //! | `access_keys` | keys of URLs that carry rights |
 //! | [`acl`], `view`, `seen` | what others may do with a mailbox, how they see it, what they have seen |
+//! | `listed` | UIDs of mailboxes that were listed lately |
 //! | `changes`, `follow` | what changed since, in a mailbox, in an account |
 //! | [`search`], `matches` | what a search asks, and whether a message has it |
 //! | `fuzzy` | how well a text answers an inexact search |
@@ -64,6 +65,7 @@ mod item;
 mod keys;
 pub mod keywords;
 pub mod label;
+mod listed;
 mod log;
 mod matches;
 pub mod names;
@@ -90,9 +92,9 @@ pub mod verify;
 mod view;
 
 pub use access_keys::AccessKey;
+pub use changes::Knows;
 pub use copy::WhenGone;
 pub use error::{Error, Result};
-pub use changes::Knows;
 pub use expunge::REMOVED_AT_ONCE;
 pub use follow::{Places, Stretch};
 pub use item::Content;
@@ -122,6 +124,8 @@ struct Shared {
     turns: Vec<Arc<Turns<()>>>,
     /// What stands beside the blocks of mailboxes.
     beside: Arc<beside::AllBeside>,
+    /// The UIDs of mailboxes that were listed lately.
+    listed: Arc<listed::Listed>,
     /// One mailbox is folded at a time.
     folding: Turns<()>,
 }
@@ -139,6 +143,7 @@ impl Mailboxes {
             tables: Mutex::default(),
             turns: (0..64).map(|_| Arc::default()).collect(),
             beside: store.companion(),
+            listed: store.companion(),
             folding: Turns::default(),
         };
         Self {

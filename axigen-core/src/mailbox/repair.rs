@@ -97,6 +97,7 @@ impl Mailboxes {
     pub async fn repair(&self, account: AccountId, lost: &HashSet<[u8; 32]>) -> Result<Repaired> {
         self.finish_deletions(account).await?;
         self.shared.beside.forget(account);
+        self.shared.listed.forget(account);
         let mut mend = Mend {
             mailboxes: self,
             account,
@@ -123,6 +124,7 @@ impl Mailboxes {
         mend.flush().await?;
         self.forget_table(account);
         self.shared.beside.forget(account);
+        self.shared.listed.forget(account);
         for (key, content) in orphans {
             self.recover(account, key, content, &mut mend).await?;
         }

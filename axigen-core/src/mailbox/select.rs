@@ -32,22 +32,39 @@ impl Mailboxes {
         let mut left = 3;
         loop {
             let modseq = self.store.seq(account).await?;
+            let known = self.modseq_of(account, mailbox).await?;
+            let listed = (known <= modseq).then(|| self.shared.listed.get(account, mailbox, known));
+            if let Some(uids) = listed.flatten() {
+                return Ok((uids.to_vec(), modseq));
+            }
             let uids = self.scan_uids(account, mailbox).await?;
-            let wanted = [
-                keys::mailbox(mailbox),
-                keys::counter(mailbox, Counter::Modseq),
-            ];
-            let got = self.store.get(account, &wanted).await?;
-            let [Some(_), highest] = got.as_slice() else {
-                return Err(Error::NoSuchMailbox);
-            };
+            let highest = self.modseq_of(account, mailbox).await?;
+            if highest <= modseq {
+                if known == highest {
+                    self.shared.listed.put(account, mailbox, highest, &uids);
+                }
+                return Ok((uids, modseq));
+            }
             left -= 1;
             // If the mailbox changed meanwhile, what was read may be partly
             // newer than `modseq`. Changes since then are reported again and
             // say the same, so after some attempts that is good enough.
-            if keys::number(highest) as u64 <= modseq || left == 0 {
+            if left == 0 {
                 return Ok((uids, modseq));
             }
+        }
+    }
+
+    /// The mailbox's last change.
+    async fn modseq_of(&self, account: AccountId, mailbox: MailboxId) -> Result<u64> {
+        let wanted = [
+            keys::mailbox(mailbox),
+            keys::counter(mailbox, Counter::Modseq),
+        ];
+        let got = self.store.get(account, &wanted).await?;
+        match got.as_slice() {
+            [Some(_), highest] => Ok(keys::number(highest) as u64),
+            _ => Err(Error::NoSuchMailbox),
         }
     }
 

@@ -26,8 +26,9 @@ const SYSTEM: [Flag; 5] = [
     Flag::Draft,
 ];
 
-/// Messages looked at together for the first unseen one.
-const PAGE: usize = 1000;
+/// Messages looked at together for the first unseen one: few at first, as mostly
+/// one is near the beginning or none is there.
+const PAGES: [usize; 2] = [16, 1000];
 
 /// What the client wants to be told unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +173,9 @@ impl Selected {
     }
 
     async fn first_unseen(&mut self, mailboxes: &Mailboxes) -> Result<Option<u32>> {
-        for page in self.uids.chunks(PAGE) {
+        let [first, other] = PAGES;
+        let (begin, rest) = self.uids.split_at(first.min(self.uids.len()));
+        for page in std::iter::once(begin).chain(rest.chunks(other)) {
             let rows = mailboxes.rows_of(&self.view, page).await?;
             if let Some(row) = rows.iter().find(|row| !row.flags.has(Flags::SEEN)) {
                 return Ok(self.seq(row.uid));
@@ -384,11 +387,11 @@ impl Selected {
             update.new = self
                 .tell_changed(mailboxes, &changes.rows, enabled, flags, responses)
                 .await?;
+            let all = self.modseq;
+            self.told.retain(|_, told| *told > all);
             if self.gone.is_empty() {
                 self.known = self.known.max(changes.highest_modseq);
             }
-            let all = self.modseq;
-            self.told.retain(|_, told| *told > all);
             if !self.contexts.is_empty() {
                 update.rows = changes.rows;
             }
