@@ -19,6 +19,7 @@ pub(crate) mod migrate;
 mod note;
 mod open;
 mod pending;
+mod places;
 mod put;
 mod read;
 mod rows;
@@ -55,6 +56,7 @@ use crate::page::{Page, Range};
 use companion::Companions;
 use line::{Health, Line, Watchdog, wait};
 use pending::Pending;
+use places::Places;
 use stat::{Counters, add};
 use upkeep::Upkeep;
 use watch::Watchers;
@@ -154,6 +156,7 @@ struct Shared {
     dictionaries: Arc<Dictionaries>,
     limits: Limits,
     pending: Pending,
+    places: Places,
     watchers: Watchers,
     counters: Counters,
     health: Arc<Health>,
@@ -211,6 +214,7 @@ impl Store {
             backend,
             blobs,
             pending: Pending::default(),
+            places: Places::default(),
             watchers: Watchers::default(),
             counters: Counters::default(),
             health: Arc::default(),
@@ -538,6 +542,14 @@ impl Shared {
             request.fresh = self.fresh(&request.batch);
         }
         let outcomes = self.commit_what_fits(&group);
+        for upkeep in group.iter().flat_map(|request| &request.upkeep) {
+            match upkeep {
+                OwnRows::Move { hash, .. } | OwnRows::Forget { hash, .. } => {
+                    self.places.forget(hash);
+                }
+                OwnRows::Mend { .. } => self.places.forget_all(),
+            }
+        }
         for (request, outcome) in group.iter().zip(&outcomes) {
             let Ok(commit) = outcome else { continue };
             add(

@@ -204,7 +204,12 @@ impl Shared {
             let rows = items.iter().zip(locs);
             let row = |item, loc| BlobRow::new(item, Place::of(&loc));
             let rows = rows.map(|(item, loc)| (item.hash, row(item, loc)));
-            self.pending.insert(rows.collect());
+            let rows: Vec<_> = rows.collect();
+            for (hash, row) in &rows {
+                // What comes is read soon.
+                self.places.put(*hash, &row.clone().into());
+            }
+            self.pending.insert(rows);
         });
         self.pending.arrived();
         done

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Shared;
 use super::line::wait;
+use super::places::Located;
 use crate::backend::key;
 use crate::blob::pieces::{self, Segment, Stretch};
 use crate::blob::{BlobRef, BlobRow, Place, Recipe, seal};
@@ -36,6 +37,24 @@ impl Shared {
         }
     }
 
+    /// Where a blob's bytes are, as far as is known.
+    async fn located(&self, hash: &[u8; 32]) -> Result<Option<Located>> {
+        match self.places.get(hash) {
+            Some(located) => Ok(Some(located)),
+            None => self.located_now(hash).await,
+        }
+    }
+
+    /// Where they are, as its row says.
+    async fn located_now(&self, hash: &[u8; 32]) -> Result<Option<Located>> {
+        let located = self.row(hash).await?.map(Located::from);
+        match &located {
+            Some(located) => self.places.put(*hash, located),
+            None => self.places.forget(hash),
+        }
+        Ok(located)
+    }
+
     pub(super) async fn read(
         self: &std::sync::Arc<Self>,
         blob: &BlobRef,
@@ -51,7 +70,7 @@ impl Shared {
         range: Range<u64>,
         form: As,
     ) -> Result<Vec<Stretch>> {
-        let row = self.row(&blob.hash).await?.ok_or(Error::NotFound)?;
+        let row = self.located(&blob.hash).await?.ok_or(Error::NotFound)?;
         let range = range.start.min(row.raw_len)..range.end.min(row.raw_len);
         if range.end.saturating_sub(range.start) <= SHORT {
             return self.settled(blob.hash, row, range, form, 0).await;
@@ -64,12 +83,12 @@ impl Shared {
             .map_err(|error| Error::io("reading a blob", std::io::Error::other(error)))?
     }
 
-    /// Reads; and should the blob have been moved since its row was read,
-    /// reads where it is now.
+    /// Reads; and should the blob have been moved since it was located, reads
+    /// where it is now.
     pub(super) async fn settled(
         &self,
         hash: [u8; 32],
-        mut row: BlobRow,
+        mut row: Located,
         range: Range<u64>,
         form: As,
         depth: usize,
@@ -79,7 +98,7 @@ impl Shared {
                 Ok(stretches) => return Ok(stretches),
                 Err(error) => error,
             };
-            match self.row(&hash).await? {
+            match self.located_now(&hash).await? {
                 Some(now) if now.place != row.place => row = now,
                 Some(_) => return Err(failed),
                 None => return Err(Error::NotFound),
@@ -93,7 +112,7 @@ impl Shared {
     async fn part(
         &self,
         hash: [u8; 32],
-        row: &BlobRow,
+        row: &Located,
         range: Range<u64>,
         form: As,
         depth: usize,
@@ -107,7 +126,7 @@ impl Shared {
             place: &row.place,
         };
         let whole = range == (0..row.raw_len);
-        let opened = source.open(whole && row.parts.is_empty()).await?;
+        let opened = source.open(whole && !row.has_parts).await?;
         match opened.table.kind() {
             seal::Kind::Content if opened.table.content_len() == row.raw_len => {
                 let start = range.start;
@@ -233,7 +252,7 @@ impl Shared {
         wanted: &Range<u64>,
         depth: usize,
     ) -> Result<Bytes> {
-        let row = self.row(&from.hash).await?;
+        let row = self.located(&from.hash).await?;
         let row = row.filter(|row| row.raw_len == from.len);
         let row = row.ok_or_else(|| Error::Corrupt("a piece of a blob is missing".into()))?;
         let needs = recipe.needs(wanted, from.len);
