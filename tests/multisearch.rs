@@ -77,7 +77,9 @@ fn which_mailboxes_are_searched() {
     fill(&mut ann, &[("Gone", &[]), ("Gone/Child", &["red"])]);
     ann.ok("DELETE Gone");
     ann.ok("SUBSCRIBE Work/Deep");
+    ann.ok("CREATE Nowhere");
     ann.ok("SUBSCRIBE Nowhere");
+    ann.ok("DELETE Nowhere");
     for (sources, wanted) in [
         ("mailboxes INBOX", &["INBOX ALL 1,3"][..]),
         (
@@ -361,9 +363,14 @@ fn mailboxes_of_others() {
             "{name}"
         );
     }
+    // What is subscribed may be taken away later.
+    ann.ok("SETACL Secret bob@example.test lr");
     for name in ["Read", "Read/Hidden", "Secret"] {
         bob.ok(&format!("SUBSCRIBE {}", of_ann(name)));
     }
+    ann.ok("DELETEACL Secret bob@example.test");
+    let refused = bob.ask(&format!("SUBSCRIBE {}", of_ann("Secret")));
+    assert!(refused.contains("NO [NONEXISTENT]"), "{refused}");
     assert_eq!(
         found(&mut bob, "ESEARCH IN (subscribed) SUBJECT red"),
         ["INBOX ALL 1".to_owned(), all("Read")]

@@ -143,6 +143,12 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// Whether the size of the mailbox was told.
+    pub(super) fn exists(&self) -> bool {
+        let told = |line: &Untagged| matches!(line, Untagged::Exists(_));
+        self.lines.iter().any(told)
+    }
+
     #[track_caller]
     pub(super) fn ok(self) -> Reply {
         assert!(self.text.starts_with("OK"), "{}: {}", self.what, self.text);

@@ -293,25 +293,13 @@ impl World {
         let mailbox = &mut self.boxes[open.name];
         match line {
             Untagged::Exists(count) => {
-                let last = open.last_uid();
-                let new = mailbox
-                    .messages
-                    .iter()
-                    .map(|msg| msg.uid)
-                    .filter(|uid| *uid > last);
-                let new: Vec<u32> = new.collect();
+                let new = arrived(open, mailbox);
                 assert_eq!(
                     *count as usize,
                     open.view.len() + new.len(),
                     "{line:?}, {open:?}"
                 );
-                let recent = new.iter().filter(|uid| **uid >= mailbox.recent);
-                open.recent.extend(recent);
-                open.view
-                    .extend(new.iter().map(|&uid| Seen { uid, flags: None }));
-                if !open.read_only {
-                    mailbox.recent = mailbox.uid_next;
-                }
+                arrive(open, mailbox, &new);
             }
             Untagged::Recent(count) => {
                 assert_ne!(kind, Kind::Rev2, "RECENT in IMAP4rev2");
@@ -410,6 +398,18 @@ impl World {
         }
     }
 
+    /// Messages that came are told before a command looks at messages: the
+    /// client knows them from here on. Whether there are any.
+    fn look(&mut self, by: usize) -> bool {
+        let Some(open) = self.clients[by].open.as_mut() else {
+            return false;
+        };
+        let mailbox = &mut self.boxes[open.name];
+        let new = arrived(open, mailbox);
+        arrive(open, mailbox, &new);
+        !new.is_empty()
+    }
+
     /// Whether a client knows all there is to know.
     fn differs(&self, by: usize, expunge: bool) -> Option<String> {
         let open = self.open(by)?;
@@ -470,6 +470,26 @@ impl World {
         }
         let open = self.clients[by].open.as_mut().unwrap();
         open.fetched = open.fetched.max(open.last_uid());
+    }
+}
+
+/// UIDs of messages that the client does not know of yet.
+fn arrived(open: &Open, mailbox: &Mailbox) -> Vec<u32> {
+    let last = open.last_uid();
+    let uids = mailbox.messages.iter().map(|msg| msg.uid);
+    uids.filter(|uid| *uid > last).collect()
+}
+
+fn arrive(open: &mut Open, mailbox: &mut Mailbox, new: &[u32]) {
+    if new.is_empty() {
+        return;
+    }
+    let recent = new.iter().filter(|uid| **uid >= mailbox.recent);
+    open.recent.extend(recent);
+    open.view
+        .extend(new.iter().map(|&uid| Seen { uid, flags: None }));
+    if !open.read_only {
+        mailbox.recent = mailbox.uid_next;
     }
 }
 

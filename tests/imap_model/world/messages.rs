@@ -247,6 +247,7 @@ impl World {
         else {
             return;
         };
+        let came = self.look(by);
         let open = self.open(by).unwrap();
         if !uid && open.view.is_empty() {
             return;
@@ -319,6 +320,7 @@ impl World {
         let Some(reply) = self.command(by, command, rules).await else {
             return;
         };
+        assert!(!came || reply.exists(), "{}: nothing came", reply.what);
         let only_uids = items == ["UID"] && since.is_none();
         if gone && !uid && !only_uids && since.is_none() {
             assert!(
@@ -364,6 +366,7 @@ impl World {
         if key.needs_recent() && (self.fuzzy || self.clients[by].kind == Kind::Rev2) {
             return;
         }
+        let came = self.look(by);
         let open = self.open(by).unwrap();
         if key.names_sequence() && open.view.is_empty() {
             return;
@@ -400,6 +403,7 @@ impl World {
             return;
         };
         let reply = reply.ok();
+        assert!(!came || reply.exists(), "{}: nothing came", reply.what);
         let (found, told) = reply
             .found()
             .unwrap_or_else(|| panic!("{}: no result", reply.what));

@@ -8,7 +8,7 @@ use axigen_proto::imap::extensions::acl::Rights;
 use axigen_proto::imap::response::{Code, Status};
 use axigen_proto::imap::separator::Separator;
 use axigen_proto::imap::types::Tag;
-use axigen_proto::imap::url::ImapUrl;
+use axigen_proto::imap::url::{ImapUrl, Server};
 use bytes::Bytes;
 
 use super::data::{Data, Source};
@@ -71,20 +71,30 @@ impl Talk<'_> {
     }
 
     /// Whether a URL means this server and this user.
-    pub(super) fn is_here(
-        &self,
-        server: &axigen_proto::imap::url::Server,
-    ) -> Result<(), &'static str> {
-        let settings = self.context.settings.load();
-        if !server.host.eq_ignore_ascii_case(&settings.hostname) {
+    pub(super) fn is_here(&self, server: &Server) -> Result<(), &'static str> {
+        let ours = self.user.as_ref().map(|user| user.address.as_str());
+        let domain = ours.and_then(|ours| ours.rsplit_once('@')).map(|o| o.1);
+        let same = |name: &str| server.host.eq_ignore_ascii_case(name);
+        if !same(&self.context.settings.load().hostname) && !domain.is_some_and(same) {
             return Err("the URL is of another server");
         }
-        let ours = self.user.as_ref().map(|user| user.address.as_str());
-        match (&server.user, ours) {
+        match (self.user_of(server), ours) {
             (Some(user), Some(ours)) if !user.eq_ignore_ascii_case(ours) => {
                 Err("the URL is of another user")
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The address of the user whom a URL names. RFC 5092 §3 leaves names of
+    /// users to the server: ours are addresses, and the host is this server or
+    /// the domain of the address, which the name then may leave out.
+    pub(super) fn user_of(&self, server: &Server) -> Option<String> {
+        let user = server.user.as_ref()?;
+        let here = &self.context.settings.load().hostname;
+        match user.contains('@') || server.host.eq_ignore_ascii_case(here) {
+            true => Some(user.clone()),
+            false => Some(format!("{user}@{}", server.host)),
         }
     }
 

@@ -153,7 +153,20 @@ impl Talk<'_> {
         }
     }
 
+    /// RFC 9051 §6.3.7 leaves it to the server to look whether the mailbox is
+    /// there; a name that is none would only come up as one in lists of clients.
     pub(super) async fn subscribe(&mut self, account: AccountId, name: &str, on: bool) -> Status {
+        if on {
+            match self.seen_by_user(name).await {
+                Ok(_) => {}
+                Err(Error::NoSuchMailbox) => match self.is_level(account, name).await {
+                    Ok(true) => {}
+                    Ok(false) => return status::of(&Error::NoSuchMailbox, false),
+                    Err(error) => return status::of(&error, false),
+                },
+                Err(error) => return status::of(&error, false),
+            }
+        }
         match self.context.mailboxes.subscribe(account, name, on).await {
             Ok(()) => {
                 self.own_change(|notify| notify.subscribed(&normalised(name), on));
@@ -161,6 +174,13 @@ impl Talk<'_> {
             }
             Err(error) => status::of(&error, false),
         }
+    }
+
+    /// Whether mailboxes of the user stand below this name.
+    async fn is_level(&self, account: AccountId, name: &str) -> Result<bool, Error> {
+        let above = format!("{}/", normalised(name));
+        let all = self.context.mailboxes.list(account).await?;
+        Ok(all.iter().any(|info| info.name.starts_with(&above)))
     }
 
     /// RFC 5465 §5: what this client did itself is no news for it.

@@ -266,6 +266,18 @@ impl Service for Imap {
     }
 }
 
+/// Whether a command asks for messages of the open mailbox.
+fn looks(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Search(_)
+            | Command::Sort(_)
+            | Command::Thread(_)
+            | Command::Fetch(_)
+            | Command::UidBatches(_)
+    )
+}
+
 /// RFC 9051 §7.5.1: no EXPUNGE while a command with sequence numbers runs.
 fn expunge_allowed(command: &Command) -> bool {
     let by_uid = |uid: bool, keys: &[SearchKey]| {
@@ -486,6 +498,12 @@ impl Talk<'_> {
             self.begin_condstore(conn)?;
             self.ask_rights_again(conn).await?;
         }
+        // Messages that came meanwhile are there for who asks now: a client that
+        // only ever searches or fetches would see them one command later
+        // (RFC 9051 §5.2: the size may be told at any time).
+        if looks(&command) {
+            self.arrivals(conn).await?;
+        }
         // Commands about messages are about the account their mailbox is in.
         let open = self.selected.as_ref().map(|selected| selected.view.account);
         let of_open = open.unwrap_or(account);
@@ -634,6 +652,29 @@ impl Talk<'_> {
             Err(error) => tracing::error!(%error, "changes could not be read"),
         }
         Ok(false)
+    }
+
+    /// Tells the client of messages that came into the selected mailbox.
+    async fn arrivals(&mut self, conn: &mut ImapConn) -> Done {
+        let Some(selected) = &mut self.selected else {
+            return Ok(());
+        };
+        let enabled = conn.session().enabled();
+        let told = self.notify.as_ref().map_or(Told::All, Notify::of_selected);
+        match selected
+            .arrivals(&self.context.mailboxes, enabled, told)
+            .await
+        {
+            Ok(update) => {
+                for response in &update.responses {
+                    conn.session().untagged(response)?;
+                }
+                self.tell_items(conn, &update.new).await?;
+                self.tell_contexts(conn, &update.rows, &update.new).await
+            }
+            // What is wrong is said when the command is done.
+            Err(_) => Ok(()),
+        }
     }
 
     /// UNAUTHENTICATE (RFC 8437): as if nobody had logged in.

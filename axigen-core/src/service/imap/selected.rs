@@ -400,6 +400,33 @@ impl Selected {
         Ok(update)
     }
 
+    /// Only what came since the last time: EXISTS and RECENT. The rest waits for
+    /// [`update`](Self::update).
+    pub(super) async fn arrivals(
+        &mut self,
+        mailboxes: &Mailboxes,
+        enabled: Enabled,
+        told: Told,
+    ) -> Result<Update> {
+        let mut update = Update::default();
+        if told == Told::Nothing {
+            return Ok(update);
+        }
+        let largest = self.largest_uid();
+        let mut rows = mailboxes.changes_of(&self.view, self.modseq).await?.rows;
+        rows.retain(|row| row.uid > largest);
+        update.new = rows.iter().map(|row| row.uid).collect();
+        self.add(mailboxes, &update.new, enabled, &mut update.responses)
+            .await?;
+        for row in &rows {
+            self.tell(row);
+        }
+        if !self.contexts.is_empty() {
+            update.rows = rows;
+        }
+        Ok(update)
+    }
+
     /// RFC 7162 §3.2: a client that was shown a higher number than one of a
     /// change not told yet must not go on from there.
     fn tell_known(&mut self, responses: &mut Vec<Response>) {
@@ -472,21 +499,7 @@ impl Selected {
                 fetches.push(row);
             }
         }
-        if !new.is_empty() {
-            self.uids.extend_from_slice(&new);
-            let floor = mailboxes
-                .recent(self.view.account, self.view.mailbox, !self.read_only)
-                .await?;
-            for &uid in new.iter().filter(|&&uid| uid >= floor) {
-                self.recent.push(uid);
-            }
-            responses.push(Response::Exists(self.count()));
-            if !enabled.rev2 {
-                responses.push(Response::Recent(
-                    u32::try_from(self.recent.count()).unwrap_or(u32::MAX),
-                ));
-            }
-        }
+        self.add(mailboxes, &new, enabled, responses).await?;
         if flags {
             responses.extend(self.new_keywords(rows));
         }
@@ -495,6 +508,33 @@ impl Selected {
             responses.extend(self.fetched(row.uid, items, enabled));
         }
         Ok(new)
+    }
+
+    /// Messages that came, with larger UIDs than all others.
+    async fn add(
+        &mut self,
+        mailboxes: &Mailboxes,
+        new: &[u32],
+        enabled: Enabled,
+        responses: &mut Vec<Response>,
+    ) -> Result<()> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.uids.extend_from_slice(new);
+        let floor = mailboxes
+            .recent(self.view.account, self.view.mailbox, !self.read_only)
+            .await?;
+        for &uid in new.iter().filter(|&&uid| uid >= floor) {
+            self.recent.push(uid);
+        }
+        responses.push(Response::Exists(self.count()));
+        if !enabled.rev2 {
+            responses.push(Response::Recent(
+                u32::try_from(self.recent.count()).unwrap_or(u32::MAX),
+            ));
+        }
+        Ok(())
     }
 
     /// A row's flags as the client sees them.

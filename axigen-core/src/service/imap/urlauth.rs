@@ -189,19 +189,21 @@ impl Talk<'_> {
         else {
             return Ok(None);
         };
-        let (Some((mechanism, given)), Some(maker)) = (&auth.verifier, &server.user) else {
+        let (Some((mechanism, given)), Some(maker)) = (&auth.verifier, self.user_of(server)) else {
             return Ok(None);
         };
-        let hostname = &self.context.settings.load().hostname;
+        let settings = self.context.settings.load();
+        let domain = maker.rsplit_once('@').map(|(_, domain)| domain);
+        let here = [Some(settings.hostname.as_str()), domain];
+        let here = here.into_iter().flatten();
+        let here = here
+            .into_iter()
+            .any(|name| server.host.eq_ignore_ascii_case(name));
         let expired = auth.expires().is_some_and(|at| at <= now());
-        if mechanism != INTERNAL
-            || !server.host.eq_ignore_ascii_case(hostname)
-            || expired
-            || !self.may_use(&auth.access)
-        {
+        if mechanism != INTERNAL || !here || expired || !self.may_use(&auth.access) {
             return Ok(None);
         }
-        let Ok(maker) = self.context.directory.account(maker).await else {
+        let Ok(maker) = self.context.directory.account(&maker).await else {
             return Ok(None);
         };
         if !maker.enabled {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::complete::{tag, tag_no_case, take, take_while, take_while_m_n, take_while1};
+use nom::bytes::complete::{tag, take, take_while, take_while_m_n, take_while1};
 use nom::combinator::{map, opt, value};
 use nom::sequence::{delimited, preceded, terminated};
 
@@ -113,15 +113,6 @@ pub(crate) fn string(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
 pub(crate) fn string_text(input: &[u8]) -> Parsed<'_, String> {
     let (rest, bytes) = string(input)?;
     Ok((rest, utf8(input, bytes)?))
-}
-
-/// `nstring = string / nil`
-pub(crate) fn nstring_text(input: &[u8]) -> Parsed<'_, Option<String>> {
-    expect(
-        "a string or NIL",
-        alt((value(None, tag_no_case("NIL")), map(string_text, Some))),
-    )
-    .parse(input)
 }
 
 fn utf8<'a>(at: &'a [u8], bytes: Cow<'_, [u8]>) -> Result<String, nom::Err<super::Fault<'a>>> {
