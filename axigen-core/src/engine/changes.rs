@@ -50,7 +50,14 @@ impl Engine {
         let mut plan = self.plan(&settings, &base)?;
         let sending = self.plan_sending(&old, &settings)?;
         self.make_way(&mut plan).await?;
-        // From here on nothing is taken back.
+        // From here on nothing is taken back. What is being sent is settled, and told,
+        // by the settings it was sent with.
+        if sending.is_some() {
+            let running = inner.running.lock().remove(SMTP_OUT);
+            if let Some(running) = running {
+                running.end().await;
+            }
+        }
         inner.context.settings.store(Arc::new(settings.clone()));
         inner.context.delivery.adopt(&settings);
         inner.context.in_flight.change(settings.in_flight.0);
@@ -95,14 +102,8 @@ impl Engine {
         for running in ending {
             running.end().await;
         }
-        if let Some(change) = sending {
-            let running = inner.running.lock().remove(SMTP_OUT);
-            if let Some(running) = running {
-                running.end().await;
-            }
-            if let Some(sending) = change {
-                self.start_sending(sending)?;
-            }
+        if let Some(Some(sending)) = sending {
+            self.start_sending(sending)?;
         }
         failed.map_or(Ok(()), Err)
     }
