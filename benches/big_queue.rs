@@ -155,6 +155,8 @@ fn say(what: &str, of: Duration, count: u32) {
 async fn measure(dir: &Path, entries: usize, domains: usize, port: u16, count: &AtomicU64) {
     println!("{entries} entries to {domains} domains");
     let first = engine(dir, port).await;
+    // As the service does it at its first start: the index is there from then on.
+    assert!(!first.queue().is_waiting("d0.test").await.unwrap());
     let mut all = Vec::new();
     for user in 0..BATCH {
         all.push(accepted(&first, user, user % domains).await);
