@@ -4,7 +4,8 @@
 use bytes::BytesMut;
 use nom::Parser;
 use nom::bytes::complete::tag_no_case;
-use nom::combinator::{map, opt};
+use nom::combinator::map;
+use nom::multi::many0_count;
 use nom::sequence::{preceded, terminated};
 
 use super::esearch;
@@ -205,12 +206,14 @@ pub(crate) fn sort<'a>(grammar: &Grammar, uid: bool, input: &'a [u8]) -> Parsed<
 }
 
 /// `sort-criterion = ["REVERSE" SP] sort-key`
+///
+/// Clients are met that write REVERSE several times; it means the same.
 fn criterion(input: &[u8]) -> Parsed<'_, SortCriterion> {
-    let (rest, reverse) = opt(terminated(tag_no_case("REVERSE"), sp)).parse(input)?;
+    let (rest, reverse) = many0_count(terminated(tag_no_case("REVERSE"), sp)).parse(input)?;
     let (end, name) = expect("a sort key", word).parse(rest)?;
     let known = SortBy::NAMES.iter().find(|(_, known)| *known == name);
     let &(by, _) = known.ok_or_else(|| expected(rest, "a sort key"))?;
-    let reverse = reverse.is_some();
+    let reverse = reverse > 0;
     Ok((end, SortCriterion { reverse, by }))
 }
 

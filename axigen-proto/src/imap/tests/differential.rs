@@ -672,6 +672,11 @@ fn both(
     (ours.map(|(_, command)| command), theirs)
 }
 
+fn twice_reversed(line: &[u8]) -> bool {
+    let line = line.to_ascii_uppercase();
+    line.windows(16).any(|words| words == b"REVERSE REVERSE ")
+}
+
 /// Why the two may differ on a line. Anything else is a bug of ours.
 fn explained(
     line: &[u8],
@@ -681,6 +686,12 @@ fn explained(
     match (ours, theirs) {
         (Ok(_), Ok(_)) => None,
         (Err(_), Err(_)) => Some("both refuse"),
+        (Ok(Command::Id(_)), Err(_)) => {
+            Some("we take atoms in ID, as clients are met that write them")
+        }
+        (Ok(Command::Sort(_)), Err(_)) if twice_reversed(line) => {
+            Some("REVERSE REVERSE is REVERSE")
+        }
         (Ok(ours), Err(_)) => newer(line, ours),
         (Err(ours), Ok(theirs)) => {
             let text = ours.status.text.as_ref();
