@@ -18,9 +18,6 @@ use axigen_tests::demo::{Demo, Port};
 
 use run::{Account, Outcome};
 
-/// More than there are scripts, two for each.
-const ACCOUNTS: usize = 300;
-
 /// A line of `differs.tsv`.
 struct Differs {
     script: String,
@@ -70,10 +67,11 @@ impl Differs {
 
 /// Runs the scripts of a folder, and says what failed.
 fn folder(folder: &Path, mut known: Vec<Differs>) -> Vec<String> {
-    let demo = Demo::start(&["--accounts", &ACCOUNTS.to_string()]);
     let scripts = run::scripts(folder).unwrap();
     assert!(!scripts.is_empty(), "{folder:?} has no scripts");
-    assert!(scripts.len() * 2 <= ACCOUNTS, "too many scripts");
+    // Two for each.
+    let accounts = (scripts.len() * 2).to_string();
+    let demo = Demo::start(&["--accounts", &accounts]);
     let (mut commands, mut skipped, mut failed) = (0, Vec::new(), Vec::new());
     let mut ran_names = Vec::new();
     for (number, script) in scripts.iter().enumerate() {
