@@ -22,6 +22,7 @@ mod pending;
 mod places;
 mod put;
 mod read;
+mod reading;
 mod rows;
 mod salvage;
 mod scrub;
@@ -65,6 +66,7 @@ pub use backup::{
     Backup, BackupCheck, BackupOptions, BackupProgress, BackupStage, RestoreOptions, Restored,
 };
 pub use engine::Engine;
+pub use reading::{PIECE, Reading};
 pub use salvage::{Salvage, SalvageReport};
 pub use scrub::{ScrubOptions, ScrubReport, Scrubbed};
 pub use space::Space;

@@ -12,6 +12,7 @@ use std::{ops::Range, sync::Arc};
 use axigen_store::{
     AccountId,
     blob::{BlobRef, Stretch},
+    store::Reading,
 };
 use bytes::Bytes;
 
@@ -195,7 +196,13 @@ impl Mailboxes {
         Ok(self.store.read(blob, start..end).await?)
     }
 
-    /// The same, but what is kept without its base64 comes without it.
+    /// Reads a content piece by piece, from its beginning on, mostly: nothing is read
+    /// twice.
+    pub fn reading(&self, Content(blob): &Content) -> Reading {
+        self.store.reading(blob)
+    }
+
+    /// As [`part`](Mailboxes::part), but what is kept without its base64 comes without it.
     ///
     /// # Errors
     /// As [`body`](Mailboxes::body).

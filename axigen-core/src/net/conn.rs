@@ -57,6 +57,8 @@ pub const LINGER_BYTES: usize = 1024 * 1024;
 /// Longest TLS handshake, where nothing else is said.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Pieces that one write sends: a body and what stands before it are two.
+const SLICES: usize = 64;
 /// A read into a buffer of this size on the stack costs an idle connection nothing.
 const SMALL_READ: usize = 8 * 1024;
 /// Once a peer fills the small buffer, reads go straight into one of this size.
@@ -577,7 +579,7 @@ impl<S: Session> Conn<S> {
         let Transport::Open(io) = &mut self.transport else {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         };
-        let mut slices = [IoSlice::new(&[]); 16];
+        let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (slot, bytes) in slices.iter_mut().zip(&self.unsent) {
             *slot = IoSlice::new(bytes);

@@ -21,6 +21,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Cursor;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use bytes::Bytes;
@@ -174,14 +175,16 @@ impl Dictionaries {
         Some((dictionary.number, dictionary.compress(content, effort)?))
     }
 
-    /// What was compressed, `most` bytes or less; `None` if it cannot be read,
-    /// or the dictionary is not known.
+    /// Puts what was compressed, `most` bytes or less, behind what is in `target`,
+    /// and says how much it was; `None` if it cannot be read, or the dictionary
+    /// is not known.
     pub(super) fn decompress(
         &self,
         number: u16,
         compressed: &[u8],
         most: usize,
-    ) -> Option<Vec<u8>> {
+        target: &mut Vec<u8>,
+    ) -> Option<usize> {
         let dictionary = match number {
             NONE => None,
             MAIL => Some(MAIL_DICTIONARY.clone()),
@@ -189,15 +192,19 @@ impl Dictionaries {
         };
         READING.with_borrow_mut(|context| {
             let context = ready(context, DCtx::try_create)?;
-            let mut target = Vec::with_capacity(most);
+            let before = target.len();
+            target.reserve(most);
+            let mut behind = Cursor::new(&mut *target);
+            behind.set_position(before as u64);
             let done = match &dictionary {
-                None => context.decompress(&mut target, compressed),
+                None => context.decompress(&mut behind, compressed),
                 Some(dictionary) => {
                     let reading = dictionary.reading().as_ddict();
-                    context.decompress_using_ddict(&mut target, compressed, reading)
+                    context.decompress_using_ddict(&mut behind, compressed, reading)
                 }
             };
-            done.ok().map(|_| target)
+            // There may be room for more than was asked for.
+            done.ok().filter(|length| *length <= most)
         })
     }
 
@@ -252,6 +259,14 @@ mod tests {
         );
     }
 
+    fn back(known: &Dictionaries, number: u16, small: &[u8], most: usize) -> Option<Vec<u8>> {
+        let mut target = b"before".to_vec();
+        let length = known.decompress(number, small, most, &mut target)?;
+        let behind = target.strip_prefix(b"before").unwrap();
+        assert_eq!(behind.len(), length);
+        Some(behind.to_vec())
+    }
+
     #[test]
     fn a_short_mail_becomes_much_shorter() {
         let known = Dictionaries::new();
@@ -260,14 +275,14 @@ mod tests {
             assert_eq!(used, MAIL);
             assert!(small.len() < MAIL_TEXT.len() / 2, "{}", small.len());
             let length = MAIL_TEXT.len();
-            assert_eq!(known.decompress(MAIL, &small, length).unwrap(), MAIL_TEXT);
-            assert_eq!(known.decompress(MAIL, &small, length - 1), None);
-            assert_eq!(known.decompress(NONE, &small, length), None);
-            assert_eq!(known.decompress(7, &small, length), None);
+            assert_eq!(back(&known, MAIL, &small, length).unwrap(), MAIL_TEXT);
+            assert_eq!(back(&known, MAIL, &small, length - 1), None);
+            assert_eq!(back(&known, NONE, &small, length), None);
+            assert_eq!(back(&known, 7, &small, length), None);
         }
         let plain = zstd::bulk::compress(MAIL_TEXT, 3).unwrap();
-        let back = known.decompress(NONE, &plain, MAIL_TEXT.len());
-        assert_eq!(back.unwrap(), MAIL_TEXT);
+        let plain = back(&known, NONE, &plain, MAIL_TEXT.len());
+        assert_eq!(plain.unwrap(), MAIL_TEXT);
     }
 
     #[test]
@@ -294,11 +309,11 @@ mod tests {
         let (used, new) = known.compress(&others[0], Effort::Quick).unwrap();
         assert_eq!(used, 2);
         let length = others[0].len();
-        assert_eq!(known.decompress(2, &new, length).unwrap(), others[0]);
+        assert_eq!(back(&known, 2, &new, length).unwrap(), others[0]);
         // Where it is not known it cannot be read.
-        assert_eq!(Dictionaries::new().decompress(2, &new, length), None);
-        let back = known.decompress(MAIL, &old, MAIL_TEXT.len());
-        assert_eq!(back.unwrap(), MAIL_TEXT);
+        assert_eq!(back(&Dictionaries::new(), 2, &new, length), None);
+        let old = back(&known, MAIL, &old, MAIL_TEXT.len());
+        assert_eq!(old.unwrap(), MAIL_TEXT);
     }
 
     #[test]

@@ -205,8 +205,28 @@ impl Table {
         stored: &Bytes,
         dictionaries: &Dictionaries,
     ) -> Result<Bytes> {
+        self.open_behind(&[], frames, stored, dictionaries)
+    }
+
+    /// The same, behind bytes that stand before it.
+    ///
+    /// # Errors
+    /// As [`open`](Table::open).
+    pub fn open_behind(
+        &self,
+        before: &[u8],
+        frames: &Range<usize>,
+        stored: &Bytes,
+        dictionaries: &Dictionaries,
+    ) -> Result<Bytes> {
         let base = self.span(frames).start;
         let mut content = Vec::new();
+        if !before.is_empty() {
+            let end = (self.len).min(frames.end as u64 * FRAME);
+            let more = end.saturating_sub(frames.start as u64 * FRAME);
+            content.reserve_exact(before.len() + more as usize);
+            content.extend_from_slice(before);
+        }
         for number in frames.clone() {
             let corrupt =
                 |what: &str| Error::Corrupt(format!("{what} of frame {number} of a blob"));
@@ -227,14 +247,13 @@ impl Table {
                 if frame.len() != raw {
                     return Err(corrupt("the length"));
                 }
-                if frames.len() == 1 {
+                if frames.len() == 1 && before.is_empty() {
                     return Ok(stored.slice_ref(frame));
                 }
                 content.extend_from_slice(frame);
             } else {
-                let inflated = dictionaries.decompress(self.dictionary, frame, raw);
-                let inflated = inflated.filter(|inflated| inflated.len() == raw);
-                let Some(inflated) = inflated else {
+                let length = dictionaries.decompress(self.dictionary, frame, raw, &mut content);
+                if length != Some(raw) {
                     return Err(match dictionaries.knows(self.dictionary) {
                         true => corrupt("the compression"),
                         false => Error::Corrupt(format!(
@@ -242,11 +261,6 @@ impl Table {
                             self.dictionary
                         )),
                     });
-                };
-                match content.is_empty() {
-                    // Mostly it is the only one.
-                    true => content = inflated,
-                    false => content.extend_from_slice(&inflated),
                 }
             }
         }

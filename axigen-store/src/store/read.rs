@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 /// Content up to this length, one frame, is read where the caller stands: a page
 /// that is in the cache and 100 us of inflating cost less than a change of threads.
-const SHORT: u64 = seal::FRAME;
+pub(super) const SHORT: u64 = seal::FRAME;
 /// Read at first of a long blob: the table of up to 128 MB.
 const HEAD: u64 = 4096;
 /// Memory taken at once for what is put together; more as it comes.
@@ -38,7 +38,7 @@ impl Shared {
     }
 
     /// Where a blob's bytes are, as far as is known.
-    async fn located(&self, hash: &[u8; 32]) -> Result<Option<Located>> {
+    pub(super) async fn located(&self, hash: &[u8; 32]) -> Result<Option<Located>> {
         match self.places.get(hash) {
             Some(located) => Ok(Some(located)),
             None => self.located_now(hash).await,
@@ -72,12 +72,15 @@ impl Shared {
     ) -> Result<Vec<Stretch>> {
         let row = self.located(&blob.hash).await?.ok_or(Error::NotFound)?;
         let range = range.start.min(row.raw_len)..range.end.min(row.raw_len);
+        let mut held = Held::default();
         if range.end.saturating_sub(range.start) <= SHORT {
-            return self.settled(blob.hash, row, range, form, 0).await;
+            return self
+                .settled(blob.hash, row, range, form, &mut held, 0)
+                .await;
         }
         let shared = self.clone();
         let hash = blob.hash;
-        let long = move || wait(shared.settled(hash, row, range, form, 0));
+        let long = move || wait(shared.settled(hash, row, range, form, &mut held, 0));
         tokio::task::spawn_blocking(long)
             .await
             .map_err(|error| Error::io("reading a blob", std::io::Error::other(error)))?
@@ -91,13 +94,16 @@ impl Shared {
         mut row: Located,
         range: Range<u64>,
         form: As,
+        held: &mut Held,
         depth: usize,
     ) -> Result<Vec<Stretch>> {
         loop {
-            let failed = match self.part(hash, &row, range.clone(), form, depth).await {
+            let read = self.part(hash, &row, range.clone(), form, held, depth);
+            let failed = match read.await {
                 Ok(stretches) => return Ok(stretches),
                 Err(error) => error,
             };
+            *held = Held::default();
             match self.located_now(&hash).await? {
                 Some(now) if now.place != row.place => row = now,
                 Some(_) => return Err(failed),
@@ -115,6 +121,7 @@ impl Shared {
         row: &Located,
         range: Range<u64>,
         form: As,
+        held: &mut Held,
         depth: usize,
     ) -> Result<Vec<Stretch>> {
         if range.is_empty() {
@@ -125,8 +132,19 @@ impl Shared {
             hash,
             place: &row.place,
         };
-        let whole = range == (0..row.raw_len);
-        let opened = source.open(whole && !row.has_parts).await?;
+        // It may have been moved since, and compressed anew.
+        let same = |opened: &Opened| opened.hash == hash && opened.place == row.place;
+        if !held.opened.as_ref().is_some_and(same) {
+            let whole = range == (0..row.raw_len);
+            held.opened = Some(source.open(whole && !row.has_parts).await?);
+        }
+        let Held {
+            opened: Some(opened),
+            inner,
+        } = held
+        else {
+            return Err(Error::NotFound);
+        };
         match opened.table.kind() {
             seal::Kind::Content if opened.table.content_len() == row.raw_len => {
                 let start = range.start;
@@ -140,23 +158,39 @@ impl Shared {
                 if depth > NESTED {
                     return Err(Error::Corrupt("pieces within pieces".into()));
                 }
-                let together = self.put_together(&source, &opened, row.raw_len, range, form, depth);
-                Box::pin(together).await
+                let inner = inner.get_or_insert_default();
+                let together = Together {
+                    source: &source,
+                    opened,
+                    inner,
+                    depth,
+                };
+                Box::pin(self.put_together(together, row.raw_len, range, form)).await
             }
         }
     }
 
     async fn put_together(
         &self,
-        source: &Source<'_>,
-        opened: &Opened,
+        together: Together<'_>,
         raw_len: u64,
         range: Range<u64>,
         form: As,
-        depth: usize,
     ) -> Result<Vec<Stretch>> {
-        let first = opened.table.content_len().min(seal::FRAME);
-        let (segments, list) = pieces::decode(&opened.held(source, 0..first).await?)?;
+        let Together {
+            source,
+            opened,
+            inner,
+            depth,
+        } = together;
+        if opened.list.is_none() {
+            let first = opened.table.content_len().min(seal::FRAME);
+            let held = opened.held(source, 0..first).await?;
+            opened.list = Some(pieces::decode(&held)?);
+        }
+        let Some((segments, list)) = opened.list.clone() else {
+            return Err(Error::NotFound);
+        };
         let corrupt = || Error::Corrupt("the pieces of a blob".into());
         // The own bytes that are wanted lie one behind the other.
         let mut wanted = Vec::new();
@@ -207,7 +241,7 @@ impl Shared {
                     (own().ok_or_else(corrupt)?, *kept, *recipe)
                 }
                 Segment::Made { from, recipe, .. } => {
-                    let kept = self.kept(from, recipe, &within, depth).await?;
+                    let kept = self.kept(from, recipe, &within, inner, depth).await?;
                     (kept, from.len, *recipe)
                 }
             };
@@ -250,13 +284,14 @@ impl Shared {
         from: &BlobRef,
         recipe: &Recipe,
         wanted: &Range<u64>,
+        held: &mut Held,
         depth: usize,
     ) -> Result<Bytes> {
         let row = self.located(&from.hash).await?;
         let row = row.filter(|row| row.raw_len == from.len);
         let row = row.ok_or_else(|| Error::Corrupt("a piece of a blob is missing".into()))?;
         let needs = recipe.needs(wanted, from.len);
-        let stretches = self.settled(from.hash, row, needs, As::Content, depth + 1);
+        let stretches = self.settled(from.hash, row, needs, As::Content, held, depth + 1);
         Ok(joined(stretches.await?))
     }
 }
@@ -270,7 +305,7 @@ pub(super) enum As {
     Kept,
 }
 
-fn joined(mut stretches: Vec<Stretch>) -> Bytes {
+pub(super) fn joined(mut stretches: Vec<Stretch>) -> Bytes {
     match stretches.pop() {
         Some(only) if stretches.is_empty() => only.bytes,
         last => {
@@ -283,35 +318,84 @@ fn joined(mut stretches: Vec<Stretch>) -> Bytes {
     }
 }
 
+/// What is at hand of a blob, and of the last one that it is put together from:
+/// who reads it piece by piece opens nothing twice.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    opened: Option<Opened>,
+    inner: Option<Box<Held>>,
+}
+
+/// A blob that is put together.
+struct Together<'a> {
+    source: &'a Source<'a>,
+    opened: &'a mut Opened,
+    /// Of its pieces.
+    inner: &'a mut Held,
+    depth: usize,
+}
+
 /// A blob whose table was read.
+#[derive(Debug)]
 struct Opened {
+    hash: [u8; 32],
+    place: Place,
     table: seal::Table,
-    /// The beginning of the sealed bytes, or all.
+    /// The beginning of the sealed bytes, or all; nothing once that is not needed
+    /// any more.
     head: Bytes,
+    /// Its list of pieces, and how long that is, if it has one and it was read.
+    list: Option<(Vec<Segment>, u64)>,
+    /// The frame that was read last, and what it holds. The next piece begins in
+    /// it, mostly.
+    last: Option<(usize, Bytes)>,
 }
 
 impl Opened {
     /// A range of what the frames hold.
-    async fn held(&self, source: &Source<'_>, range: Range<u64>) -> Result<Bytes> {
+    async fn held(&mut self, source: &Source<'_>, range: Range<u64>) -> Result<Bytes> {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
         let dictionaries = &source.shared.dictionaries;
-        let frames = self.table.frames(&range);
-        let span = self.table.span(&frames);
-        let content = match self.head.get(span.start as usize..span.end as usize) {
-            Some(stored) => {
-                let stored = self.head.slice_ref(stored);
-                self.table.open(&frames, &stored, dictionaries)?
-            }
-            None => self
-                .table
-                .open(&frames, &source.get(span).await?, dictionaries)?,
-        };
+        let mut frames = self.table.frames(&range);
         let first = frames.start as u64 * seal::FRAME;
-        let cut = range.start.saturating_sub(first) as usize..(range.end - first) as usize;
+        let mut cut = range.start.saturating_sub(first) as usize..(range.end - first) as usize;
+        let beyond = || Error::Corrupt("the length of a blob".into());
+        let mut before = Bytes::new();
+        if let Some((_, frame)) = self.last.as_ref().filter(|(at, _)| *at == frames.start) {
+            if frames.len() == 1 {
+                return match frame.get(cut.clone()) {
+                    Some(_) => Ok(frame.slice(cut)),
+                    None => Err(beyond()),
+                };
+            }
+            before = frame.slice(cut.start.min(frame.len())..);
+            cut = 0..(range.end - range.start) as usize;
+            frames.start += 1;
+        }
+        let span = self.table.span(&frames);
+        let stored = match self.head.get(span.start as usize..span.end as usize) {
+            Some(stored) => self.head.slice_ref(stored),
+            None => source.get(span).await?,
+        };
+        let content = self
+            .table
+            .open_behind(&before, &frames, &stored, dictionaries)?;
         if cut.end > content.len() {
-            return Err(Error::Corrupt("the length of a blob".into()));
+            return Err(beyond());
+        }
+        // Of one that was read to its end nothing is read again, but of one that has
+        // a list of pieces all was read for the list.
+        let whole = range.end == self.table.content_len();
+        if !whole || self.table.kind() == seal::Kind::Pieces {
+            let at = frames.end.saturating_sub(1);
+            let lies = (at - frames.start) * seal::FRAME as usize + before.len();
+            let frame = content.slice(lies.min(content.len())..);
+            self.last = Some((at, frame));
+            if at == 0 && self.table.content_len() <= seal::FRAME {
+                self.head = Bytes::new();
+            }
         }
         Ok(content.slice(cut))
     }
@@ -343,7 +427,14 @@ impl Source<'_> {
             head = self.get(0..table_len).await?;
         }
         let table = seal::Table::read(&head, &self.hash, len)?;
-        Ok(Opened { table, head })
+        Ok(Opened {
+            hash: self.hash,
+            place: self.place.clone(),
+            table,
+            head,
+            list: None,
+            last: None,
+        })
     }
 
     async fn get(&self, range: Range<u64>) -> Result<Bytes> {

@@ -9,16 +9,17 @@ use axigen_proto::imap::command::{FetchAttribute, Partial, SectionText};
 use axigen_proto::imap::response::FetchItem;
 use axigen_proto::surrogate;
 use axigen_store::AccountId;
+use axigen_store::store::Reading;
 use bytes::Bytes;
 
 use super::{Done, ImapConn};
 use crate::mailbox::search::transfer_decoded;
 use crate::mailbox::structure::{Section, Structure, header_fields};
-use crate::mailbox::{Content, Mailboxes, Result, Row};
+use crate::mailbox::{Content, Error, Mailboxes, Result, Row};
 use crate::net::conn::STREAMED;
 
 /// Bytes read and sent at a time.
-const PIECE: u64 = 256 * 1024;
+const PIECE: u64 = 128 * 1024;
 /// Longest header that single fields are picked from.
 const HEADER: u64 = 4 * 1024 * 1024;
 
@@ -170,9 +171,16 @@ impl Source<'_> {
     /// read any more.
     pub(super) async fn stream(&self, conn: &mut ImapConn, range: Range<u64>) -> Done<bool> {
         let mut at = range.start;
+        let mut reading = match self.reading().await {
+            Ok(reading) => reading,
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be found");
+                return Ok(range.is_empty());
+            }
+        };
         while at < range.end {
             let end = range.end.min(at + PIECE);
-            let piece = match self.body(at..end).await {
+            let piece = match reading.read(at..end).await {
                 Ok(piece) if piece.len() as u64 == end - at => piece,
                 Ok(_) => return Ok(false),
                 Err(error) => {
@@ -187,6 +195,20 @@ impl Source<'_> {
             }
         }
         Ok(true)
+    }
+
+    async fn reading(&self) -> Result<Reading> {
+        match self.content {
+            Some(content) => Ok(self.mailboxes.reading(content)),
+            None => {
+                let items = [self.row.item];
+                let contents = self.mailboxes.content_of(self.account, &items).await?;
+                let content = contents.into_iter().flatten().next();
+                Ok(self
+                    .mailboxes
+                    .reading(&content.ok_or(Error::NoSuchMessage)?))
+            }
+        }
     }
 
     async fn body(&self, range: Range<u64>) -> Result<Bytes> {

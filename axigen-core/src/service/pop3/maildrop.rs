@@ -151,12 +151,26 @@ impl Maildrop {
                 .fail(Failure::Temporary, Text::NoSuchMessage)?;
             return Ok(());
         };
+        let items = [entry.item];
+        let contents = context.mailboxes.content_of(self.account, &items).await;
+        let content = match contents {
+            Ok(contents) => contents.into_iter().flatten().next(),
+            Err(error) => {
+                tracing::error!(%error, "a message cannot be found");
+                conn.session().fail(Failure::Temporary, Text::CannotRead)?;
+                return Ok(());
+            }
+        };
+        let Some(content) = content else {
+            conn.session().fail(Failure::Temporary, Text::MessageGone)?;
+            return Ok(());
+        };
+        let mut reading = context.mailboxes.reading(&content);
         let mut at = 0;
         let mut begun = false;
         while at < entry.size || !begun {
             let end = entry.size.min(at + step);
-            let piece = context.mailboxes.body(self.account, entry.item, at..end);
-            match piece.await {
+            match reading.read(at..end).await {
                 Ok(piece) if piece.len() as u64 == end - at => {
                     if !std::mem::replace(&mut begun, true) {
                         conn.session().begin(entry.size)?;
@@ -165,7 +179,7 @@ impl Maildrop {
                         break;
                     }
                 }
-                Ok(_) | Err(Error::NoSuchMessage) => {
+                Ok(_) | Err(axigen_store::Error::NotFound) => {
                     conn.session().fail(Failure::Temporary, Text::MessageGone)?;
                     return Ok(());
                 }
