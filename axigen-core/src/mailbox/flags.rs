@@ -6,7 +6,7 @@ use axigen_store::AccountId;
 
 use super::{
     Mailboxes,
-    draft::{CHUNK, Draft, TRIES, contended},
+    draft::{Draft, TRIES, contended},
     error::Result,
     keywords::{self, Words},
     log::Record,
@@ -18,6 +18,8 @@ use super::{
     view::{Allowed, View},
 };
 
+/// Most messages one batch changes: eight blocks, mostly, of a few kilobytes each.
+const BATCH: usize = 4096;
 /// How often blocks are tried to be written again in one piece.
 const WHOLE: usize = 3;
 
@@ -30,7 +32,7 @@ impl Mailboxes {
     /// There is one number for all flags of a message; so only 0 tells flags
     /// apart, with which keywords are added where they are not set yet.
     ///
-    /// Up to a thousand messages are one batch; more are several, so another
+    /// Up to four thousand messages are one batch; more are several, so another
     /// session may see the first before the last.
     ///
     /// # Errors
@@ -71,11 +73,26 @@ impl Mailboxes {
         self.must_exist(view.account, view.mailbox).await?;
         let uids = ascending(uids);
         let mut flagged = Flagged::default();
-        for chunk in uids.chunks(CHUNK) {
+        let mut rest = &uids[..];
+        while !rest.is_empty() {
+            let (chunk, behind) = rest.split_at(self.chunk(view, rest).await?);
             self.store_chunk(view, chunk, change, unchanged_since, &mut flagged)
                 .await?;
+            rest = behind;
         }
         Ok(flagged)
+    }
+
+    /// How many of these UIDs one batch changes. It ends where a block ends: of one
+    /// that is cut in two, a few rows would be left to stand beside it.
+    async fn chunk(&self, view: &View, uids: &[u32]) -> Result<usize> {
+        let Some(&next) = uids.get(BATCH) else {
+            return Ok(uids.len());
+        };
+        let block = self.block_at(view.account, view.mailbox, next).await?;
+        let end = block.map_or(0, |block| uids.partition_point(|uid| *uid < block));
+        // A block may be longer than what is changed at once.
+        Ok(if end > BATCH / 2 { end } else { BATCH })
     }
 
     async fn store_chunk(

@@ -246,22 +246,12 @@ impl Mailboxes {
         first: u32,
         last: u32,
     ) -> Result<Vec<(u32, Vec<u32>)>> {
-        let (start, _) = keys::of_mailbox(keys::BLOCK_UIDS, mailbox);
         let mut from = keys::block_uids(mailbox, first);
         let to = keys::after(&keys::block_uids(mailbox, last));
-        if first > 0 {
-            // The block that begins before `first`.
-            let before = Range {
-                account,
-                from: start,
-                to: keys::after(&from),
-                limit: 1,
-                reverse: true,
-                keys_only: true,
-            };
-            if let Some((key, _)) = self.store.range(before).await?.rows.into_iter().next() {
-                from = key;
-            }
+        if first > 0
+            && let Some(block) = self.block_at(account, mailbox, first).await?
+        {
+            from = keys::block_uids(mailbox, block);
         }
         self.store
             .scan(account, from, to)
@@ -269,6 +259,26 @@ impl Mailboxes {
             .into_iter()
             .map(|(key, list)| Ok((uid_of(&key)?, block::decode_list(&list)?)))
             .collect()
+    }
+
+    /// The key of the block in whose stretch a UID lies; `None` below the first.
+    pub(super) async fn block_at(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        uid: u32,
+    ) -> Result<Option<u32>> {
+        let (from, _) = keys::of_mailbox(keys::BLOCK_UIDS, mailbox);
+        let before = Range {
+            account,
+            from,
+            to: keys::after(&keys::block_uids(mailbox, uid)),
+            limit: 1,
+            reverse: true,
+            keys_only: true,
+        };
+        let found = self.store.range(before).await?.rows.into_iter().next();
+        found.map(|(key, _)| uid_of(&key)).transpose()
     }
 
     /// Blocks by their keys, each as of one moment; those that a fold took

@@ -322,7 +322,8 @@ pub struct Options {
     /// Rows of one block of a mailbox.
     pub block_rows: usize,
     /// When so many rows of one block change at once, the block is written
-    /// again; a row that stands beside it takes more room than five in it.
+    /// again: a row that stands beside it takes more room than five in it, and
+    /// the next fold would write the block, too.
     pub rewrite_at: usize,
     /// So many rows of a mailbox stand by themselves before they are folded
     /// into blocks in the background.
@@ -337,7 +338,7 @@ impl Default for Options {
             keywords: 1000,
             uid_validity: None,
             block_rows: 512,
-            rewrite_at: 64,
+            rewrite_at: 16,
             fold_at: 2048,
         }
     }
