@@ -103,6 +103,42 @@ async fn many_rows_of_a_block_change_in_it() {
     sound(&m, ALICE).await;
 }
 
+#[tokio::test]
+async fn more_than_one_batch_changes_leaves_nothing_beside_blocks() {
+    let m = fresh_with(Options {
+        uid_validity: Some(1000),
+        block_rows: 500,
+        fold_at: u32::MAX,
+        ..Options::default()
+    })
+    .await;
+    let inbox = fill(&m, "INBOX", 5).await;
+    let many = fill(&m, "Many", 1).await;
+    for (from, count) in [(inbox, 5), (many, 6), (many, 12)] {
+        let uids: Vec<u32> = (1..=count).collect();
+        m.copy(ALICE, from, &uids, many, Quota::NONE).await.unwrap();
+    }
+    let uids: Vec<u32> = (1..=24).collect();
+    for _ in 0..200 {
+        m.copy(ALICE, many, &uids, many, Quota::NONE).await.unwrap();
+    }
+    let (uids, before) = m.uids(ALICE, many).await.unwrap();
+    assert_eq!(uids.len(), 4824);
+    m.fold(ALICE, many).await.unwrap();
+    let change = FlagChange::Add(Flags::from(Flags::FLAGGED));
+    let stored = m.store_flags(ALICE, many, &uids, &change, None);
+    assert_eq!(stored.await.unwrap().rows.len(), uids.len());
+    // The first batch ends where the eighth block does.
+    assert_eq!(held(&m, many, keys::ROW).await, 0);
+    let rows = m.rows(ALICE, many, &uids).await.unwrap();
+    for row in &rows {
+        let batch = if row.uid <= 4000 { 1 } else { 2 };
+        assert_eq!(row.modseq, before + batch, "{}", row.uid);
+        assert!(row.flags.has(Flags::FLAGGED));
+    }
+    sound(&m, ALICE).await;
+}
+
 /// Base subjects, in the order of the UIDs.
 async fn subjects(m: &Mailboxes, mailbox: MailboxId) -> Vec<(u32, Vec<u8>)> {
     let uids = uids(m, mailbox).await;
