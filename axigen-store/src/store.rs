@@ -574,8 +574,11 @@ impl Shared {
 
     /// Commits; with little room, not what needs more of it.
     fn commit_what_fits(&self, group: &[Request]) -> Vec<Result<Commit>> {
-        let tight = self.tight > 0 && self.backend.room().is_some_and(|room| room < self.tight);
-        if !tight || !group.iter().any(grows) {
+        // The system is asked only where the answer matters.
+        let tight = self.tight > 0
+            && group.iter().any(grows)
+            && self.backend.room().is_some_and(|room| room < self.tight);
+        if !tight {
             return wait(self.backend.commit(group));
         }
         let fits: Vec<Request> = group.iter().filter(|r| !grows(r)).cloned().collect();

@@ -138,7 +138,8 @@ impl Mailboxes {
     pub async fn find(&self, account: AccountId, name: &str) -> Result<MailboxInfo> {
         let name = self.kept_name(account, name).await?;
         let id = self.id_of(account, &name).await?;
-        self.info(account, id.ok_or(Error::NoSuchMailbox)?).await
+        self.info_named(account, id.ok_or(Error::NoSuchMailbox)?, Some(&name))
+            .await
     }
 
     /// A mailbox by a name out of an address or a login: by its very name, else
@@ -164,8 +165,19 @@ impl Mailboxes {
     /// # Errors
     /// [`Error::NoSuchMailbox`], [`Error::Store`].
     pub async fn info(&self, account: AccountId, mailbox: MailboxId) -> Result<MailboxInfo> {
+        self.info_named(account, mailbox, None).await
+    }
+
+    /// The same; one who has just found it by its name need not ask twice.
+    async fn info_named(
+        &self,
+        account: AccountId,
+        mailbox: MailboxId,
+        name: Option<&str>,
+    ) -> Result<MailboxInfo> {
         let mut wanted = vec![keys::mailbox(mailbox)];
         wanted.extend(COUNTERS.map(|which| keys::counter(mailbox, which)));
+        wanted.extend(name.map(keys::subscription));
         let got = self.store.get(account, &wanted).await?;
         let Some((Some(record), values)) = got.split_first() else {
             return Err(Error::NoSuchMailbox);
@@ -175,9 +187,15 @@ impl Mailboxes {
         for (counter, value) in counters.iter_mut().zip(values) {
             *counter = keys::number(value);
         }
-        let key = keys::subscription(&folder.name);
-        let subscribed = self.store.get(account, &[key]).await?;
-        let subscribed = matches!(subscribed.as_slice(), [Some(_)]);
+        let subscribed = match values.get(counters.len()) {
+            // It may have been renamed meanwhile.
+            Some(subscribed) if name == Some(&*folder.name) => subscribed.is_some(),
+            _ => {
+                let key = keys::subscription(&folder.name);
+                let subscribed = self.store.get(account, &[key]).await?;
+                matches!(subscribed.as_slice(), [Some(_)])
+            }
+        };
         Ok(folder.info(mailbox, counters, subscribed))
     }
 

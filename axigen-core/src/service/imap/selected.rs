@@ -363,6 +363,12 @@ impl Selected {
             self.tell_known(responses);
             return Ok(update);
         }
+        let may_tell_gone = expunge_allowed && !self.gone.is_empty();
+        if !may_tell_gone && mailboxes.last_change(self.view.account).await? == self.modseq {
+            // Nothing changed in the whole account, mostly.
+            self.tell_known(responses);
+            return Ok(update);
+        }
         // After a STORE of all messages that is all of them. Results that are kept up
         // to date need every row.
         let knows = |uid: u32, seq: u64| {
@@ -371,7 +377,7 @@ impl Selected {
         let changes = mailboxes
             .changes_untold(&self.view, self.modseq, &knows)
             .await?;
-        if changes.modseq != self.modseq || (expunge_allowed && !self.gone.is_empty()) {
+        if changes.modseq != self.modseq || may_tell_gone {
             self.modseq = changes.modseq;
             self.gone.extend(
                 changes
