@@ -212,6 +212,8 @@ fn idle(options: &HashMap<String, String>) {
     let config = trust::anybody().expect("TLS");
     let open = |n: usize| -> BufReader<Box<dyn Stream>> {
         let tcp = TcpStream::connect(&addr).expect("connect");
+        // A line is written in pieces, each of which would wait for the one before.
+        tcp.set_nodelay(true).expect("no delay");
         let stream: Box<dyn Stream> = if tls {
             let session =
                 ClientConnection::new(config.clone(), "localhost".try_into().unwrap()).unwrap();
