@@ -1,7 +1,7 @@
 //! Servers inside the test's own process, with a zone for DNS and a clock that is
 //! told to go on.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use axigen_core::clock::ManualClock;
@@ -10,7 +10,7 @@ use axigen_core::directory::NewAccount;
 use axigen_core::dns::ZoneResolver;
 use axigen_core::engine::Engine;
 use axigen_core::mailbox::Row;
-use axigen_core::settings::Settings;
+use axigen_core::settings::{Settings, TlsMode};
 use axigen_core::store::{AccountId, Store};
 use bytes::Bytes;
 
@@ -150,4 +150,44 @@ pub fn three_addresses() -> [TcpListener; 3] {
         }
     }
     panic!("no port is free on three addresses");
+}
+
+/// Where [`three`] servers are.
+pub const ZONE: &str = "
+far.test.        MX 10 mx.far.test.
+mx.far.test.     A 127.0.0.2
+here.test.       MX 10 mx.here.test.
+mx.here.test.    A 127.0.0.3
+there.test.      MX 10 mx.there.test.
+mx.there.test.   A 127.0.0.4
+";
+
+/// Three servers that know one another and run: Ann's far away, Carl's here, Bob's
+/// there; and where the one here takes mail. `change` may have other settings for
+/// each, told apart by their host names.
+pub async fn three(
+    clock: &ManualClock,
+    mut change: impl FnMut(&mut Settings),
+) -> ([Server; 3], SocketAddr) {
+    let sockets = three_addresses();
+    let door = sockets[1].local_addr().unwrap();
+    let mut settings = |name: &str| {
+        let mut settings = Settings {
+            hostname: name.into(),
+            ..sending(door.port())
+        };
+        change(&mut settings);
+        settings
+    };
+    let servers = [
+        Server::new(settings("mx.far.test"), ZONE, clock, "ann@far.test").await,
+        Server::new(settings("mx.here.test"), ZONE, clock, "carl@here.test").await,
+        Server::new(settings("mx.there.test"), ZONE, clock, "bob@there.test").await,
+    ];
+    for (server, socket) in servers.iter().zip(sockets) {
+        let engine = &server.engine;
+        engine.serve("smtp_in", socket, TlsMode::None).unwrap();
+        engine.start_service("smtp_out").await.unwrap();
+    }
+    (servers, door)
 }

@@ -6,19 +6,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axigen_core::clock::ManualClock;
-use axigen_core::settings::{AccountSettings, Settings, TlsMode};
-use axigen_tests::engines::{Server, noon, sending, three_addresses, until};
+use axigen_core::settings::AccountSettings;
+use axigen_tests::engines::{Server, noon, three, until};
 use axigen_tests::served::{House, IMAP, PLAIN, SMTP};
 use axigen_tests::wire::Wire;
-
-const ZONE: &str = "
-far.test.        MX 10 mx.far.test.
-mx.far.test.     A 127.0.0.2
-here.test.       MX 10 mx.here.test.
-mx.here.test.    A 127.0.0.3
-there.test.      MX 10 mx.there.test.
-mx.there.test.   A 127.0.0.4
-";
 
 /// Hops that a message may have made here.
 const HOPS: usize = 8;
@@ -33,24 +24,11 @@ struct Ring {
 
 impl Ring {
     async fn new(clock: &ManualClock) -> Ring {
-        let [a, b, c] = three_addresses();
-        let door = b.local_addr().unwrap();
-        let settings = |name: &str| {
-            let mut settings = Settings {
-                hostname: name.into(),
-                ..sending(door.port())
-            };
+        let (servers, door) = three(clock, |settings| {
             settings.smtp_in.received_headers = HOPS;
-            settings
-        };
-        let far = Server::new(settings("mx.far.test"), ZONE, clock, "ann@far.test").await;
-        let here = Server::new(settings("mx.here.test"), ZONE, clock, "carl@here.test").await;
-        let there = Server::new(settings("mx.there.test"), ZONE, clock, "bob@there.test").await;
-        for (server, socket) in [(&far, a), (&here, b), (&there, c)] {
-            let engine = &server.engine;
-            engine.serve("smtp_in", socket, TlsMode::None).unwrap();
-            engine.start_service("smtp_out").await.unwrap();
-        }
+        })
+        .await;
+        let [far, here, there] = servers;
         Ring {
             far,
             here,

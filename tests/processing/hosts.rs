@@ -5,19 +5,10 @@ use std::net::SocketAddr;
 use axigen_core::clock::ManualClock;
 use axigen_core::directory::{Directory, NewAccount};
 use axigen_core::engine::Engine;
-use axigen_core::settings::{AccountSettings, Settings, TlsMode};
+use axigen_core::settings::{AccountSettings, Settings};
 use axigen_core::store::AccountId;
-use axigen_tests::engines::{Server, sending, three_addresses, until};
+use axigen_tests::engines::{Server, three, until};
 use axigen_tests::wire::Wire;
-
-pub(crate) const ZONE: &str = "
-far.test.        MX 10 mx.far.test.
-mx.far.test.     A 127.0.0.2
-here.test.       MX 10 mx.here.test.
-mx.here.test.    A 127.0.0.3
-there.test.      MX 10 mx.there.test.
-mx.there.test.   A 127.0.0.4
-";
 
 /// Three servers that know one another.
 pub(crate) struct Hosts {
@@ -29,22 +20,16 @@ pub(crate) struct Hosts {
 }
 
 pub(crate) async fn hosts(clock: &ManualClock, change: impl FnOnce(&mut Settings)) -> Hosts {
-    let [a, b, c] = three_addresses();
-    let door = b.local_addr().unwrap();
-    let settings = |name: &str| Settings {
-        hostname: name.into(),
-        ..sending(door.port())
-    };
-    let far = Server::new(settings("mx.far.test"), ZONE, clock, "ann@far.test").await;
-    let mut ours = settings("mx.here.test");
-    change(&mut ours);
-    let here = Server::new(ours, ZONE, clock, "carl@here.test").await;
-    let there = Server::new(settings("mx.there.test"), ZONE, clock, "bob@there.test").await;
-    for (server, socket) in [(&far, a), (&here, b), (&there, c)] {
-        let engine = &server.engine;
-        engine.serve("smtp_in", socket, TlsMode::None).unwrap();
-        engine.start_service("smtp_out").await.unwrap();
-    }
+    let mut change = Some(change);
+    let (servers, door) = three(clock, |settings| {
+        if settings.hostname == "mx.here.test"
+            && let Some(change) = change.take()
+        {
+            change(settings);
+        }
+    })
+    .await;
+    let [far, here, there] = servers;
     Hosts {
         far,
         here,

@@ -9,12 +9,12 @@ use axigen_core::engine::Engine;
 use axigen_core::filter::{self, Disposition, Filter, Message, Recipient};
 use axigen_core::settings::TlsMode;
 use axigen_core::store::Store;
-use axigen_tests::engines::{Server, named, noon, sending, until};
+use axigen_tests::engines::{Server, ZONE, named, noon, sending, until};
 use axigen_tests::wire::Wire;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::hosts::{ZONE, account};
+use crate::hosts::account;
 
 /// Sends on what an account gets.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 use std::net::TcpListener;
 
 use axigen_core::settings::TlsMode;
-use axigen_tests::engines::{Server, named, noon, until};
+use axigen_tests::engines::{Server, ZONE, named, noon, until};
 use axigen_tests::wire::Wire;
 
-use crate::hosts::{ZONE, hosts};
+use crate::hosts::hosts;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_may_ask_to_be_told() {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::Problem;
@@ -12,7 +13,7 @@ use super::values::{Addresses, Retention, Size, Span};
 use crate::mailbox::{Quota, names};
 
 /// What the sender of a mail is told when the account is full.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OverQuota {
     /// 452: the sender's server keeps the mail and tries again.
@@ -22,6 +23,21 @@ pub enum OverQuota {
     Refuse,
     /// 452 until the account has been full for `over_quota_wait`, 552 from then on.
     TemporaryThenBounce,
+}
+
+impl<'de> Deserialize<'de> for OverQuota {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<OverQuota, D::Error> {
+        match String::deserialize(from)?.as_str() {
+            // The second is what the first was called: accounts have kept it, and files.
+            "temporary" | "defer" => Ok(OverQuota::Temporary),
+            "refuse" => Ok(OverQuota::Refuse),
+            "temporary_then_bounce" => Ok(OverQuota::TemporaryThenBounce),
+            other => Err(D::Error::unknown_variant(
+                other,
+                &["temporary", "refuse", "temporary_then_bounce"],
+            )),
+        }
+    }
 }
 
 /// Messages that an account may have held, if nothing is set.
@@ -443,6 +459,20 @@ pub fn explain(option: &str, levels: &[Level<'_>]) -> Option<(String, String)> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn every_answer_is_read_as_it_is_written_and_as_it_was() {
+        for answer in [
+            OverQuota::Temporary,
+            OverQuota::Refuse,
+            OverQuota::TemporaryThenBounce,
+        ] {
+            let written = serde_json::to_string(&answer).unwrap();
+            assert_eq!(serde_json::from_str::<OverQuota>(&written).unwrap(), answer);
+        }
+        let kept: AccountSettings = serde_json::from_str(r#"{"over_quota":"defer"}"#).unwrap();
+        assert_eq!(kept.over_quota, Some(OverQuota::Temporary));
+    }
 
     #[test]
     fn nearer_levels_win() {
